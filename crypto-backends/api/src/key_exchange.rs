@@ -1,0 +1,44 @@
+//! Key exchanges: Diffie-Hellman of every kind, shaped so that a KEM fits.
+
+use vpnhost_model::KeyExchange;
+
+use crate::{CryptoError, SecretBytes, SecureRandom};
+
+/// A key exchange method of a backend.
+pub trait KeyExchangeAlgorithm: Send + Sync {
+    /// Returns its transform number.
+    fn id(&self) -> KeyExchange;
+
+    /// Begins: draws a private value and computes the public one.
+    ///
+    /// # Errors
+    /// [`CryptoError::Backend`] if the randomness or the library fails.
+    fn start(&self, random: &mut dyn SecureRandom) -> Result<Box<dyn ActiveKeyExchange>, CryptoError>;
+
+    /// Answers the peer's public value: returns ours and the shared secret. For Diffie-Hellman this
+    /// is `start` and `complete` in one.
+    ///
+    /// # Errors
+    /// [`CryptoError::BadPeerKey`] for a value that RFC 6989 or RFC 8031 refuses.
+    fn respond(
+        &self,
+        peer: &[u8],
+        random: &mut dyn SecureRandom,
+    ) -> Result<(Vec<u8>, SecretBytes), CryptoError> {
+        let active = self.start(random)?;
+        let public = active.public().to_vec();
+        Ok((public, active.complete(peer)?))
+    }
+}
+
+/// The initiator's half of a key exchange that is under way.
+pub trait ActiveKeyExchange: Send {
+    /// Returns our key exchange data, as the KE payload carries them.
+    fn public(&self) -> &[u8];
+
+    /// Computes the shared secret (g^ir, left-padded to the modulus), and forgets the private value.
+    ///
+    /// # Errors
+    /// [`CryptoError::BadPeerKey`] for a value that RFC 6989 or RFC 8031 refuses.
+    fn complete(self: Box<Self>, peer: &[u8]) -> Result<SecretBytes, CryptoError>;
+}

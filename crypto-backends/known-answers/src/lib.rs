@@ -1,0 +1,1 @@
+//! crypto-backends/known-answers
