@@ -52,7 +52,7 @@ pub trait CryptoBackend: Send + Sync {
     }
 }
 
-impl dyn CryptoBackend {
+impl dyn CryptoBackend + '_ {
     /// Finds a packet protection: whole, or put together from cipher and MAC.
     pub fn find_packet(&self, id: PacketId) -> Option<Protection> {
         let whole = self.packet().iter().copied().find(|a| a.id() == id).map(Protection::Whole);

@@ -23,21 +23,6 @@ pub struct Layered {
     key_exchange: &'static [&'static dyn KeyExchangeAlgorithm],
 }
 
-/// Joins one list of every layer, leaving out what a higher layer has. The lists are leaked: a
-/// backend lives for the process, and there are as many as the operator names.
-macro_rules! join {
-    ($layers:expr, $list:ident, $key:expr) => {{
-        let mut joined: Vec<&'static dyn _> = Vec::new();
-        for algorithm in $layers.iter().flat_map(|layer| layer.$list().iter().copied()) {
-            let key = $key;
-            if !joined.iter().any(|&above| key(above) == key(algorithm)) {
-                joined.push(algorithm);
-            }
-        }
-        &*joined.leak()
-    }};
-}
-
 impl Layered {
     /// Lays backends on top of each other, the first on top.
     pub fn new(layers: &[&'static dyn CryptoBackend]) -> Self {
@@ -48,15 +33,12 @@ impl Layered {
             name: join_names(|layer| layer.name()),
             version: join_names(|layer| layer.version()),
             layers: layers.to_vec(),
-            packet: join!(layers, packet, |a: &'static dyn PacketAlgorithm| a.id()),
-            encryption: join!(layers, encryption, |a: &'static dyn EncryptionAlgorithm| (
-                a.id(),
-                a.key_bits()
-            )),
-            integrity: join!(layers, integrity, |a: &'static dyn IntegrityAlgorithm| a.id()),
-            prf: join!(layers, prf, |a: &'static dyn PrfAlgorithm| a.id()),
-            hash: join!(layers, hash, |a: &'static dyn HashAlgorithm| a.id()),
-            key_exchange: join!(layers, key_exchange, |a: &'static dyn KeyExchangeAlgorithm| a.id()),
+            packet: join(layers, |layer| layer.packet(), |a| a.id()),
+            encryption: join(layers, |layer| layer.encryption(), |a| (a.id(), a.key_bits())),
+            integrity: join(layers, |layer| layer.integrity(), |a| a.id()),
+            prf: join(layers, |layer| layer.prf(), |a| a.id()),
+            hash: join(layers, |layer| layer.hash(), |a| a.id()),
+            key_exchange: join(layers, |layer| layer.key_exchange(), |a| a.id()),
         }
     }
 
@@ -108,4 +90,20 @@ impl CryptoBackend for Layered {
         };
         whole.or_else(cipher).map_or(self.name(), |layer| layer.name())
     }
+}
+
+/// Joins one list of every layer, leaving out what a higher layer has. The list is leaked: a backend
+/// lives for the process, and there are as many as the operator names.
+fn join<A: ?Sized, K: PartialEq>(
+    layers: &[&'static dyn CryptoBackend],
+    list: fn(&'static dyn CryptoBackend) -> &'static [&'static A],
+    key: fn(&A) -> K,
+) -> &'static [&'static A] {
+    let mut joined: Vec<&'static A> = Vec::new();
+    for &algorithm in layers.iter().flat_map(|&layer| list(layer)) {
+        if !joined.iter().any(|above| key(above) == key(algorithm)) {
+            joined.push(algorithm);
+        }
+    }
+    joined.leak()
 }
