@@ -1,0 +1,210 @@
+//! Every knob of the endpoint and of a connection, with its default.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use vpnhost_crypto::SecretBytes;
+use vpnhost_model::{EspSuite, Identity, IkeSuite, Lifetime, Mode, TrafficSelector};
+
+/// What the endpoint as a whole is configured with.
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    /// The connections, in the order of the file: a responder takes the first that fits.
+    pub connections: Vec<Arc<PeerConfig>>,
+    /// Pools that virtual addresses come from.
+    pub pools: Vec<PoolConfig>,
+    /// Whether SAs with legacy algorithms may be set up: the operator's floor.
+    pub allow_legacy: bool,
+    /// Half-open IKE SAs as responder above which a COOKIE is asked for (RFC 7296 §2.6).
+    pub cookie_threshold: usize,
+    /// The local UDP port for IKE and the one for NAT traversal.
+    pub ports: [u16; 2],
+    /// How long a chain of plugins may take to answer before the native policy does.
+    pub answer_deadline: Duration,
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            connections: Vec::new(),
+            pools: Vec::new(),
+            allow_legacy: false,
+            cookie_threshold: 32,
+            ports: [500, 4500],
+            answer_deadline: Duration::from_millis(200),
+        }
+    }
+}
+
+/// One `[[connection]]`: a peer or a group of peers, and what may be agreed with them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerConfig {
+    /// The operator's name for it.
+    pub name: String,
+    /// Whether this host may begin.
+    pub initiate: bool,
+    /// Whether this host answers.
+    pub respond: bool,
+    /// The peer's addresses in order, already resolved; empty means any peer (responder only).
+    pub gateways: Vec<Gateway>,
+    /// Who this host says it is.
+    pub local_id: Identity,
+    /// Who the peer must be.
+    pub peer_id: PeerIdentity,
+    /// The secrets, by peer identity.
+    pub secrets: Secrets,
+    /// IKE suites in order of preference.
+    pub ike: Vec<IkeSuite>,
+    /// Child SAs in the order of the file; at least one.
+    pub children: Vec<ChildConfig>,
+    /// When an initiator begins.
+    pub start: Start,
+    /// Whether to ask for virtual addresses (as initiator), by family.
+    pub request_address: RequestAddress,
+    /// Pools that this connection's peers get addresses from (as responder), in order.
+    pub pools: Vec<String>,
+    /// Whether and when ESP is wrapped in UDP.
+    pub encapsulation: EncapsulationPolicy,
+    /// When things are repeated, refreshed and given up.
+    pub timing: Timing,
+}
+
+/// A peer's address, and whether its port takes the non-ESP marker from the first message on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// Address and port. A port other than 500 is spoken to from the NAT traversal socket.
+    pub address: SocketAddr,
+}
+
+/// Who a peer may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerIdentity {
+    /// Exactly this one.
+    Is(Identity),
+    /// Anyone whose secret is known.
+    Any,
+}
+
+/// Pre-shared keys.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Secrets {
+    /// The key of each peer, by the peer's identity.
+    pub by_peer: BTreeMap<Identity, SecretBytes>,
+    /// The key of every other peer.
+    pub default: Option<SecretBytes>,
+}
+
+/// When an initiator begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At once, and again for ever.
+    Up,
+    /// With the first packet that has no SA.
+    OnTraffic,
+    /// When told.
+    Manual,
+}
+
+/// Which virtual addresses an initiator asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct RequestAddress {
+    /// INTERNAL_IP4_ADDRESS.
+    pub v4: bool,
+    /// INTERNAL_IP6_ADDRESS.
+    pub v6: bool,
+}
+
+/// Whether ESP is wrapped in UDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncapsulationPolicy {
+    /// Always: a false NAT_DETECTION_SOURCE_IP makes the peer do so too (RFC 7296 §2.23).
+    Always,
+    /// Where a NAT is on the way.
+    Auto,
+}
+
+/// One `[[connection.child]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChildConfig {
+    /// The operator's name for it.
+    pub name: String,
+    /// What may be behind this host.
+    pub local: Vec<SelectorConfig>,
+    /// What may be behind the peer.
+    pub remote: Vec<SelectorConfig>,
+    /// ESP suites in order of preference.
+    pub esp: Vec<EspSuite>,
+    /// Tunnel or transport mode.
+    pub mode: Mode,
+    /// When it is rekeyed.
+    pub lifetime: Lifetime,
+    /// The anti-replay window in packets, 64 to 4096.
+    pub replay_window: u32,
+}
+
+/// A traffic selector as configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SelectorConfig {
+    /// A fixed one.
+    Fixed(TrafficSelector),
+    /// The side's virtual address where there is one, else its address on the path.
+    Dynamic,
+}
+
+/// A `[[pool]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// The operator's name for it.
+    pub name: String,
+    /// The prefix; its first and last IPv4 addresses are not given out.
+    pub base: IpAddr,
+    /// Its length in bits.
+    pub prefix_len: u8,
+    /// DNS servers told to the peer.
+    pub dns: Vec<IpAddr>,
+}
+
+/// When things are repeated, refreshed and given up. Each is what the native policy plans; a plugin's
+/// plan moves within the bounds of `question/plan_maintenance.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Silence after which liveness is checked; zero never.
+    pub liveness_idle: Duration,
+    /// Silence towards a NAT after which a keepalive goes out (RFC 3948 §4); zero never.
+    pub keepalive: Duration,
+    /// The first retransmission comes after this.
+    pub retransmit_first: Duration,
+    /// Each further one after the last wait times this, in percent.
+    pub retransmit_factor_percent: u16,
+    /// Retransmissions before the peer counts as gone.
+    pub retransmit_tries: u16,
+    /// Age of an IKE SA at which it is rekeyed; zero never.
+    pub rekey_ike: Duration,
+    /// How much earlier a rekey may begin, in percent, at random.
+    pub rekey_jitter_percent: u8,
+    /// A half-open IKE SA of a responder is forgotten after this.
+    pub half_open: Duration,
+    /// The first pause before a connection that is kept up is tried again; it doubles up to `retry_cap`.
+    pub retry_first: Duration,
+    /// The longest such pause.
+    pub retry_cap: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            liveness_idle: Duration::from_secs(30),
+            keepalive: Duration::from_secs(20),
+            retransmit_first: Duration::from_secs(1),
+            retransmit_factor_percent: 180,
+            retransmit_tries: 6,
+            rekey_ike: Duration::from_secs(4 * 3600),
+            rekey_jitter_percent: 10,
+            half_open: Duration::from_secs(30),
+            retry_first: Duration::from_secs(1),
+            retry_cap: Duration::from_secs(60),
+        }
+    }
+}

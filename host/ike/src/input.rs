@@ -1,0 +1,77 @@
+//! What the endpoint is told besides datagrams, answers and the time.
+
+use std::net::IpAddr;
+
+use vpnhost_crypto::{ActiveKeyExchange, CryptoBackend, CryptoError, SecretBytes};
+use vpnhost_model::{ChildSaId, IkeSaId, Path};
+
+use crate::config::EndpointConfig;
+
+/// What an operator, or the driver for him, orders.
+pub enum Command {
+    /// Sets up a connection by name and keeps it up until it is taken down; one that is up already
+    /// is told so by an event.
+    Initiate(String),
+    /// Takes down every IKE SA of a connection by name; a pending retry is given up.
+    Terminate(String),
+    /// Deletes one IKE SA.
+    TerminateIkeSa(IkeSaId),
+    /// Deletes one Child SA.
+    TerminateChildSa(ChildSaId),
+    /// Rekeys one IKE SA.
+    RekeyIkeSa(IkeSaId),
+    /// Rekeys one Child SA.
+    RekeyChildSa(ChildSaId),
+    /// Checks that a peer is there: an empty INFORMATIONAL; answered by `Event::Alive` or by the SA's end.
+    CheckLiveness(IkeSaId),
+    /// Replaces the configuration; an SA whose connection did not change is not touched.
+    Configure(Box<EndpointConfig>),
+    /// Takes algorithms for new SAs from another backend.
+    UseCrypto(&'static dyn CryptoBackend),
+    /// Deletes everything and begins nothing more: an orderly end. When `IkeEndpoint::is_idle` the
+    /// driver may stop.
+    Shutdown,
+}
+
+/// What the packet path tells of its SAs, rate-limited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrafficReport {
+    /// The first packet came in on a Child SA: its peer sends on it (RFC 7296 §2.8).
+    FirstInbound(ChildSaId),
+    /// An authenticated packet came in on a Child SA since the last report: proof of liveness.
+    Inbound(ChildSaId),
+    /// A packet went out to the peer since the last report: no keepalive is needed.
+    Outbound(ChildSaId),
+    /// An authenticated packet came in from another address than the SA's path names.
+    Moved(ChildSaId, Path),
+    /// A Child SA reached a soft limit of bytes or packets.
+    SoftLimit(ChildSaId),
+    /// A Child SA's sequence numbers are used up.
+    Exhausted(ChildSaId),
+    /// A packet for `destination` found no SA.
+    Acquire {
+        /// The packet's source.
+        source: IpAddr,
+        /// Where it wanted to go.
+        destination: IpAddr,
+    },
+}
+
+/// An output that could not be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputFailure {
+    /// A Child SA could not be installed; the core deletes it and says so to the peer.
+    ChildSa(ChildSaId, String),
+    /// Addresses, routes or DNS could not be set up; the core ends the IKE SA.
+    Host(IkeSaId, String),
+}
+
+/// What became of a job.
+pub enum JobResult {
+    /// A key exchange was begun.
+    Started(Result<Box<dyn ActiveKeyExchange>, CryptoError>),
+    /// A key exchange was answered: our public value and the shared secret.
+    Responded(Result<(Vec<u8>, SecretBytes), CryptoError>),
+    /// A key exchange was completed.
+    Completed(Result<SecretBytes, CryptoError>),
+}

@@ -1,0 +1,379 @@
+//! What must happen, in the order in which it must happen.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use vpnhost_crypto::{ActiveKeyExchange, DrawnRandom, KeyExchangeAlgorithm, SecretBytes};
+use vpnhost_model::{
+    ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, Lifetime, Mode, Path, Role, TrafficSelector,
+};
+use vpnhost_policy::Question;
+
+use crate::input::JobResult;
+
+/// One thing that must happen. Outputs are carried out in order.
+#[derive(Debug)]
+pub enum Output {
+    /// A pair of ESP SAs may receive from now on, and send once activated.
+    InstallChildSa(Box<ChildSaKeys>),
+    /// A Child SA is the one to send on for its selectors; the last activated is used.
+    ActivateOutbound(ChildSaId),
+    /// Every Child SA of an IKE SA takes another path.
+    MoveChildSas(IkeSaId, Path),
+    /// A Child SA is no more.
+    RemoveChildSa(ChildSaId),
+    /// The host gets addresses, routes and DNS for an IKE SA. Sent again when they change (an IKE SA
+    /// that was rekeyed keeps the configuration under its new id: see `RenameIkeSa`).
+    ConfigureHost(Box<HostConfiguration>),
+    /// What was configured for an IKE SA goes.
+    ReleaseHost(IkeSaId),
+    /// An IKE SA was replaced: what is kept under the old id is the new one's from now on.
+    RenameIkeSa {
+        /// The IKE SA that was replaced.
+        old: IkeSaId,
+        /// The one that took its place.
+        new: IkeSaId,
+    },
+    /// A datagram goes out.
+    Transmit(Transmit),
+    /// A delegated question; its answer comes back by `handle_answer`.
+    Ask(QuestionId, Box<Question>),
+    /// A job; its result comes back by `handle_work`.
+    Work(JobId, Job),
+    /// Something that people and logs want to know.
+    Event(Event),
+}
+
+/// The name of an open question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QuestionId(pub u64);
+
+/// The name of a job under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// A datagram to send. IKE messages are without the non-ESP marker: the socket's owner adds it where
+/// `path.local.port()` is the NAT traversal port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// From where, to where.
+    pub path: Path,
+    /// The octets; a keepalive is the one octet 0xFF, sent without a marker.
+    pub octets: Vec<u8>,
+    /// What it is.
+    pub kind: TransmitKind,
+}
+
+/// What a datagram is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransmitKind {
+    /// An IKE message or a fragment of one.
+    Ike,
+    /// A NAT keepalive (RFC 3948 §2.3).
+    Keepalive,
+}
+
+/// A pair of ESP SAs with everything that the packet path needs. The driver makes the packet keys.
+#[derive(Clone, Debug)]
+pub struct ChildSaKeys {
+    /// This host's name of it.
+    pub id: ChildSaId,
+    /// The IKE SA that made it.
+    pub ike_sa: IkeSaId,
+    /// The connection's name.
+    pub connection: String,
+    /// The child's name.
+    pub child: String,
+    /// The SPI that this host receives on.
+    pub spi_in: ChildSpi,
+    /// The SPI that this host sends on.
+    pub spi_out: ChildSpi,
+    /// What protects it.
+    pub suite: EspSuite,
+    /// Inbound key material: encryption with salt, then integrity.
+    pub inbound: DirectionKeys,
+    /// Outbound key material.
+    pub outbound: DirectionKeys,
+    /// The path that it takes.
+    pub path: Path,
+    /// What is behind this host.
+    pub local: Vec<TrafficSelector>,
+    /// What is behind the peer.
+    pub remote: Vec<TrafficSelector>,
+    /// Tunnel or transport mode.
+    pub mode: Mode,
+    /// The anti-replay window in packets.
+    pub replay_window: u32,
+    /// Soft limits of bytes and packets; its time is the core's affair.
+    pub lifetime: Lifetime,
+    /// The Child SA that it replaces.
+    pub replaces: Option<ChildSaId>,
+}
+
+/// Key material of one direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectionKeys {
+    /// For encryption, with salt.
+    pub encryption: SecretBytes,
+    /// For integrity; empty beside an AEAD.
+    pub integrity: SecretBytes,
+}
+
+/// Addresses, routes and DNS for one IKE SA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostConfiguration {
+    /// The IKE SA.
+    pub ike_sa: IkeSaId,
+    /// The connection's name.
+    pub connection: String,
+    /// This host's role in the IKE SA.
+    pub role: Role,
+    /// Virtual addresses that this host was given, with prefix length.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// DNS servers that this host was given.
+    pub dns: Vec<IpAddr>,
+    /// Virtual addresses that this host gave to the peer.
+    pub peer_addresses: Vec<IpAddr>,
+    /// What is reached through the tunnel.
+    pub remote: Vec<TrafficSelector>,
+    /// What this host protects.
+    pub local: Vec<TrafficSelector>,
+    /// The path to the peer, which must stay outside the tunnel.
+    pub path: Path,
+}
+
+/// Slow work, done elsewhere; it is a function of what it carries.
+pub enum Job {
+    /// Begins a key exchange.
+    StartKeyExchange(&'static dyn KeyExchangeAlgorithm, DrawnRandom),
+    /// Answers one.
+    RespondKeyExchange(&'static dyn KeyExchangeAlgorithm, Vec<u8>, DrawnRandom),
+    /// Completes one.
+    CompleteKeyExchange(Box<dyn ActiveKeyExchange>, Vec<u8>),
+}
+
+impl Job {
+    /// Does the work: called on whatever thread the driver chooses.
+    pub fn run(self) -> JobResult {
+        match self {
+            Self::StartKeyExchange(algorithm, mut random) => JobResult::Started(algorithm.start(&mut random)),
+            Self::RespondKeyExchange(algorithm, peer, mut random) => {
+                JobResult::Responded(algorithm.respond(&peer, &mut random))
+            }
+            Self::CompleteKeyExchange(active, peer) => JobResult::Completed(active.complete(&peer)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::StartKeyExchange(..) => "StartKeyExchange",
+            Self::RespondKeyExchange(..) => "RespondKeyExchange",
+            Self::CompleteKeyExchange(..) => "CompleteKeyExchange",
+        })
+    }
+}
+
+/// What people, logs, `up` and `explain` want to know.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An IKE SA was begun, by either side.
+    IkeSaStarted {
+        /// Its name.
+        ike_sa: IkeSaId,
+        /// The connection, once known.
+        connection: Option<String>,
+        /// This host's role.
+        role: Role,
+        /// Where.
+        path: Path,
+    },
+    /// An IKE SA is up.
+    IkeSaEstablished(Box<IkeSaFacts>),
+    /// A Child SA is up.
+    ChildSaEstablished {
+        /// Its name.
+        child_sa: ChildSaId,
+        /// Its IKE SA.
+        ike_sa: IkeSaId,
+        /// The connection.
+        connection: String,
+        /// The child's name.
+        child: String,
+        /// The one it replaces.
+        replaces: Option<ChildSaId>,
+    },
+    /// An IKE SA was replaced by a rekey.
+    IkeSaRekeyed {
+        /// The old one.
+        old: IkeSaId,
+        /// The new one.
+        new: Box<IkeSaFacts>,
+    },
+    /// A Child SA could not be set up although its IKE SA is.
+    ChildSaFailed {
+        /// Its IKE SA.
+        ike_sa: IkeSaId,
+        /// The connection.
+        connection: String,
+        /// The child's name.
+        child: String,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A Child SA is gone.
+    ChildSaClosed {
+        /// Its name.
+        child_sa: ChildSaId,
+        /// Its IKE SA.
+        ike_sa: IkeSaId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// An IKE SA is gone, or never came up.
+    IkeSaClosed {
+        /// Its name.
+        ike_sa: IkeSaId,
+        /// The connection, if it was known.
+        connection: Option<String>,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A connection that is kept up will be tried again.
+    RetryScheduled {
+        /// The connection.
+        connection: String,
+        /// After this.
+        after: Duration,
+    },
+    /// A liveness check was answered.
+    Alive {
+        /// The IKE SA.
+        ike_sa: IkeSaId,
+        /// From request to response, if it was not retransmitted.
+        round_trip: Option<Duration>,
+    },
+    /// The peer's address changed, or ours.
+    Moved {
+        /// The IKE SA.
+        ike_sa: IkeSaId,
+        /// Where it is now.
+        path: Path,
+    },
+    /// A decision was made by a policy that operators may take over.
+    Decided {
+        /// The IKE SA.
+        ike_sa: IkeSaId,
+        /// The connection.
+        connection: String,
+        /// The question's name, such as `authorize_peer`.
+        question: &'static str,
+        /// `plugins` if the delegated chain's answer stands, `native` otherwise.
+        by: &'static str,
+        /// What was decided, in a few words.
+        outcome: String,
+    },
+}
+
+/// What is known of an IKE SA that is up; keys only for a key log that the operator asked for.
+#[derive(Clone, Debug)]
+pub struct IkeSaFacts {
+    /// Its name.
+    pub id: IkeSaId,
+    /// The connection.
+    pub connection: String,
+    /// This host's role as original initiator or responder.
+    pub role: Role,
+    /// The initiator's SPI.
+    pub spi_i: IkeSpi,
+    /// The responder's SPI.
+    pub spi_r: IkeSpi,
+    /// What protects it.
+    pub suite: IkeSuite,
+    /// Where.
+    pub path: Path,
+    /// Who this host is to the peer.
+    pub local_id: Identity,
+    /// Who the peer is.
+    pub peer_id: Identity,
+    /// Whether a NAT is before this host.
+    pub local_behind_nat: bool,
+    /// Whether a NAT is before the peer.
+    pub peer_behind_nat: bool,
+    /// SK_ei, SK_er, SK_ai, SK_ar.
+    pub keys: [SecretBytes; 4],
+}
+
+/// Why an SA ended or never came up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    /// The operator ended it.
+    #[error("ended by the operator")]
+    Local,
+    /// The peer sent a Delete.
+    #[error("deleted by the peer")]
+    DeletedByPeer,
+    /// A newer SA took its place.
+    #[error("replaced by its successor")]
+    Replaced,
+    /// The peer said INITIAL_CONTACT: what it had before is gone (RFC 7296 §2.4).
+    #[error("the peer started anew (INITIAL_CONTACT)")]
+    InitialContact,
+    /// Nothing came back, retransmissions included.
+    #[error("no response from the peer after {tries} retransmissions")]
+    PeerDead {
+        /// How many were sent.
+        tries: u16,
+    },
+    /// The peer answered with an error.
+    #[error("the peer refused: {notify}")]
+    RefusedByPeer {
+        /// The Notify's name, such as `NO_PROPOSAL_CHOSEN`.
+        notify: String,
+    },
+    /// No suite is common to both.
+    #[error("no common proposal")]
+    NoProposalChosen,
+    /// The selectors do not meet.
+    #[error("traffic selectors have nothing in common")]
+    TsUnacceptable,
+    /// The AUTH payload is wrong, or no secret is known.
+    #[error("authentication failed: {0}")]
+    AuthenticationFailed(AuthenticationFailure),
+    /// A policy refused the peer.
+    #[error("refused by policy: {0}")]
+    RefusedByPolicy(String),
+    /// No virtual address is left.
+    #[error("no virtual address is free in pool {0}")]
+    PoolExhausted(String),
+    /// The peer broke the protocol.
+    #[error("the peer's message is malformed: {0}")]
+    Protocol(String),
+    /// Something here failed.
+    #[error("{0}")]
+    Internal(String),
+    /// It remained half open too long.
+    #[error("it was not completed in time")]
+    HalfOpenTimeout,
+    /// Its connection left the configuration or changed.
+    #[error("its configuration changed")]
+    Reconfigured,
+}
+
+/// Why a peer is not who it says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthenticationFailure {
+    /// The AUTH payload does not match the secret.
+    #[error("the pre-shared key does not match")]
+    WrongSecret,
+    /// No connection admits the identity.
+    #[error("no connection admits this identity")]
+    UnknownIdentity,
+    /// No secret is configured for the identity.
+    #[error("no secret for this identity")]
+    NoSecret,
+    /// The method is not supported or not allowed.
+    #[error("the authentication method is not supported")]
+    Method,
+}
