@@ -1,0 +1,1 @@
+//! ESP as IP protocol 50, through raw sockets (RFC 4303).
