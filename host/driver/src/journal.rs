@@ -1,0 +1,95 @@
+//! The last things that happened, for `explain`: bounded, in order, without keys.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use vpnhost_model::IkeSaId;
+
+use crate::limits;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Counts entries from the host's start: a reader sees what it missed.
+    pub number: u64,
+    /// When, since 1970.
+    pub unix: Duration,
+    /// The connection, if it is known.
+    pub connection: Option<String>,
+    /// The IKE SA, if there is one.
+    pub ike_sa: Option<IkeSaId>,
+    /// What kind of thing, such as `established` or `decided`; stable.
+    pub kind: &'static str,
+    /// The question, of a decision.
+    pub question: Option<&'static str>,
+    /// Who decided: `plugins` or `native`.
+    pub by: Option<&'static str>,
+    /// What happened, as a sentence.
+    pub text: String,
+}
+
+/// The last entries.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    entries: VecDeque<Entry>,
+    count: u64,
+}
+
+impl Journal {
+    /// Adds an entry under the next number, and returns it.
+    pub(crate) fn push(&mut self, mut entry: Entry) -> Entry {
+        entry.number = self.count;
+        self.count += 1;
+        if self.entries.len() >= limits::JOURNAL_ENTRIES {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(entry.clone());
+        entry
+    }
+
+    /// Returns the entries of one connection, and those of none; all without a name.
+    pub(crate) fn entries(&self, connection: Option<&str>) -> Vec<Entry> {
+        let fits = |entry: &&Entry| match (connection, entry.connection.as_deref()) {
+            (Some(wanted), Some(name)) => wanted == name,
+            (None, _) | (_, None) => true,
+        };
+        self.entries.iter().filter(fits).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(connection: &str) -> Entry {
+        Entry {
+            number: 0,
+            unix: Duration::ZERO,
+            connection: Some(connection.to_owned()),
+            ike_sa: None,
+            kind: "started",
+            question: None,
+            by: None,
+            text: "it began".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_oldest_entry_goes_first_and_numbers_tell_of_the_gap() {
+        let mut journal = Journal::default();
+        for _ in 0..limits::JOURNAL_ENTRIES + 3 {
+            journal.push(entry("corp"));
+        }
+        let entries = journal.entries(None);
+        assert_eq!(entries.len(), limits::JOURNAL_ENTRIES);
+        assert_eq!(entries[0].number, 3);
+    }
+
+    #[test]
+    fn a_connection_sees_its_own_entries() {
+        let mut journal = Journal::default();
+        journal.push(entry("corp"));
+        journal.push(entry("home"));
+        assert_eq!(journal.entries(Some("home")).len(), 1);
+    }
+}

@@ -1,0 +1,38 @@
+//! Every bound of the control side of this crate; the packet path's are its own.
+
+use std::time::Duration;
+
+/// Entries of the journal.
+pub const JOURNAL_ENTRIES: usize = 512;
+/// Events that a slow subscriber may lag behind before it loses some.
+pub const EVENTS: usize = 1024;
+/// Orders from handles that wait for the event loop.
+pub const ORDERS: usize = 64;
+/// Questions of authenticated peers that wait for the plugins.
+pub const QUESTIONS_AUTHENTICATED: usize = 64;
+/// Questions of peers that are not authenticated yet; fewer, so that they starve nobody.
+pub const QUESTIONS_UNAUTHENTICATED: usize = 16;
+/// Threads for slow work.
+pub const WORKERS: usize = 2;
+/// Jobs that wait for a worker; the event loop runs further ones itself, so that none is lost.
+pub const JOBS: usize = 256;
+/// Results of questions and jobs that wait for the event loop.
+pub const RESULTS: usize = 512;
+/// Datagrams that the event loop takes before it looks at anything else.
+pub const DATAGRAMS_AT_ONCE: usize = 32;
+/// How long the kernel may take for the routes of one change.
+pub const HOST_CHANGE: Duration = Duration::from_secs(3);
+/// How long `nft` or a DNS program may run.
+pub const PROGRAM: Duration = Duration::from_secs(5);
+/// How long an orderly end waits for peers to answer a Delete.
+pub const GOODBYE: Duration = Duration::from_millis(2500);
+/// Address changes within this time are told as one.
+pub const LINK_SETTLE: Duration = Duration::from_millis(50);
+/// Between two looks at the local time zone.
+pub const ZONE_REFRESH: Duration = Duration::from_secs(600);
+/// Between two looks at the packet path's activity.
+pub const ACTIVITY_INTERVAL: Duration = Duration::from_secs(1);
+/// Addresses of this machine that are looked at.
+pub const ADDRESSES: usize = 256;
+/// Prefixes that are routed in all.
+pub const ROUTES: usize = 4096;

@@ -1,0 +1,175 @@
+//! What a host tells of its state: owned, plain, without keys.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use vpnhost_model::{
+    ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, LocalAddress, Path, Role, TrafficSelector,
+};
+
+/// The state of a host at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The wall clock, since 1970.
+    pub unix: Duration,
+    /// How long the host has been running.
+    pub uptime: Duration,
+    /// Every configured connection, in the order of the file.
+    pub connections: Vec<ConnectionState>,
+    /// Every IKE SA that is up, oldest first.
+    pub ike_sas: Vec<IkeSaState>,
+    /// The machine's addresses.
+    pub addresses: Vec<LocalAddress>,
+    /// Counters of the packet path with their stable names; drops by cause are named `drop_…`.
+    pub counters: Vec<(String, u64)>,
+    /// The plugins' names, in the order of the chain.
+    pub plugins: Vec<PluginState>,
+    /// The crypto backend.
+    pub backend: String,
+    /// Its version.
+    pub backend_version: String,
+    /// What became of questions to plugins.
+    pub questions: QuestionCounters,
+}
+
+/// One configured connection.
+#[derive(Clone, Debug)]
+pub struct ConnectionState {
+    /// Its name.
+    pub name: String,
+    /// Whether it has an IKE SA that is up, or is being set up.
+    pub phase: Phase,
+    /// How the last try ended, if none is up.
+    pub last_failure: Option<String>,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing is under way.
+    Down,
+    /// An IKE SA is being set up.
+    Connecting,
+    /// An IKE SA is up.
+    Up,
+    /// It will be tried again at this time, since 1970.
+    Retrying(Duration),
+}
+
+/// One IKE SA that is up.
+#[derive(Clone, Debug)]
+pub struct IkeSaState {
+    /// Its name.
+    pub id: IkeSaId,
+    /// Its connection.
+    pub connection: String,
+    /// This host's role.
+    pub role: Role,
+    /// The initiator's SPI.
+    pub spi_i: IkeSpi,
+    /// The responder's SPI.
+    pub spi_r: IkeSpi,
+    /// What protects it.
+    pub suite: IkeSuite,
+    /// Who serves its encryption.
+    pub backend: String,
+    /// Where it runs.
+    pub path: Path,
+    /// Who this host is to the peer.
+    pub local_id: Identity,
+    /// Who the peer is.
+    pub peer_id: Identity,
+    /// Whether a NAT is before this host.
+    pub local_behind_nat: bool,
+    /// Whether a NAT is before the peer.
+    pub peer_behind_nat: bool,
+    /// When it came up, since 1970; a rekey begins anew.
+    pub established: Duration,
+    /// How many IKE SAs it replaced by rekeying.
+    pub rekeyed: u32,
+    /// The round-trip time of the last liveness check.
+    pub round_trip: Option<Duration>,
+    /// Virtual addresses that this host was given.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// DNS servers that this host was given.
+    pub dns: Vec<IpAddr>,
+    /// Virtual addresses that this host gave to the peer.
+    pub peer_addresses: Vec<IpAddr>,
+    /// Its Child SAs.
+    pub children: Vec<ChildSaState>,
+    /// The last decision of each question: name, who decided, what.
+    pub decisions: Vec<Decision>,
+}
+
+/// One Child SA.
+#[derive(Clone, Debug)]
+pub struct ChildSaState {
+    /// Its name.
+    pub id: ChildSaId,
+    /// The child's name in the configuration.
+    pub child: String,
+    /// What this host receives on.
+    pub spi_in: ChildSpi,
+    /// What this host sends on.
+    pub spi_out: ChildSpi,
+    /// What protects it.
+    pub suite: EspSuite,
+    /// Who serves its encryption.
+    pub backend: String,
+    /// What is behind this host.
+    pub local: Vec<TrafficSelector>,
+    /// What is behind the peer.
+    pub remote: Vec<TrafficSelector>,
+    /// When it was installed, since 1970.
+    pub installed: Duration,
+    /// How many Child SAs it replaced by rekeying.
+    pub rekeyed: u32,
+    /// Inbound traffic.
+    pub inbound: Traffic,
+    /// Outbound traffic.
+    pub outbound: Traffic,
+}
+
+/// Traffic of one direction of a Child SA.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// Octets of inner packets.
+    pub bytes: u64,
+    /// Time since the last packet; `None` if there was none.
+    pub idle: Option<Duration>,
+}
+
+/// A decision of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The question's name.
+    pub question: &'static str,
+    /// `plugins` or `native`.
+    pub by: &'static str,
+    /// What was decided, in a few words.
+    pub outcome: String,
+    /// When, since 1970.
+    pub unix: Duration,
+}
+
+/// One plugin of the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginState {
+    /// Its name.
+    pub name: String,
+}
+
+/// What became of questions to plugins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuestionCounters {
+    /// Put to the chain.
+    pub asked: u64,
+    /// Answered by it.
+    pub answered: u64,
+    /// Left to the native policy by it.
+    pub abstained: u64,
+    /// Not put to it because its queue was full.
+    pub refused: u64,
+}
