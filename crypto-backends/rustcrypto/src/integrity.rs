@@ -1,0 +1,96 @@
+//! HMAC as integrity algorithm (RFC 4868, RFC 2404).
+
+use std::marker::PhantomData;
+
+use digest::OutputSizeUser;
+use hmac::{EagerHash, Hmac, KeyInit, Mac};
+use sha1::Sha1;
+use sha2::{Sha256, Sha384, Sha512};
+use vpnhost_crypto::{CryptoError, IntegrityAlgorithm, IntegrityKey};
+use vpnhost_model::Integrity;
+use zeroize::Zeroize;
+
+pub(crate) static LIST: &[&dyn IntegrityAlgorithm] = &[
+    &HmacIcv::<Sha256> { id: Integrity::HMAC_SHA2_256_128, icv_len: 16, hash: PhantomData },
+    &HmacIcv::<Sha384> { id: Integrity::HMAC_SHA2_384_192, icv_len: 24, hash: PhantomData },
+    &HmacIcv::<Sha512> { id: Integrity::HMAC_SHA2_512_256, icv_len: 32, hash: PhantomData },
+    &HmacIcv::<Sha1> { id: Integrity::HMAC_SHA1_96, icv_len: 12, hash: PhantomData },
+];
+
+/// HMAC over a hash, truncated.
+struct HmacIcv<D> {
+    id: Integrity,
+    icv_len: usize,
+    hash: PhantomData<fn() -> D>,
+}
+
+impl<D: EagerHash + Send + 'static> IntegrityAlgorithm for HmacIcv<D>
+where
+    Hmac<D>: Mac + KeyInit + Clone + Send,
+{
+    fn id(&self) -> Integrity {
+        self.id
+    }
+
+    fn key_len(&self) -> usize {
+        // RFC 4868, 2.1.1 and RFC 2404, 3: the key is as long as the hash's output.
+        <Hmac<D> as OutputSizeUser>::output_size()
+    }
+
+    fn icv_len(&self) -> usize {
+        self.icv_len
+    }
+
+    fn key(&self, key: &[u8]) -> Result<Box<dyn IntegrityKey>, CryptoError> {
+        if key.len() != self.key_len() {
+            return Err(CryptoError::BadLength);
+        }
+        let keyed = <Hmac<D> as KeyInit>::new_from_slice(key).map_err(|_| CryptoError::BadLength)?;
+        Ok(Box::new(HmacKey::<D> { keyed, icv_len: self.icv_len }))
+    }
+}
+
+/// The state behind the key's first block, cloned for each packet; it zeroizes itself.
+struct HmacKey<D: EagerHash> {
+    keyed: Hmac<D>,
+    icv_len: usize,
+}
+
+impl<D: EagerHash + Send> IntegrityKey for HmacKey<D>
+where
+    Hmac<D>: Mac + Clone + Send,
+{
+    fn sign(&mut self, parts: &[&[u8]], icv: &mut [u8]) -> Result<(), CryptoError> {
+        if icv.len() != self.icv_len {
+            return Err(CryptoError::BadLength);
+        }
+        let mut mac = self.keyed.clone();
+        for part in parts {
+            Mac::update(&mut mac, part);
+        }
+        let mut whole = mac.finalize().into_bytes();
+        icv.copy_from_slice(&whole[..self.icv_len]);
+        // What is cut off must not be learned: it would make a longer ICV of the same key.
+        whole.as_mut_slice().zeroize();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_icv_of_another_length_is_refused() {
+        for algorithm in LIST {
+            let mut key = algorithm.key(&vec![1; algorithm.key_len()]).unwrap();
+            let mut icv = vec![0; algorithm.icv_len()];
+            key.sign(&[b"a", b"b"], &mut icv).unwrap();
+            assert_eq!(key.verify(&[b"ab"], &icv), Ok(()));
+            assert_eq!(key.verify(&[b"ab"], &icv[1..]), Err(CryptoError::BadLength));
+            assert_eq!(key.verify(&[b"ab"], &[]), Err(CryptoError::BadLength));
+            icv[0] ^= 1;
+            assert_eq!(key.verify(&[b"ab"], &icv), Err(CryptoError::AuthenticationFailed));
+        }
+    }
+}
