@@ -1,1 +1,55 @@
-//! policies/api
+//! The questions that operators may answer, and the trait of who answers them.
+//!
+//! A question carries a menu: what the host itself finds safe (offered ∩ configured). An answer is
+//! indices into it, a subset of it, or numbers within its bounds, and [`Question::admits`] checks
+//! that; an answer off the menu is no answer. Pure data: no I/O, no clock, no dependency outside
+//! the house, and everything builds for wasm32, since plugins speak in these types too.
+//!
+//! ```
+//! use vpnhost_policy::{Chain, PathMenu, Policy, Question, Ranking};
+//!
+//! struct LastFirst;
+//!
+//! impl Policy for LastFirst {
+//!     fn name(&self) -> &str {
+//!         "last-first"
+//!     }
+//!
+//!     fn rank_paths(&self, menu: &PathMenu) -> Option<Ranking> {
+//!         Some(Ranking::of((0..menu.paths.len()).rev()))
+//!     }
+//! }
+//!
+//! let chain = Chain::new(vec![std::sync::Arc::new(LastFirst)]);
+//! # let menu = PathMenu {
+//! #     connection: "corp".into(), cause: vpnhost_policy::PathCause::REVIEW, current: None,
+//! #     paths: Vec::new(), since_move_ms: None, hints: Vec::new(),
+//! # };
+//! let decision = chain.decide(&Question::RankPaths(menu));
+//! assert_eq!(decision.decided_by.as_deref(), Some("last-first"));
+//! ```
+
+pub mod attribute;
+pub mod authorize_peer;
+pub mod chain;
+pub mod deliberation;
+pub mod limits;
+pub mod narrow_selectors;
+pub mod plan_maintenance;
+pub mod policy;
+pub mod question;
+pub mod rank_paths;
+pub mod rank_proposals;
+pub mod ranking;
+
+pub use attribute::Attribute;
+pub use authorize_peer::{Authorization, PeerClaim};
+pub use chain::Chain;
+pub use deliberation::{Decision, Deliberation, Outcome, Step};
+pub use narrow_selectors::{Narrowing, SelectorMenu};
+pub use plan_maintenance::{Bounds, MaintenanceBounds, MaintenancePlan, Situation, SituationCause};
+pub use policy::{Failure, OnFailure, Policy, Reply};
+pub use question::{Answer, Question, QuestionKind, QuestionSet};
+pub use rank_paths::{PathCause, PathFacts, PathMenu};
+pub use rank_proposals::{OfferedSuite, PeerHint, ProposalMenu, Strength};
+pub use ranking::Ranking;

@@ -1,0 +1,189 @@
+//! One question on its way through a chain of policies.
+//!
+//! A value that is fed one reply after the other, so that a chain may run at once ([`crate::Chain`])
+//! or hop from one plugin's thread to the next.
+
+use std::time::Duration;
+
+use crate::{
+    Answer, Attribute, Authorization, Narrowing, OnFailure, Question, Ranking, Reply, limits,
+    narrow_selectors, rank_proposals,
+};
+
+/// A question, what was said to it so far, and the menu that is left.
+#[derive(Clone, Debug)]
+pub struct Deliberation {
+    /// What the next policy is asked.
+    question: Question,
+    /// For rank_proposals: where each suite that is left stood on the first menu.
+    origin: Vec<u32>,
+    answer: Option<Answer>,
+    decided_by: Option<String>,
+    trace: Vec<Step>,
+    settled: bool,
+}
+
+impl Deliberation {
+    /// Begins with a question and its full menu.
+    pub fn new(question: Question) -> Self {
+        let origin = match &question {
+            Question::RankProposals(menu) => (0u32..).take(menu.suites.len()).collect(),
+            Question::AuthorizePeer(_)
+            | Question::NarrowSelectors(_)
+            | Question::RankPaths(_)
+            | Question::PlanMaintenance(_) => Vec::new(),
+        };
+        Self { question, origin, answer: None, decided_by: None, trace: Vec::new(), settled: false }
+    }
+
+    /// Returns what the next policy is to be asked, or `None` once its word would change nothing.
+    pub fn question(&self) -> Option<&Question> {
+        (!self.settled).then_some(&self.question)
+    }
+
+    /// Takes a policy's reply to [`Self::question`].
+    pub fn hear(&mut self, policy: &str, on_failure: OnFailure, reply: Reply, elapsed: Option<Duration>) {
+        let (outcome, why) = match reply {
+            Ok(None) => (Outcome::Abstained, None),
+            Ok(Some(answer)) if self.question.admits(&answer) => {
+                let why = answer.why().map(str::to_owned);
+                self.take(policy, answer);
+                (Outcome::Answered, why)
+            }
+            Ok(Some(answer)) => {
+                self.fail(policy, on_failure, "answered off the menu");
+                (Outcome::OffTheMenu, answer.why().map(str::to_owned))
+            }
+            Err(failure) => {
+                let text = failure.to_string();
+                self.fail(policy, on_failure, &text);
+                (Outcome::Failed(text), None)
+            }
+        };
+        self.trace.push(Step { policy: policy.to_owned(), outcome, why, elapsed });
+    }
+
+    /// Ends, whoever has been asked.
+    pub fn conclude(self) -> Decision {
+        Decision { answer: self.answer, decided_by: self.decided_by, trace: self.trace }
+    }
+
+    /// Permission is the exception: who fails to answer it has refused, unless told otherwise.
+    fn fail(&mut self, policy: &str, on_failure: OnFailure, how: &str) {
+        if self.question.kind().fails_closed() && on_failure == OnFailure::Deny {
+            let refusal = Authorization::refuse(format!("{policy} {how}"));
+            self.take(policy, Answer::AuthorizePeer(refusal));
+        }
+    }
+
+    fn take(&mut self, policy: &str, answer: Answer) {
+        match answer {
+            Answer::RankProposals(ranking) => self.take_proposals(policy, ranking),
+            Answer::AuthorizePeer(authorization) => self.take_authorization(policy, authorization),
+            Answer::NarrowSelectors(narrowing) => self.take_narrowing(policy, narrowing),
+            answer @ (Answer::RankPaths(_) | Answer::PlanMaintenance(_)) => {
+                self.answer = Some(answer);
+                self.decided_by = Some(policy.to_owned());
+                self.settled = true;
+            }
+        }
+    }
+
+    /// The answer becomes the next policy's menu: no policy undoes another's refusal.
+    fn take_proposals(&mut self, policy: &str, ranking: Ranking) {
+        let Question::RankProposals(menu) = &self.question else { return };
+        let unchanged = ranking == Ranking { why: ranking.why.clone(), ..Ranking::of(0..menu.suites.len()) };
+        let restricted = rank_proposals::restrict(menu, &ranking);
+        self.origin = ranking.pick(&self.origin).into_iter().copied().collect();
+        let why = self.credit(policy, unchanged, ranking.why);
+        self.settled = self.origin.is_empty();
+        self.answer = Some(Answer::RankProposals(Ranking { order: self.origin.clone(), why }));
+        self.question = Question::RankProposals(restricted);
+    }
+
+    fn take_narrowing(&mut self, policy: &str, narrowing: Narrowing) {
+        let Question::NarrowSelectors(menu) = &self.question else { return };
+        let unchanged = narrowing.local == menu.local && narrowing.remote == menu.remote;
+        let restricted = narrow_selectors::restrict(menu, &narrowing);
+        self.settled = narrowing.is_unacceptable();
+        let why = self.credit(policy, unchanged, narrowing.why.clone());
+        self.answer = Some(Answer::NarrowSelectors(Narrowing { why, ..narrowing }));
+        self.question = Question::NarrowSelectors(restricted);
+    }
+
+    /// Every policy is asked, for the trace's sake too; the first refusal stands.
+    fn take_authorization(&mut self, policy: &str, authorization: Authorization) {
+        let before = match self.answer.take() {
+            Some(Answer::AuthorizePeer(before)) => Some(before),
+            _ => None,
+        };
+        let (after, decides) = match (before, authorization) {
+            (Some(refusal @ Authorization::Refuse { .. }), _) => (refusal, false),
+            (_, refusal @ Authorization::Refuse { .. }) => (refusal, true),
+            (None, allowance @ Authorization::Allow { .. }) => (allowance, true),
+            (Some(Authorization::Allow { labels: first }), Authorization::Allow { labels }) => {
+                (Authorization::Allow { labels: joined(first, labels) }, false)
+            }
+        };
+        self.answer = Some(Answer::AuthorizePeer(after));
+        if decides {
+            self.decided_by = Some(policy.to_owned());
+        }
+    }
+
+    /// Names who decided: the last that changed something, else the first that answered. Returns
+    /// the reason that stands.
+    fn credit(&mut self, policy: &str, unchanged: bool, why: Option<String>) -> Option<String> {
+        if unchanged && self.decided_by.is_some() {
+            return self.answer.as_ref().and_then(Answer::why).map(str::to_owned);
+        }
+        self.decided_by = Some(policy.to_owned());
+        why
+    }
+}
+
+/// What a chain came to, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The answer, on the menu of the question that was asked; `None` if all abstained.
+    pub answer: Option<Answer>,
+    /// Whose answer it is.
+    pub decided_by: Option<String>,
+    /// What each policy made of the question, in order.
+    pub trace: Vec<Step>,
+}
+
+/// One policy's part in a decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The policy's name.
+    pub policy: String,
+    /// What it made of the question.
+    pub outcome: Outcome,
+    /// The reason it gave.
+    pub why: Option<String>,
+    /// How long it took, where a clock was at hand.
+    pub elapsed: Option<Duration>,
+}
+
+/// What a policy made of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It answered.
+    Answered,
+    /// It left the question to the others.
+    Abstained,
+    /// Its answer was not on the menu.
+    OffTheMenu,
+    /// It failed; the text says how.
+    Failed(String),
+}
+
+fn joined(mut first: Vec<Attribute>, second: Vec<Attribute>) -> Vec<Attribute> {
+    for label in second {
+        if first.len() < limits::LABELS && !first.contains(&label) {
+            first.push(label);
+        }
+    }
+    first
+}

@@ -1,0 +1,102 @@
+//! Who answers: native policies, plugins inside their box, and the plugin host alike.
+
+use std::fmt;
+
+use crate::{
+    Answer, Authorization, MaintenancePlan, Narrowing, PathMenu, PeerClaim, ProposalMenu, Question, Ranking,
+    SelectorMenu, Situation,
+};
+
+/// Answers questions; `None` abstains, and the next policy of the chain is asked.
+///
+/// A policy reads no clock and does no I/O: what it may know is in the menu.
+pub trait Policy: Send + Sync {
+    /// Returns the name that logs, `status` and `explain` show.
+    fn name(&self) -> &str;
+
+    /// Ranks the suites that may protect an SA.
+    fn rank_proposals(&self, menu: &ProposalMenu) -> Option<Ranking> {
+        let _ = menu;
+        None
+    }
+
+    /// Allows or refuses an authenticated peer.
+    fn authorize_peer(&self, claim: &PeerClaim) -> Option<Authorization> {
+        let _ = claim;
+        None
+    }
+
+    /// Narrows the traffic that a Child SA carries.
+    fn narrow_selectors(&self, menu: &SelectorMenu) -> Option<Narrowing> {
+        let _ = menu;
+        None
+    }
+
+    /// Ranks the ways to the peer.
+    fn rank_paths(&self, menu: &PathMenu) -> Option<Ranking> {
+        let _ = menu;
+        None
+    }
+
+    /// Plans liveness checks, keepalives, retransmissions and rekeys.
+    fn plan_maintenance(&self, situation: &Situation) -> Option<MaintenancePlan> {
+        let _ = situation;
+        None
+    }
+
+    /// Answers any question, and tells a failure to answer from an abstention.
+    ///
+    /// # Errors
+    /// A plugin that traps, runs out of time or memory, or is disabled. Native policies never fail,
+    /// so only the plugin host has reason to implement this.
+    fn consult(&self, question: &Question) -> Reply {
+        Ok(question.put_to(self))
+    }
+
+    /// Returns what counts when the policy fails to answer `authorize_peer`.
+    fn on_failure(&self) -> OnFailure {
+        OnFailure::Deny
+    }
+}
+
+/// What a policy makes of a question: an answer, an abstention, or a failure.
+pub type Reply = Result<Option<Answer>, Failure>;
+
+/// What counts when a policy fails to answer `authorize_peer`; every other failure abstains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// The peer is refused.
+    #[default]
+    Deny,
+    /// The others of the chain decide.
+    Native,
+}
+
+/// Why a policy that should have answered did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It ran out of time.
+    Deadline,
+    /// It ran out of memory.
+    Memory,
+    /// It crashed; the text says how.
+    Trap(String),
+    /// It failed too often and is switched off for now; the text says why.
+    Disabled(String),
+    /// It has more questions waiting than it may.
+    Overloaded,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deadline => f.write_str("ran out of time"),
+            Self::Memory => f.write_str("ran out of memory"),
+            Self::Trap(how) => write!(f, "crashed: {how}"),
+            Self::Disabled(why) => write!(f, "is switched off: {why}"),
+            Self::Overloaded => f.write_str("has too many questions waiting"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
