@@ -14,7 +14,7 @@ mod reader;
 #[cfg(test)]
 pub(crate) mod test_key;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
