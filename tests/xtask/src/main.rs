@@ -1,1 +1,75 @@
-fn main() {}
+//! `cargo xtask TASK`: everything that is done to the repository besides editing it. One file per task.
+
+mod arrows;
+mod fuzz;
+mod lab;
+mod steps;
+mod test;
+mod tools;
+mod wit_frozen;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Tasks of the repository")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Runs every test, or the steps named with --only
+    Test(test::Options),
+    /// Checks which crate depends on which against the table of the house
+    Arrows,
+    /// Compares the released WIT directories with their recorded hashes
+    WitFrozen,
+    /// Runs the fuzz targets
+    Fuzz(fuzz::Options),
+    /// Network namespaces to experiment in by hand
+    Lab(lab::Options),
+    /// One end of a checked transfer; the tests start it inside a namespace
+    #[command(hide = true)]
+    Traffic(lab::TrafficOptions),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Test(options) => return test::run(&options),
+        Task::Arrows => arrows::run(),
+        Task::WitFrozen => wit_frozen::run(),
+        Task::Fuzz(options) => fuzz::run(&options),
+        Task::Lab(options) => lab::run(&options),
+        Task::Traffic(options) => lab::traffic(&options),
+    };
+    match result {
+        Ok(steps::Outcome::Passed | steps::Outcome::Counted { failed: 0, .. }) => ExitCode::SUCCESS,
+        Ok(steps::Outcome::Counted { passed, failed }) => {
+            eprintln!("{passed} passed, {failed} failed");
+            ExitCode::FAILURE
+        }
+        Ok(steps::Outcome::Skipped(why)) => {
+            println!("skipped: {why}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns the root of the repository.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+}
+
+/// Returns the directory that cargo builds into.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}

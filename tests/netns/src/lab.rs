@@ -1,0 +1,190 @@
+//! The topologies: who is joined to whom.
+//!
+//! ```text
+//! direct   carol eth0 10.10.0.10 ─── 10.10.0.1 eth0 moon
+//! nat      carol eth0 10.1.0.10 ─── 10.1.0.1 inet (masquerades) 10.10.0.254 ─── 10.10.0.1 eth0 moon
+//! always   moon eth1 10.20.0.1 ─── 10.20.0.10 eth0 alice: the network behind the gateway
+//! ```
+//! IPv6 beside IPv4: fd10:: and fd01:: outside, fd20:: inside. What reaches the inner network in clear from
+//! outside is dropped by moon, so only a tunnel gets there.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::command::run;
+use crate::namespace::{self, Namespace};
+
+/// The gateway's address as the client sees it.
+pub const MOON: &str = "10.10.0.1";
+/// The same in IPv6.
+pub const MOON_V6: &str = "fd10::1";
+/// The host behind the gateway.
+pub const ALICE: &str = "10.20.0.10";
+/// The same in IPv6.
+pub const ALICE_V6: &str = "fd20::10";
+/// The networks behind the gateway.
+pub const INNER: [&str; 2] = ["10.20.0.0/24", "fd20::/64"];
+
+/// Who stands between the client and the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topology {
+    /// Nobody: one link.
+    Direct,
+    /// A router that masquerades the client.
+    Nat,
+}
+
+impl Topology {
+    /// Returns its name in stories.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Nat => "nat",
+        }
+    }
+
+    /// Returns the client's own outside address.
+    #[must_use]
+    pub fn carol(self) -> &'static str {
+        match self {
+            Self::Direct => "10.10.0.10",
+            Self::Nat => "10.1.0.10",
+        }
+    }
+}
+
+/// Namespaces of a topology, and a directory for what happens in them.
+#[derive(Debug)]
+pub struct Lab {
+    /// Who stands between.
+    pub topology: Topology,
+    /// The client.
+    pub carol: Namespace,
+    /// The gateway.
+    pub moon: Namespace,
+    /// The host behind the gateway.
+    pub alice: Namespace,
+    /// The router, where there is one.
+    pub inet: Option<Namespace>,
+    dir: PathBuf,
+}
+
+impl Lab {
+    /// Builds a topology; its files go to `dir`, which is emptied.
+    pub fn build(topology: Topology, dir: &Path) -> Result<Self> {
+        Self::build_as(&format!("{PREFIX}{}-", std::process::id()), topology, dir)
+    }
+
+    /// Builds a topology whose namespaces' names begin with `prefix`.
+    pub fn build_as(prefix: &str, topology: Topology, dir: &Path) -> Result<Self> {
+        if dir.exists() {
+            std::fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
+        }
+        std::fs::create_dir_all(dir)?;
+        let space = |role: &str| Namespace::create(format!("{prefix}{role}"));
+        let router = matches!(topology, Topology::Nat).then(|| space("inet")).transpose()?;
+        let lab = Self {
+            topology,
+            carol: space("carol")?,
+            moon: space("moon")?,
+            alice: space("alice")?,
+            inet: router,
+            dir: dir.to_path_buf(),
+        };
+        lab.wire()?;
+        Ok(lab)
+    }
+
+    /// Returns the directory for logs, configurations and captures.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Leaves the namespaces standing (for work by hand) instead of removing them.
+    pub fn leave(self) {
+        std::mem::forget(self);
+    }
+
+    fn wire(&self) -> Result<()> {
+        self.moon.forward()?;
+        link(
+            (&self.moon, "eth1", &["10.20.0.1/24", "fd20::1/64"]),
+            (&self.alice, "eth0", &["10.20.0.10/24", "fd20::10/64"]),
+        )?;
+        default_route(&self.alice, "10.20.0.1", "fd20::1")?;
+        self.moon.nft(&format!(
+            "table inet guard {{ chain in {{ type filter hook prerouting priority -300;\n\
+             iifname \"eth0\" ip daddr {} drop\niifname \"eth0\" ip6 daddr {} drop\n}}\n}}\n",
+            INNER[0], INNER[1],
+        ))?;
+        match &self.inet {
+            None => {
+                link(
+                    (&self.carol, "eth0", &["10.10.0.10/24", "fd10::10/64"]),
+                    (&self.moon, "eth0", &["10.10.0.1/24", "fd10::1/64"]),
+                )?;
+                default_route(&self.carol, MOON, MOON_V6)
+            }
+            Some(inet) => self.wire_nat(inet),
+        }
+    }
+
+    fn wire_nat(&self, inet: &Namespace) -> Result<()> {
+        inet.forward()?;
+        link(
+            (inet, "out", &["10.10.0.254/24", "fd10::fe/64"]),
+            (&self.moon, "eth0", &["10.10.0.1/24", "fd10::1/64"]),
+        )?;
+        link(
+            (&self.carol, "eth0", &["10.1.0.10/24", "fd01::10/64"]),
+            (inet, "in0", &["10.1.0.1/24", "fd01::1/64"]),
+        )?;
+        default_route(&self.moon, "10.10.0.254", "fd10::fe")?;
+        default_route(&self.carol, "10.1.0.1", "fd01::1")?;
+        inet.nft(
+            "table ip nat { chain post { type nat hook postrouting priority srcnat;\n\
+             ip saddr 10.1.0.0/24 oifname \"out\" masquerade\n}\n}\n",
+        )
+    }
+}
+
+/// What the names of all namespaces of tests begin with; a process id and a dash follow.
+const PREFIX: &str = "vht";
+
+/// Removes what a killed test run left behind.
+pub fn sweep() -> Result<()> {
+    for name in namespace::named(PREFIX)? {
+        let owner = name[PREFIX.len()..].split('-').next().unwrap_or_default();
+        if owner.parse::<u32>().is_ok() && !Path::new("/proc").join(owner).exists() {
+            namespace::remove(&name)?;
+        }
+    }
+    Ok(())
+}
+
+type End<'a> = (&'a Namespace, &'a str, &'a [&'a str]);
+
+fn link(a: End<'_>, b: End<'_>) -> Result<()> {
+    let peer = ["type", "veth", "peer", "name", b.1, "netns", b.0.name()];
+    run(Command::new("ip").args(["-n", a.0.name(), "link", "add", a.1]).args(peer))?;
+    for (space, interface, addresses) in [a, b] {
+        for address in addresses {
+            space.run(&format!("ip addr add {address} dev {interface} {}", nodad(address)))?;
+        }
+        space.run(&format!("ip link set {interface} up"))?;
+    }
+    Ok(())
+}
+
+fn nodad(address: &str) -> &'static str {
+    if address.contains(':') { "nodad" } else { "" }
+}
+
+fn default_route(space: &Namespace, v4: &str, v6: &str) -> Result<()> {
+    space.run(&format!("ip route add default via {v4} dev eth0 metric 100"))?;
+    space.run(&format!("ip -6 route add default via {v6} dev eth0 metric 100")).map(drop)
+}

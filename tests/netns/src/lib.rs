@@ -1,0 +1,17 @@
+//! The lab: hosts in network namespaces, joined by veth pairs,.
+//!
+//! A [`Lab`] is a topology; a daemon is a [`Strongswan`] or a [`Vpnhost`] in one of its namespaces; [`traffic`]
+//! moves octets and counts what is lost; [`capture`] records what an outsider sees. Root only. Everything that
+//! a lab starts ends with the value that holds it. What a test says about the parts stands in [`stories`].
+
+pub mod command;
+pub mod lab;
+pub mod namespace;
+pub mod running;
+pub mod suite;
+pub mod traffic;
+pub mod wait;
+
+pub use lab::{Lab, Topology};
+pub use namespace::Namespace;
+pub use running::Running;

@@ -1,0 +1,264 @@
+//! What is sent through a tunnel: checked transfers over TCP, and streams of pings that are counted.
+
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use sha2::{Digest as _, Sha256};
+
+use crate::{Namespace, Running};
+
+/// How much is handed to TCP at a time: small, so that a paced transfer does not come in bursts.
+const PIECE: usize = 16 * 1024;
+/// How long an end may wait for the other without one octet.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Takes one connection, reads it to its end, prints `octets digest`.
+pub fn receive(address: &str) -> Result<()> {
+    let listener = TcpListener::bind(address).with_context(|| format!("cannot listen at {address}"))?;
+    println!("listening");
+    let (mut stream, _) = listener.accept()?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let (mut buffer, mut octets, mut digest) = (vec![0; 256 * 1024], 0_u64, Sha256::new());
+    loop {
+        let length = stream.read(&mut buffer).with_context(|| format!("after {octets} octets"))?;
+        if length == 0 {
+            break;
+        }
+        octets += length as u64;
+        digest.update(&buffer[..length]);
+    }
+    println!("done {octets} {}", hex(&digest.finalize()));
+    Ok(())
+}
+
+/// Sends at least `octets`, at most `per_second`, and goes on until standard input closes.
+pub fn send(address: &str, octets: u64, per_second: u64) -> Result<()> {
+    let released = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&released);
+    std::thread::spawn(move || {
+        // Any end of the input, also an error, lets the transfer end.
+        drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        seen.store(true, Ordering::Relaxed);
+    });
+    let mut stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    println!("connected");
+    let (mut noise, mut piece, mut digest) = (Noise(0x9e37_79b9_7f4a_7c15), vec![0; PIECE], Sha256::new());
+    let (began, mut sent) = (Instant::now(), 0_u64);
+    while sent < octets || !released.load(Ordering::Relaxed) {
+        noise.fill(&mut piece);
+        stream.write_all(&piece).with_context(|| format!("after {sent} octets"))?;
+        digest.update(&piece);
+        sent += PIECE as u64;
+        let due = Duration::from_secs_f64(sent as f64 / per_second as f64);
+        std::thread::sleep(due.saturating_sub(began.elapsed()));
+    }
+    stream.shutdown(std::net::Shutdown::Write)?;
+    println!("done {sent} {}", hex(&digest.finalize()));
+    Ok(())
+}
+
+/// Octets that no compression and no repetition explains (xorshift64).
+struct Noise(u64);
+
+impl Noise {
+    fn fill(&mut self, out: &mut [u8]) {
+        for word in out.chunks_exact_mut(8) {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            word.copy_from_slice(&self.0.to_le_bytes());
+        }
+    }
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// A transfer under way between two namespaces.
+#[derive(Debug)]
+pub struct Transfer {
+    sender: Running,
+    receiver: Running,
+}
+
+/// How much of what a transfer shall carry.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// At least so many octets.
+    pub octets: u64,
+    /// At most so many in a second.
+    pub per_second: u64,
+}
+
+impl Transfer {
+    /// Starts one; `address` is where the receiver listens and what the sender connects to.
+    pub fn start(from: &Namespace, to: &Namespace, address: &str, load: Load, dir: &Path) -> Result<Self> {
+        let program = std::env::current_exe()?;
+        let name = address.replace([':', '[', ']', '.'], "-");
+        let mut command = to.command(&program);
+        command.args(["traffic", "receive", address]);
+        let mut receiver = Running::start(&mut command, &dir.join(format!("receive{name}.log")))?;
+        receiver.wait_log("listening", PATIENCE)?;
+        let mut command = from.command(&program);
+        command.args(["traffic", "send", address]);
+        command.args([load.octets.to_string(), load.per_second.to_string()]);
+        let mut sender = Running::start(&mut command, &dir.join(format!("send{name}.log")))?;
+        sender.wait_log("connected", PATIENCE)?;
+        Ok(Self { sender, receiver })
+    }
+
+    /// Fails when an end has already ended.
+    pub fn check_under_way(&mut self) -> Result<()> {
+        ensure!(self.sender.ended()?.is_none(), "the sender has ended: {}", self.sender.log().trim());
+        ensure!(self.receiver.ended()?.is_none(), "the receiver has ended: {}", self.receiver.log().trim());
+        Ok(())
+    }
+
+    /// Lets it end, compares the ends, and returns how many octets went.
+    pub fn finish(mut self, limit: Duration) -> Result<u64> {
+        self.sender.close_input();
+        for end in [&mut self.sender, &mut self.receiver] {
+            let status = end.wait(limit)?;
+            ensure!(status.success(), "a transfer failed: {}", end.log().trim());
+        }
+        let (sent, received) = (done(&self.sender.log())?, done(&self.receiver.log())?);
+        ensure!(
+            sent == received,
+            "sent {} octets ({}), received {} ({})",
+            sent.0,
+            sent.1,
+            received.0,
+            received.1
+        );
+        Ok(sent.0)
+    }
+}
+
+fn done(log: &str) -> Result<(u64, String)> {
+    let line = log.lines().find_map(|line| line.strip_prefix("done ")).context("no digest printed")?;
+    let (octets, digest) = line.split_once(' ').context("half a line")?;
+    Ok((octets.parse()?, digest.to_owned()))
+}
+
+/// A stream of pings under way.
+#[derive(Debug)]
+pub struct PingStream {
+    ping: Running,
+}
+
+/// What became of a stream of pings.
+#[derive(Debug)]
+pub struct Pings {
+    /// How many were sent.
+    pub sent: u32,
+    /// The sequence numbers without an answer.
+    pub lost: Vec<u32>,
+    /// How many answers came twice.
+    pub duplicates: usize,
+    /// Round-trip times in milliseconds, in order.
+    pub times: Vec<f64>,
+}
+
+impl PingStream {
+    /// Starts a stream of 200 a second.
+    pub fn start(from: &Namespace, target: &str, log: &Path) -> Result<Self> {
+        let mut command = from.command("ping");
+        command.args(["-n", "-i", "0.005", target]);
+        let mut ping = Running::start(&mut command, log)?;
+        ping.wait_log("bytes from", PATIENCE)?;
+        Ok(Self { ping })
+    }
+
+    /// Ends the stream and counts.
+    pub fn finish(mut self) -> Result<Pings> {
+        self.ping.signal("INT")?;
+        self.ping.wait(PATIENCE)?;
+        let pings = parse_pings(&self.ping.log())?;
+        Ok(pings)
+    }
+}
+
+impl Pings {
+    /// Fails when one was lost or the stream was thinner than it should be.
+    pub fn check_none_lost(&self) -> Result<()> {
+        ensure!(
+            self.lost.is_empty(),
+            "{} of {} pings lost: {:?}",
+            self.lost.len(),
+            self.sent,
+            &self.lost[..self.lost.len().min(20)]
+        );
+        Ok(())
+    }
+
+    /// Returns the median round-trip time in milliseconds.
+    #[must_use]
+    pub fn median(&self) -> f64 {
+        let mut times = self.times.clone();
+        times.sort_by(f64::total_cmp);
+        times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+}
+
+fn parse_pings(log: &str) -> Result<Pings> {
+    let (mut seen, mut duplicates, mut times) = (BTreeSet::new(), 0, Vec::new());
+    for line in log.lines().filter(|line| line.contains("bytes from")) {
+        let Some(sequence) = number_after(line, "icmp_seq=") else { continue };
+        if !seen.insert(sequence as u32) {
+            duplicates += 1;
+        }
+        times.extend(number_after(line, "time="));
+    }
+    let summary =
+        log.lines().find(|line| line.contains("packets transmitted")).context("ping gave no summary")?;
+    let sent: u32 = summary.split_whitespace().next().unwrap_or_default().parse()?;
+    let Some(last) = seen.last().copied() else { bail!("none of {sent} pings answered") };
+    // The last few may be under way when the stream is ended; earlier ones may not be missing.
+    ensure!(sent <= last + 20, "the last {} of {sent} pings got no answer", sent - last);
+    // ping counts sequence numbers in 16 bits, far beyond any stream here.
+    let lost = (1..last).filter(|sequence| !seen.contains(sequence)).collect();
+    Ok(Pings { sent, lost, duplicates, times })
+}
+
+fn number_after(line: &str, key: &str) -> Option<f64> {
+    line.split(key).nth(1)?.split_whitespace().next()?.parse().ok()
+}
+
+/// Pings a few times and returns the median round-trip time in milliseconds; fails when any is lost.
+pub fn ping(from: &Namespace, target: &str, count: u32) -> Result<f64> {
+    let text = from.run(&format!("ping -n -i 0.02 -W 2 -c {count} {target}"))?;
+    let pings = parse_pings(&text)?;
+    pings.check_none_lost()?;
+    ensure!(pings.times.len() >= count as usize, "{} of {count} pings answered", pings.times.len());
+    Ok(pings.median())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_sequence_number_is_a_lost_ping() {
+        let log = "64 bytes from 1.1.1.1: icmp_seq=1 ttl=64 time=0.5 ms\n\
+                   64 bytes from 1.1.1.1: icmp_seq=3 ttl=64 time=0.7 ms\n\
+                   3 packets transmitted, 2 received, 33% packet loss, time 2ms\n";
+        let pings = parse_pings(log).unwrap();
+        assert_eq!((pings.lost.as_slice(), pings.sent), ([2].as_slice(), 3));
+        assert!(pings.check_none_lost().is_err());
+    }
+
+    #[test]
+    fn a_stream_whose_end_is_silent_fails() {
+        let log = "64 bytes from 1.1.1.1: icmp_seq=1 ttl=64 time=0.5 ms\n\
+                   200 packets transmitted, 1 received, 99% packet loss, time 1000ms\n";
+        assert!(parse_pings(log).is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! `cargo xtask lab`: the namespaces of the tests, to experiment in by hand.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use vpnhost_netns::{Lab, Topology, namespace, traffic};
+
+use crate::steps::Outcome;
+use crate::tools;
+
+/// What the names of the hand-made lab's namespaces begin with.
+const PREFIX: &str = "lab-";
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand)]
+enum Action {
+    /// Builds lab-carol, lab-moon, lab-alice (and lab-inet with a NAT): carol — moon — alice
+    Up {
+        #[arg(value_enum, default_value_t = Shape::Direct)]
+        topology: Shape,
+    },
+    /// Ends what runs in them and removes them
+    Down,
+    /// Runs a command in one of them: lab exec carol ping 10.20.0.10
+    Exec {
+        role: String,
+        #[arg(trailing_var_arg = true, required = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Shape {
+    Direct,
+    Nat,
+}
+
+pub(crate) fn run(options: &Options) -> Result<Outcome> {
+    if let Some(skip) = tools::network_skip(&[tools::NETWORK]) {
+        return Ok(skip);
+    }
+    match &options.action {
+        Action::Up { topology } => up(*topology)?,
+        Action::Down => down()?,
+        Action::Exec { role, command } => exec(role, command)?,
+    }
+    Ok(Outcome::Passed)
+}
+
+fn up(shape: Shape) -> Result<()> {
+    down()?;
+    let topology = match shape {
+        Shape::Direct => Topology::Direct,
+        Shape::Nat => Topology::Nat,
+    };
+    let lab = Lab::build_as(PREFIX, topology, &crate::target().join("netns/lab"))?;
+    println!("{} is up: {}", topology.name(), namespace::named(PREFIX)?.join(" "));
+    println!("carol {} reaches moon at {}", topology.carol(), vpnhost_netns::lab::MOON);
+    println!("alice {} is behind moon and reached by a tunnel only", vpnhost_netns::lab::ALICE);
+    lab.leave();
+    Ok(())
+}
+
+fn down() -> Result<()> {
+    namespace::named(PREFIX)?.iter().try_for_each(|name| namespace::remove(name))
+}
+
+fn exec(role: &str, command: &[String]) -> Result<()> {
+    let name = format!("{PREFIX}{role}");
+    if !namespace::named(PREFIX)?.contains(&name) {
+        bail!("there is no namespace {name} (cargo xtask lab up)");
+    }
+    let status = Command::new("ip").args(["netns", "exec", &name]).args(command).status().context("ip")?;
+    if !status.success() {
+        bail!("{}: {status}", command.join(" "));
+    }
+    Ok(())
+}
+
+#[derive(clap::Args)]
+pub(crate) struct TrafficOptions {
+    #[command(subcommand)]
+    end: End,
+}
+
+#[derive(clap::Subcommand)]
+enum End {
+    /// Takes one connection and prints how much came and its SHA-256
+    Receive { address: String },
+    /// Sends at least so many octets, and on until standard input closes
+    Send { address: String, octets: u64, per_second: u64 },
+}
+
+pub(crate) fn traffic(options: &TrafficOptions) -> Result<Outcome> {
+    match &options.end {
+        End::Receive { address } => traffic::receive(address)?,
+        End::Send { address, octets, per_second } => traffic::send(address, *octets, *per_second)?,
+    }
+    Ok(Outcome::Passed)
+}

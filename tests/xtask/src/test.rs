@@ -1,0 +1,158 @@
+//! `cargo xtask test`: what CI runs. Every step is a row of a table and can be run alone.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+
+use crate::steps::{Outcome, Report, logged};
+use crate::{arrows, fuzz, tools, wit_frozen};
+
+/// How long CI fuzzes each target.
+const FUZZ_SECONDS: u32 = 60;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Runs only these steps (see --list)
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+    /// Leaves these steps out
+    #[arg(long, value_name = "STEP")]
+    without: Vec<String>,
+    /// Prints the steps and ends
+    #[arg(long)]
+    list: bool,
+    /// Installs what the steps need (Debian, Ubuntu; root); also when CI=true
+    #[arg(long)]
+    install: bool,
+}
+
+/// What a step knows of the run.
+struct Setting {
+    install: bool,
+}
+
+struct Step {
+    name: &'static str,
+    run: fn(&Setting) -> Result<Outcome>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "fmt", run: |_| cargo("fmt", &["fmt", "--all", "--check"]) },
+    Step {
+        name: "clippy",
+        run: |_| {
+            cargo("clippy", &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])
+        },
+    },
+    Step { name: "doc", run: |_| doc() },
+    Step { name: "arrows", run: |_| arrows::run() },
+    Step { name: "wit-frozen", run: |_| wit_frozen::run() },
+    Step { name: "unit", run: |_| unit() },
+    Step { name: "doctest", run: |_| doctest() },
+    Step { name: "fuzz", run: |setting| fuzz::run(&fuzz::Options::short(FUZZ_SECONDS, setting.install)) },
+];
+
+pub(crate) fn run(options: &Options) -> ExitCode {
+    if options.list {
+        STEPS.iter().for_each(|step| println!("{}", step.name));
+        return ExitCode::SUCCESS;
+    }
+    for name in options.only.iter().chain(&options.without) {
+        if !STEPS.iter().any(|step| step.name == name) {
+            eprintln!("error: there is no step {name}");
+            eprintln!("hint: cargo xtask test --list");
+            return ExitCode::from(2);
+        }
+    }
+    let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+    let setting = Setting { install: ci || options.install };
+    let mut report = Report::new(ci);
+    for step in STEPS {
+        let wanted = options.only.is_empty() || options.only.iter().any(|name| name == step.name);
+        if wanted && !options.without.iter().any(|name| name == step.name) {
+            report.step(step.name, || (step.run)(&setting));
+        }
+    }
+    if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn cargo(name: &str, arguments: &[&str]) -> Result<Outcome> {
+    logged(name, Command::new("cargo").args(arguments))?;
+    Ok(Outcome::Passed)
+}
+
+fn doc() -> Result<Outcome> {
+    let arguments = ["doc", "--release", "--workspace", "--no-deps", "--document-private-items"];
+    logged("doc", Command::new("cargo").args(arguments).env("RUSTDOCFLAGS", "-D warnings"))?;
+    Ok(Outcome::Passed)
+}
+
+/// Runs the tests of all crates, with nextest where it is installed.
+fn unit() -> Result<Outcome> {
+    if tools::find("cargo-nextest").is_some() {
+        let text = logged(
+            "unit",
+            Command::new("cargo").args(["nextest", "run", "--release", "--workspace", "--no-fail-fast"]),
+        )?;
+        return Ok(nextest_counts(&text));
+    }
+    let text = logged(
+        "unit",
+        Command::new("cargo").args(["test", "--release", "--workspace", "--all-targets", "--no-fail-fast"]),
+    )?;
+    Ok(libtest_counts(&text))
+}
+
+fn doctest() -> Result<Outcome> {
+    let text = logged("doctest", Command::new("cargo").args(["test", "--release", "--workspace", "--doc"]))?;
+    Ok(libtest_counts(&text))
+}
+
+/// Reads `Summary [ 1.2s] 34 tests run: 33 passed (1 slow), 1 failed, 0 skipped`.
+fn nextest_counts(text: &str) -> Outcome {
+    let summary = text.lines().rev().find(|line| line.contains("tests run:") || line.contains("test run:"));
+    let counts = summary.and_then(|line| line.split_once("run:")).map_or("", |(_, counts)| counts);
+    Outcome::Counted { passed: count_before(counts, "passed"), failed: count_before(counts, "failed") }
+}
+
+/// Sums the lines `test result: ok. 12 passed; 0 failed; …`.
+fn libtest_counts(text: &str) -> Outcome {
+    let results = || text.lines().filter(|line| line.starts_with("test result:"));
+    let sum = |word| results().map(|line| count_before(line, word)).sum();
+    Outcome::Counted { passed: sum("passed"), failed: sum("failed") }
+}
+
+/// Returns the number that stands before a word.
+fn count_before(text: &str, word: &str) -> usize {
+    let before = text.split(&format!(" {word}")).next().unwrap_or_default();
+    if before.len() == text.len() {
+        return 0;
+    }
+    before.rsplit(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_of_nextest_are_read() {
+        let text = "  x\n     Summary [  1.2s] 34 tests run: 33 passed (1 slow), 1 failed, 2 skipped\n";
+        assert!(matches!(nextest_counts(text), Outcome::Counted { passed: 33, failed: 1 }));
+    }
+
+    #[test]
+    fn the_counts_of_several_test_binaries_are_added() {
+        let text =
+            "test result: ok. 12 passed; 0 failed; 0 ignored\n\ntest result: ok. 3 passed; 2 failed;\n";
+        assert!(matches!(libtest_counts(text), Outcome::Counted { passed: 15, failed: 2 }));
+    }
+
+    #[test]
+    fn the_names_of_steps_are_different() {
+        let mut names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), STEPS.len());
+    }
+}
