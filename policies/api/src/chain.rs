@@ -96,3 +96,199 @@ impl Policy for Chain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use vpnhost_model::{Identity, Protocol, Role};
+
+    use super::*;
+    use crate::{Attribute, Failure, OfferedSuite, OnFailure, Outcome, PathCause, PeerHint, Strength};
+
+    /// Replies to everything with one prepared reply.
+    struct Says(&'static str, Reply, OnFailure);
+
+    impl Policy for Says {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        fn consult(&self, _: &Question) -> Reply {
+            self.1.clone()
+        }
+
+        fn on_failure(&self) -> OnFailure {
+            self.2
+        }
+    }
+
+    fn says(name: &'static str, answer: Answer) -> Arc<dyn Policy> {
+        Arc::new(Says(name, Ok(Some(answer)), OnFailure::Deny))
+    }
+
+    fn fails(name: &'static str, on_failure: OnFailure) -> Arc<dyn Policy> {
+        Arc::new(Says(name, Err(Failure::Deadline), on_failure))
+    }
+
+    fn ranks(name: &'static str, order: &[usize]) -> Arc<dyn Policy> {
+        says(name, Answer::RankProposals(Ranking::of(order.iter().copied()).because(name)))
+    }
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    fn proposals() -> Question {
+        let suite = |backend: &str| OfferedSuite {
+            transforms: Vec::new(),
+            strength: Strength::ACCEPTABLE,
+            backend: backend.into(),
+            key_share_present: false,
+        };
+        Question::RankProposals(ProposalMenu {
+            connection: "corp".into(),
+            role: Role::Responder,
+            protocol: Protocol::IKE,
+            peer: PeerHint {
+                remote: address(500),
+                local: address(500),
+                behind_nat: None,
+                peer_behind_nat: None,
+            },
+            suites: ["a", "b", "c"].map(suite).to_vec(),
+            hints: Vec::new(),
+        })
+    }
+
+    fn claim() -> Question {
+        Question::AuthorizePeer(PeerClaim {
+            connection: "corp".into(),
+            role: Role::Responder,
+            local_id: Identity::Fqdn("moon".into()),
+            peer_id: Identity::Fqdn("carol".into()),
+            auth_method: 2,
+            remote: address(4500),
+            unix_secs: 0,
+            utc_offset_secs: 0,
+            other_sas: 0,
+            hints: Vec::new(),
+        })
+    }
+
+    fn order(decision: &Decision) -> Vec<u32> {
+        match &decision.answer {
+            Some(Answer::RankProposals(ranking)) => ranking.order.clone(),
+            other => panic!("no ranking: {other:?}"),
+        }
+    }
+
+    fn is_refused(decision: &Decision) -> bool {
+        matches!(decision.answer, Some(Answer::AuthorizePeer(Authorization::Refuse { .. })))
+    }
+
+    fn allows(name: &'static str, label: &str) -> Arc<dyn Policy> {
+        let labels = vec![Attribute::new("group", label)];
+        says(name, Answer::AuthorizePeer(Authorization::Allow { labels }))
+    }
+
+    #[test]
+    fn a_ranking_is_the_next_policys_menu_and_comes_back_in_the_first_menus_indices() {
+        let chain = Chain::new(vec![ranks("drops-a", &[2, 1]), ranks("swaps", &[1, 0])]);
+        let decision = chain.decide(&proposals());
+        assert_eq!(order(&decision), [1, 2]);
+        assert_eq!(decision.decided_by.as_deref(), Some("swaps"));
+        assert!(proposals().admits(decision.answer.as_ref().unwrap()));
+    }
+
+    #[test]
+    fn no_policy_brings_back_what_another_refused() {
+        let chain = Chain::new(vec![ranks("drops-a", &[1, 2]), ranks("wants-all", &[0, 1, 2])]);
+        let decision = chain.decide(&proposals());
+        assert_eq!(order(&decision), [1, 2]);
+        assert_eq!(decision.trace[1].outcome, Outcome::OffTheMenu);
+    }
+
+    #[test]
+    fn who_changes_nothing_is_not_named_as_the_one_who_decided() {
+        let chain = Chain::new(vec![ranks("turns", &[2, 1, 0]), ranks("keeps", &[0, 1, 2])]);
+        let decision = chain.decide(&proposals());
+        assert_eq!(decision.decided_by.as_deref(), Some("turns"));
+        assert_eq!(decision.answer.as_ref().unwrap().why(), Some("turns"));
+    }
+
+    #[test]
+    fn nothing_left_to_rank_ends_the_questions() {
+        let chain = Chain::new(vec![ranks("refuses", &[]), ranks("late", &[0])]);
+        let decision = chain.decide(&proposals());
+        assert!(order(&decision).is_empty());
+        assert_eq!(decision.trace.len(), 1);
+    }
+
+    #[test]
+    fn one_refusal_refuses_wherever_it_stands() {
+        let refuses = says("guard", Answer::AuthorizePeer(Authorization::refuse("at night")));
+        for chain in [
+            Chain::new(vec![refuses.clone(), allows("standard", "a")]),
+            Chain::new(vec![allows("standard", "a"), refuses]),
+        ] {
+            let decision = chain.decide(&claim());
+            assert!(is_refused(&decision));
+            assert_eq!(decision.decided_by.as_deref(), Some("guard"));
+            assert_eq!(decision.trace.len(), 2);
+        }
+    }
+
+    #[test]
+    fn who_fails_to_authorize_has_refused_unless_told_otherwise() {
+        let deny = Chain::new(vec![fails("guard", OnFailure::Deny), allows("standard", "a")]);
+        let decision = deny.decide(&claim());
+        assert!(is_refused(&decision));
+        assert_eq!(decision.answer.unwrap().why(), Some("guard ran out of time"));
+        let native = Chain::new(vec![fails("guard", OnFailure::Native), allows("standard", "a")]);
+        assert!(!is_refused(&native.decide(&claim())));
+    }
+
+    #[test]
+    fn too_many_labels_refuse_like_a_failure() {
+        let labels = vec![Attribute::new("k", "v"); crate::limits::LABELS + 1];
+        let chatty = says("chatty", Answer::AuthorizePeer(Authorization::Allow { labels }));
+        assert!(is_refused(&Chain::new(vec![chatty, allows("standard", "a")]).decide(&claim())));
+    }
+
+    #[test]
+    fn labels_of_all_who_allow_are_joined() {
+        let chain = Chain::new(vec![allows("one", "a"), allows("two", "b"), allows("three", "a")]);
+        let labels = vec![Attribute::new("group", "a"), Attribute::new("group", "b")];
+        let decision = chain.decide(&claim());
+        assert_eq!(decision.answer, Some(Answer::AuthorizePeer(Authorization::Allow { labels })));
+    }
+
+    #[test]
+    fn a_failure_elsewhere_is_an_abstention_that_the_trace_tells() {
+        let question = Question::RankPaths(PathMenu {
+            connection: "corp".into(),
+            cause: PathCause::ADDED,
+            current: None,
+            paths: Vec::new(),
+            since_move_ms: None,
+            hints: Vec::new(),
+        });
+        let answer = Answer::RankPaths(Ranking::of([]));
+        let wrong = says("wrong-kind", Answer::RankProposals(Ranking::of([])));
+        let chain = Chain::new(vec![fails("slow", OnFailure::Deny), wrong, says("native", answer.clone())]);
+        let decision = chain.decide(&question);
+        assert_eq!(decision.answer, Some(answer));
+        let outcomes: Vec<_> = decision.trace.into_iter().map(|step| step.outcome).collect();
+        let failed = Outcome::Failed("ran out of time".into());
+        assert_eq!(outcomes, [failed, Outcome::OffTheMenu, Outcome::Answered]);
+    }
+
+    #[test]
+    fn all_abstaining_is_no_answer() {
+        let silent: Arc<dyn Policy> = Arc::new(Says("silent", Ok(None), OnFailure::Deny));
+        let decision = Chain::new(vec![silent]).decide(&claim());
+        assert_eq!(decision.answer, None);
+        assert_eq!(decision.decided_by, None);
+    }
+}

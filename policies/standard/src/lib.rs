@@ -1,1 +1,45 @@
-//! policies/standard
+//! The built-in policy: the last of every chain, and the one that never abstains.
+//!
+//! It does what an operator expects who configured nothing but the connection. The same source is
+//! compiled into `plugins/standard`.
+
+mod authorize_peer;
+mod narrow_selectors;
+mod plan_maintenance;
+mod rank_paths;
+mod rank_proposals;
+
+use vpnhost_policy::{
+    Authorization, MaintenancePlan, Narrowing, PathMenu, PeerClaim, Policy, ProposalMenu, Ranking,
+    SelectorMenu, Situation,
+};
+
+/// The built-in policy.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Standard;
+
+impl Policy for Standard {
+    fn name(&self) -> &str {
+        "standard"
+    }
+
+    fn rank_proposals(&self, menu: &ProposalMenu) -> Option<Ranking> {
+        Some(rank_proposals::rank(menu))
+    }
+
+    fn authorize_peer(&self, claim: &PeerClaim) -> Option<Authorization> {
+        Some(authorize_peer::authorize(claim))
+    }
+
+    fn narrow_selectors(&self, menu: &SelectorMenu) -> Option<Narrowing> {
+        Some(narrow_selectors::narrow(menu))
+    }
+
+    fn rank_paths(&self, menu: &PathMenu) -> Option<Ranking> {
+        Some(rank_paths::rank(menu))
+    }
+
+    fn plan_maintenance(&self, situation: &Situation) -> Option<MaintenancePlan> {
+        Some(plan_maintenance::plan(situation))
+    }
+}
