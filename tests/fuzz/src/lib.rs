@@ -1,0 +1,10 @@
+//! The bodies of the fuzz targets: each takes any octets and panics only where the code under test is
+//! wrong. libFuzzer runs them by `tests/fuzz/targets`, the stable test suite by `tests/fuzz_replay.rs`.
+
+mod fragments;
+mod key;
+pub mod seeds;
+mod wire;
+
+pub use fragments::fragments;
+pub use wire::wire;
