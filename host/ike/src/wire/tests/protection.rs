@@ -1,7 +1,8 @@
 //! What is sealed can be opened, by nobody else and never otherwise.
 
 use proptest::prelude::*;
-use vpnhost_crypto::{CryptoError, PacketKey, PacketMut};
+use vpnhost_crypto::{CryptoError, PacketAlgorithm, PacketKey, PacketMut};
+use vpnhost_model::IkeSuite;
 
 use super::{arbitrary, header};
 use crate::wire::test_key::TestKey;
@@ -54,6 +55,32 @@ proptest! {
                 sealed[30..32].copy_from_slice(&length.to_be_bytes());
             }
             prop_assert!(open_message(&mut sealed, &mut key).is_err());
+        }
+    }
+}
+
+#[test]
+fn a_real_backend_seals_and_opens_every_suite() {
+    for text in [
+        "aes128-sha256-modp2048",
+        "aes256-sha512-modp2048",
+        "3des-sha256-modp2048",
+        "aes256gcm16-prfsha384-x25519",
+    ] {
+        let id = IkeSuite::parse_all(text).unwrap()[0].packet;
+        let algorithm = vpnhost_rustcrypto::backend().find_packet(id).unwrap();
+        let layout = algorithm.layout();
+        let keys = (vec![1; layout.encryption_key_len], vec![2; layout.integrity_key_len]);
+        let mut key = algorithm.key(&keys.0, &keys.1).unwrap();
+        let payloads = [Payload::VendorId(payload::VendorId { data: b"vpnhost".to_vec() })];
+        let sealed = seal_message(&header(), &payloads, &mut *key, &mut iv).unwrap();
+        assert!(!sealed.windows(7).any(|octets| octets == b"vpnhost"), "{text}: in clear");
+        let opened = open_message(&mut sealed.clone(), &mut *key).unwrap().message().unwrap();
+        assert_eq!(opened.payloads, payloads, "{text}");
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 0x01;
+            assert!(open_message(&mut changed, &mut *key).is_err(), "{text}: octet {at}");
         }
     }
 }
