@@ -1,3 +1,95 @@
-//! Every bound on memory and work in this crate, by room.
+//! Every bound on what a peer, a policy or a configuration can make the endpoint hold or do.
+
+use std::time::Duration;
 
 pub use crate::wire::limits as wire;
+
+/// Half-open IKE SAs of a responder, in all; more IKE_SA_INITs are dropped.
+pub const HALF_OPEN: usize = 8192;
+
+/// Half-open IKE SAs of one address.
+pub const HALF_OPEN_PER_ADDRESS: usize = 1024;
+
+/// Half-open IKE SAs of one address above which it has to return a COOKIE.
+pub const HALF_OPEN_PER_ADDRESS_BEFORE_COOKIE: usize = 3;
+
+/// IKE SAs in all, whatever their state.
+pub const IKE_SAS: usize = 65_536;
+
+/// Questions put to delegated policies at a time; beyond it the native policy answers at once.
+pub const OPEN_QUESTIONS: usize = 256;
+
+/// Jobs under way at a time; beyond it a peer's IKE_SA_INIT is dropped.
+pub const JOBS: usize = 1024;
+
+/// Child SAs of an IKE SA; a further one is refused with NO_ADDITIONAL_SAS.
+pub const CHILDREN_PER_IKE_SA: usize = 16;
+
+/// Exchanges that wait for the window of an IKE SA.
+pub const QUEUED_EXCHANGES: usize = 64;
+
+/// Suites in a menu or an offer.
+pub const SUITES: usize = 64;
+
+/// Traffic selectors of one side of a Child SA.
+pub const SELECTORS: usize = 64;
+
+/// IKE_SA_INIT requests of one initiator's attempt: COOKIE and INVALID_KE_PAYLOAD in any order.
+pub const INIT_ATTEMPTS: u8 = 20;
+
+/// CREATE_CHILD_SA requests of one attempt that were answered with INVALID_KE_PAYLOAD.
+pub const INVALID_KE_ATTEMPTS: u8 = 3;
+
+/// Octets of an IP datagram that carries an IKE message; a longer message is sent in fragments (RFC 7383 §2.5.1).
+pub const DATAGRAM: usize = 1280;
+
+/// Octets of a nonce that this host draws (RFC 7296 §2.10: at least half the PRF's key).
+pub const NONCE: usize = 32;
+
+/// Octets of key exchange data that are looked at: 8192-bit MODP is the longest.
+pub const KEY_EXCHANGE_DATA: usize = 1024;
+
+/// Octets of a COOKIE (RFC 7296 §3.10.1).
+pub const COOKIE: usize = 64;
+
+/// How long a set of fragments waits for the missing ones.
+pub const FRAGMENTS_WAIT: Duration = Duration::from_secs(30);
+
+/// How long an initiator goes on after an unprotected error in answer to IKE_SA_INIT (RFC 7296 §2.21.1).
+pub const UNPROTECTED_ERROR_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the inbound half of a replaced Child SA lives on after the Delete.
+pub const OLD_INBOUND: Duration = Duration::from_secs(5);
+
+/// How long the responder of a rekey waits for traffic on the new SA or the Delete of the old one.
+pub const REKEY_HANDOVER: Duration = Duration::from_secs(30);
+
+/// How long an IKE SA that the peer replaced waits for the peer's Delete.
+pub const REPLACED_IKE_SA: Duration = Duration::from_secs(30);
+
+/// The first pause after TEMPORARY_FAILURE; it doubles (RFC 7296 §2.25).
+pub const TEMPORARY_FAILURE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest such pause.
+pub const TEMPORARY_FAILURE_PAUSE_CAP: Duration = Duration::from_secs(60);
+
+/// A cookie secret is used for so long, and accepted for as long again.
+pub const COOKIE_SECRET: Duration = Duration::from_secs(60);
+
+/// Answers to unprotected messages that have no SA, a second (RFC 7296 §2.21.4).
+pub const UNPROTECTED_ANSWERS_PER_SECOND: u32 = 64;
+
+/// Message IDs after which an IKE SA is rekeyed; the rest is left for the rekey itself.
+pub const MESSAGE_IDS: u32 = u32::MAX - 0xFFFF;
+
+/// Retransmissions of a Delete when the endpoint shuts down or a peer did not authenticate.
+pub const FAREWELL_TRIES: u16 = 2;
+
+/// Local addresses that NAT_DETECTION_SOURCE_IP is sent for when the kernel chooses the source.
+pub const NAT_DETECTION_SOURCES: usize = 8;
+
+/// Largest wait between retransmissions.
+pub const RETRANSMIT_CAP: Duration = Duration::from_secs(60);
+
+/// How long an IKE SA that ended repeats its last reply.
+pub const LAST_REPLY: Duration = Duration::from_secs(15);

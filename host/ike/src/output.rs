@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use vpnhost_crypto::{ActiveKeyExchange, DrawnRandom, KeyExchangeAlgorithm, SecretBytes};
 use vpnhost_model::{
-    ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, Lifetime, Mode, Path, Role, TrafficSelector,
+    ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, Lifetime, Mode, Path, Role,
+    TrafficSelector,
 };
 use vpnhost_policy::Question;
 

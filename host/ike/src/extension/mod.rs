@@ -1,3 +1,7 @@
 //! What rides on exchanges: each extension is switched on by a Notify or carried by a payload.
 
+pub(crate) mod configuration;
+pub(crate) mod cookie;
 pub mod fragmentation;
+pub(crate) mod initial_contact;
+pub(crate) mod nat_detection;

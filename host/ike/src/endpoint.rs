@@ -1,0 +1,579 @@
+//! The endpoint: finds the IKE SA that an input is for, and delivers what IKE SAs tell each other and their
+//! connections. What happens within an IKE SA is not decided here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use vpnhost_crypto::{CryptoBackend, SecureRandom};
+use vpnhost_model::{ChildSaId, IkeSaId, Instant, LocalAddress, Now, Path, Role};
+use vpnhost_policy::{Answer, Policy, QuestionSet};
+
+use crate::config::{EndpointConfig, PeerConfig, Start};
+use crate::connection::ConnectionState;
+use crate::exchange::{ike_sa_init, selectors};
+use crate::host::{Ending, Host, Letter};
+use crate::input::{Command, JobResult, OutputFailure, TrafficReport};
+use crate::limits;
+use crate::output::{CloseReason, Event, JobId, Output, QuestionId};
+use crate::sa::IkeSa;
+use crate::sa::queue::Task;
+use crate::sa::state::State;
+use crate::timer::Timer;
+use crate::wire::payload::{Notify, NotifyType};
+use crate::wire::{ExchangeType, Header};
+use crate::work::{Resumed, Wait};
+
+/// An IKEv2 endpoint: initiator and responder of any number of IKE SAs.
+///
+/// See the crate's documentation for the contract.
+pub struct IkeEndpoint {
+    pub(crate) host: Host,
+    pub(crate) sas: BTreeMap<IkeSaId, IkeSa>,
+    pub(crate) connections: BTreeMap<String, ConnectionState>,
+    deadlines: BTreeSet<(Instant, Timer, IkeSaId)>,
+    scheduled: BTreeMap<IkeSaId, (Instant, Timer)>,
+}
+
+impl IkeEndpoint {
+    /// Makes an endpoint; connections that are to be up begin at once.
+    pub fn new(
+        config: EndpointConfig,
+        crypto: &'static dyn CryptoBackend,
+        random: Box<dyn SecureRandom>,
+        policy: Arc<dyn Policy>,
+        now: Now,
+    ) -> Self {
+        let mut endpoint = Self {
+            host: Host::new(config, crypto, random, policy, now),
+            sas: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            scheduled: BTreeMap::new(),
+        };
+        endpoint.begin_configured(now);
+        endpoint
+    }
+
+    /// Takes a datagram from one of the IKE sockets, without the non-ESP marker. It is decrypted in place.
+    pub fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]) {
+        let header = match Header::decode(datagram) {
+            Ok(header) => header,
+            Err(error) => {
+                tracing::trace!(%path, %error, "no IKE message");
+                return;
+            }
+        };
+        tracing::trace!(%path, exchange = %header.exchange, message_id = header.message_id, "datagram");
+        if header.version.major() != 2 {
+            return self.refuse_version(now, path, &header);
+        }
+        let begins = header.exchange == ExchangeType::IKE_SA_INIT && !header.flags.response;
+        if begins {
+            return self.handle_init_request(now, path, &header, datagram);
+        }
+        // RFC 7296, 3.1: the flag tells which of the two SPIs is this host's.
+        let (spi, role) = if header.flags.initiator {
+            (header.spi_r, Role::Responder)
+        } else {
+            (header.spi_i, Role::Initiator)
+        };
+        let found = self.host.directory.ike_spis.get(&spi).copied();
+        let known = found.filter(|id| self.sas.get(id).is_some_and(|sa| is_of(sa, role, &header)));
+        match known {
+            Some(id) => {
+                self.visit(now, id, |sa, host| {
+                    sa.handle_datagram(host, now, path, datagram);
+                    sa.start_next(host, now);
+                });
+            }
+            None => self.refuse_unknown(now, path, &header),
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(id) = self.host.questions.overdue(now.instant) {
+            self.answer(now, id, None, true);
+        }
+        self.host.end_lingering(Some(now.instant));
+        let due: Vec<IkeSaId> = self
+            .deadlines
+            .iter()
+            .take_while(|(deadline, ..)| *deadline <= now.instant)
+            .map(|(_, _, id)| *id)
+            .collect();
+        for id in due {
+            self.visit(now, id, |sa, host| {
+                while let Some(timer) = sa.timers.take_due(now.instant) {
+                    tracing::trace!(ike_sa = %sa.id, ?timer, "due");
+                    sa.on_timer(host, now, timer);
+                }
+            });
+        }
+        self.retry_connections(now);
+    }
+
+    /// Takes the answer to a question; `None` is an abstention. An answer that comes too late finds
+    /// no open question and is dropped.
+    pub fn handle_answer(&mut self, now: Now, id: QuestionId, answer: Option<Answer>) {
+        self.answer(now, id, answer, false);
+    }
+
+    /// Takes the result of a job.
+    pub fn handle_work(&mut self, now: Now, id: JobId, result: JobResult) {
+        let Some((ike_sa, track)) = self.host.jobs.finish(id) else { return };
+        self.visit(now, ike_sa, |sa, host| {
+            sa.resume_waiting(host, now, (track, Wait::Job(id)), Resumed::Work(result));
+        });
+    }
+
+    /// Takes an operator's order.
+    pub fn handle_command(&mut self, now: Now, command: Command) {
+        match command {
+            Command::Initiate(name) => self.initiate(now, &name),
+            Command::Terminate(name) => self.terminate(now, &name, CloseReason::Local),
+            Command::TerminateIkeSa(id) => self.end_sa(now, id, CloseReason::Local),
+            Command::TerminateChildSa(id) => {
+                self.want_for_child(now, id, Task::DeleteChild(id, CloseReason::Local));
+            }
+            Command::RekeyIkeSa(id) => self.want(now, id, Task::RekeyIkeSa),
+            Command::RekeyChildSa(id) => self.want_for_child(now, id, Task::RekeyChild(id)),
+            Command::CheckLiveness(id) => {
+                self.visit(now, id, |sa, host| {
+                    if let Some(established) = sa.established_mut() {
+                        established.tell_alive = true;
+                    }
+                    sa.want(Task::Liveness);
+                    sa.start_next(host, now);
+                });
+            }
+            Command::Configure(config) => self.configure(now, *config),
+            Command::UseCrypto(crypto) => self.host.crypto = crypto,
+            Command::Shutdown => self.shut_down(now),
+        }
+    }
+
+    /// Takes what the packet path tells of its SAs.
+    pub fn handle_traffic(&mut self, now: Now, report: TrafficReport) {
+        match report {
+            TrafficReport::FirstInbound(id) => {
+                self.visit_child(now, id, |sa, host| sa.on_first_inbound(host, now, id));
+            }
+            TrafficReport::Inbound(id) => self.visit_child(now, id, |sa, _| sa.heard(now)),
+            TrafficReport::Outbound(id) => {
+                self.visit_child(now, id, |sa, _| sa.last_sent = now.instant);
+            }
+            TrafficReport::Moved(id, path) => {
+                self.visit_child(now, id, |sa, host| sa.on_moved(host, now, path));
+            }
+            TrafficReport::SoftLimit(id) => self.visit_child(now, id, |sa, host| {
+                sa.want_child_rekey(id);
+                sa.start_next(host, now);
+            }),
+            TrafficReport::Exhausted(id) => {
+                self.visit_child(now, id, |sa, host| sa.on_exhausted(host, now, id));
+            }
+            TrafficReport::Acquire { destination, .. } => self.acquire(now, destination),
+        }
+    }
+
+    /// Takes the news that an output could not be carried out.
+    pub fn handle_failure(&mut self, now: Now, failure: OutputFailure) {
+        match failure {
+            OutputFailure::ChildSa(id, what) => {
+                tracing::warn!(child_sa = %id, what, "Child SA could not be installed");
+                self.want_for_child(now, id, Task::DeleteChild(id, CloseReason::Internal(what)));
+            }
+            OutputFailure::Host(id, what) => {
+                tracing::warn!(ike_sa = %id, what, "the host could not be configured");
+                self.end_sa(now, id, CloseReason::Internal(what));
+            }
+        }
+    }
+
+    /// Takes the machine's own addresses: where the kernel chooses the source of a message, the peer
+    /// must know them to see that there is no NAT.
+    pub fn handle_links(&mut self, _now: Now, links: &[LocalAddress]) {
+        self.host.local_addresses = links.to_vec();
+    }
+
+    /// Names the questions that go out as [`Output::Ask`]; the native policy answers the others.
+    pub fn delegate(&mut self, questions: QuestionSet) {
+        self.host.delegated = questions;
+    }
+
+    /// Returns the next thing that must happen.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.host.poll_output()
+    }
+
+    /// Returns when [`Self::handle_timeout`] must be called next, and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        let of_sas = self.deadlines.first().map(|&(deadline, timer, _)| (deadline, timer));
+        let answer = self.host.questions.next_deadline().map(|deadline| (deadline, Timer::Answer));
+        let lingering = self.host.next_lingering().map(|(until, id)| (until, Timer::OldInbound(id)));
+        let retry = self.connections.values().filter_map(|state| state.retry_at).min();
+        let retry = retry.map(|deadline| (deadline, Timer::Retry));
+        [of_sas, answer, lingering, retry].into_iter().flatten().min()
+    }
+
+    /// Tells whether nothing is up, begun or ending: after `Command::Shutdown` the driver may stop.
+    pub fn is_idle(&self) -> bool {
+        self.sas.values().all(|sa| matches!(sa.state, State::Gone | State::Closed))
+    }
+
+    // ---- finding IKE SAs -----------------------------------------------------------------------------
+
+    /// Visits an IKE SA, then delivers what it left for others.
+    fn visit(&mut self, now: Now, id: IkeSaId, visit: impl FnOnce(&mut IkeSa, &mut Host)) {
+        self.visit_one(id, visit);
+        self.deliver(now);
+    }
+
+    fn visit_one(&mut self, id: IkeSaId, visit: impl FnOnce(&mut IkeSa, &mut Host)) {
+        let Some(mut sa) = self.sas.remove(&id) else { return };
+        visit(&mut sa, &mut self.host);
+        self.keep(sa);
+    }
+
+    fn visit_child(&mut self, now: Now, id: ChildSaId, visit: impl FnOnce(&mut IkeSa, &mut Host)) {
+        if let Some(owner) = self.host.directory.child_owners.get(&id).copied() {
+            self.visit(now, owner, visit);
+        }
+    }
+
+    /// Keeps an IKE SA and its next deadline, unless it can be forgotten.
+    fn keep(&mut self, sa: IkeSa) {
+        let id = sa.id;
+        if let Some((deadline, timer)) = self.scheduled.remove(&id) {
+            self.deadlines.remove(&(deadline, timer, id));
+        }
+        if matches!(sa.state, State::Closed) {
+            self.host.directory.ike_spis.remove(&sa.our_spi());
+            return;
+        }
+        if let Some((deadline, timer)) = sa.timers.next() {
+            self.deadlines.insert((deadline, timer, id));
+            self.scheduled.insert(id, (deadline, timer));
+        }
+        self.sas.insert(id, sa);
+    }
+
+    /// Delivers births, letters, arrivals and endings until there are none.
+    fn deliver(&mut self, now: Now) {
+        loop {
+            let births = std::mem::take(&mut self.host.births);
+            births.into_iter().for_each(|sa| self.keep(sa));
+            if let Some((to, letter)) = self.host.letters.pop_front() {
+                self.deliver_letter(now, to, letter);
+            } else if let Some(arrived) = self.host.arrivals.pop() {
+                self.connections.entry(arrived).or_default().is_up();
+            } else if let Some(ending) = self.host.endings.pop() {
+                self.on_ending(now, &ending);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn deliver_letter(&mut self, now: Now, to: IkeSaId, letter: Letter) {
+        match letter {
+            Letter::Inherit { from, estate, tasks } => {
+                if self.sas.contains_key(&to) {
+                    self.visit_one(to, |sa, host| sa.inherit(host, now, from, (*estate, tasks)));
+                } else {
+                    IkeSa::bury(&mut self.host, from, *estate);
+                }
+            }
+            Letter::Delete(reason) => self.visit_one(to, |sa, host| sa.order_end(host, now, reason)),
+        }
+    }
+
+    fn want(&mut self, now: Now, id: IkeSaId, task: Task) {
+        self.visit(now, id, |sa, host| {
+            sa.want(task);
+            sa.start_next(host, now);
+        });
+    }
+
+    fn want_for_child(&mut self, now: Now, id: ChildSaId, task: Task) {
+        if let Some(owner) = self.host.directory.child_owners.get(&id).copied() {
+            self.want(now, owner, task);
+        }
+    }
+
+    fn end_sa(&mut self, now: Now, id: IkeSaId, reason: CloseReason) {
+        self.visit(now, id, |sa, host| sa.order_end(host, now, reason));
+    }
+
+    fn answer(&mut self, now: Now, id: QuestionId, answer: Option<Answer>, overdue: bool) {
+        let Some(open) = self.host.questions.close(id) else {
+            tracing::debug!(?id, "an answer came too late");
+            return;
+        };
+        let (answer, by) = crate::question::settle(&*self.host.policy, &open.question, answer, overdue);
+        self.visit(now, open.ike_sa, |sa, host| {
+            let wait = (open.track, Wait::Question(id));
+            sa.resume_waiting(host, now, wait, Resumed::Answer(answer, by));
+        });
+    }
+
+    // ---- messages without an IKE SA ------------------------------------------------------------------
+
+    fn handle_init_request(&mut self, now: Now, path: Path, header: &Header, datagram: &[u8]) {
+        // RFC 7296, 2.2, 3.1: Message ID zero, no SPI of ours, sent by the original initiator.
+        let first = header.message_id == 0 && header.spi_r.is_zero() && header.flags.initiator;
+        if !first || header.spi_i.is_zero() || self.host.shutting_down {
+            return;
+        }
+        if let Some(nonce) = ike_sa_init::nonce_of(datagram)
+            && let Some(id) = self.host.directory.inits.get(&(header.spi_i, nonce)).copied()
+        {
+            return self.visit(now, id, |sa, host| sa.repeat_init(host, path));
+        }
+        if self.sas.len() >= limits::IKE_SAS {
+            return;
+        }
+        if let Some(sa) = ike_sa_init::accept(&mut self.host, now, path, datagram) {
+            let id = sa.id;
+            self.keep(sa);
+            self.visit(now, id, |sa, host| sa.start_answer(host, now));
+        }
+    }
+
+    /// RFC 7296, 2.5: a higher major version is answered, in ours.
+    fn refuse_version(&mut self, now: Now, path: Path, header: &Header) {
+        if header.version.major() > 2 && !header.flags.response {
+            let notify = Notify::new(NotifyType::INVALID_MAJOR_VERSION, vec![]);
+            if let Some(octets) = ike_sa_init::unprotected(header, notify) {
+                self.host.transmit_unprotected(now, path, octets);
+            }
+        }
+    }
+
+    /// RFC 7296, 2.21.4: a request for an IKE SA that is not here may be answered, but not too often.
+    fn refuse_unknown(&mut self, now: Now, path: Path, header: &Header) {
+        tracing::trace!(%path, spi_i = %header.spi_i, spi_r = %header.spi_r, "no such IKE SA");
+        if header.flags.response || header.spi_i.is_zero() || header.spi_r.is_zero() {
+            return;
+        }
+        let notify = Notify::new(NotifyType::INVALID_IKE_SPI, vec![]);
+        if let Some(octets) = ike_sa_init::unprotected(header, notify) {
+            self.host.transmit_unprotected(now, path, octets);
+        }
+    }
+
+    // ---- connections ---------------------------------------------------------------------------------
+
+    fn begin_configured(&mut self, now: Now) {
+        for connection in self.host.config.connections.clone() {
+            let fresh = !self.connections.contains_key(&connection.name);
+            if fresh {
+                self.connections.insert(connection.name.clone(), ConnectionState::of(&connection));
+            }
+            let kept_up = self.connections.get(&connection.name).is_some_and(|state| state.kept_up);
+            if fresh && kept_up {
+                self.begin(now, &connection);
+            }
+        }
+    }
+
+    fn begin(&mut self, now: Now, connection: &Arc<PeerConfig>) {
+        let state = self.connections.entry(connection.name.clone()).or_default();
+        state.retry_at = None;
+        if self.host.shutting_down {
+            return;
+        }
+        let gateways = &connection.gateways;
+        let gateway = gateways.get(state.next_gateway % gateways.len().max(1)).map(|gateway| gateway.address);
+        let begun = match gateway.filter(|_| connection.initiate && self.sas.len() < limits::IKE_SAS) {
+            Some(gateway) => IkeSa::initiate(&mut self.host, now, Arc::clone(connection), gateway)
+                .map_err(|error| error.close_reason()),
+            None => Err(CloseReason::Internal("this host cannot begin the connection".into())),
+        };
+        match begun {
+            Ok(sa) => {
+                let id = sa.id;
+                self.keep(sa);
+                self.visit(now, id, |sa, host| sa.start_init(host, now));
+            }
+            Err(reason) => self.host.event(Event::IkeSaClosed {
+                ike_sa: IkeSaId(0),
+                connection: Some(connection.name.clone()),
+                reason,
+            }),
+        }
+    }
+
+    fn sas_of(&self, name: &str) -> Vec<IkeSaId> {
+        let of = |sa: &&IkeSa| sa.connection.as_ref().is_some_and(|connection| connection.name == name);
+        self.sas.values().filter(of).map(|sa| sa.id).collect()
+    }
+
+    /// Tells whether a connection has an IKE SA that is up or may come up.
+    fn is_alive(&self, name: &str) -> bool {
+        self.sas_of(name).iter().filter_map(|id| self.sas.get(id)).any(|sa| match &sa.state {
+            State::SaInitSent(_)
+            | State::SaInitAnswered(_)
+            | State::AuthSent(_)
+            | State::Authorizing(_)
+            | State::Established(_) => true,
+            State::Rekeyed(_) | State::Closing(_) | State::Gone | State::Closed => false,
+        })
+    }
+
+    fn initiate(&mut self, now: Now, name: &str) {
+        let Some(connection) = self.host.connection(name).cloned() else {
+            tracing::warn!(connection = name, "no such connection");
+            return;
+        };
+        self.connections.entry(name.to_owned()).or_default().ordered = true;
+        if !self.is_alive(name) {
+            return self.begin(now, &connection);
+        }
+        for id in self.sas_of(name) {
+            let Some(sa) = self.sas.get(&id) else { continue };
+            let (Some(facts), Some(established)) = (sa.facts(), sa.established()) else { continue };
+            self.host.event(Event::IkeSaEstablished(Box::new(facts)));
+            for child in established.estate.children.values() {
+                self.host.event(Event::ChildSaEstablished {
+                    child_sa: child.id,
+                    ike_sa: id,
+                    connection: name.to_owned(),
+                    child: connection.children.get(child.index).map_or_else(String::new, |c| c.name.clone()),
+                    replaces: None,
+                });
+            }
+            self.connections.entry(name.to_owned()).or_default().is_up();
+        }
+    }
+
+    fn terminate(&mut self, now: Now, name: &str, reason: CloseReason) {
+        self.connections.entry(name.to_owned()).or_default().take_down();
+        for id in self.sas_of(name) {
+            self.end_sa(now, id, reason.clone());
+        }
+    }
+
+    /// A packet found no SA: begins what it is for.
+    fn acquire(&mut self, now: Now, destination: std::net::IpAddr) {
+        for connection in self.host.config.connections.clone() {
+            let children = connection.children.iter().enumerate();
+            let wanted = |remote: &[crate::config::SelectorConfig]| {
+                let gateway = connection.gateways.first().map(|gateway| gateway.address.ip());
+                gateway.is_some_and(|gateway| {
+                    selectors::resolve(remote, &[], gateway).iter().any(|ts| ts.contains_address(destination))
+                })
+            };
+            let Some((index, _)) = children.into_iter().find(|(_, child)| wanted(&child.remote)) else {
+                continue;
+            };
+            if self.is_alive(&connection.name) {
+                for id in self.sas_of(&connection.name) {
+                    self.want(now, id, Task::CreateChild(index));
+                }
+                return;
+            }
+            let state = self.connections.entry(connection.name.clone()).or_default();
+            let too_early = state.not_before.is_some_and(|not_before| now.instant < not_before);
+            if connection.initiate && connection.start == Start::OnTraffic && !too_early {
+                return self.begin(now, &connection);
+            }
+        }
+    }
+
+    /// An IKE SA ended: a connection that is kept up is tried again.
+    fn on_ending(&mut self, now: Now, ending: &Ending) {
+        let name = &ending.connection.name;
+        let current = self.host.connection(name).is_some_and(|connection| *connection == ending.connection);
+        if ending.reason == CloseReason::Replaced
+            || !current
+            || self.host.shutting_down
+            || self.is_alive(name)
+        {
+            return;
+        }
+        let Some(state) = self.connections.get_mut(name) else { return };
+        if !ending.was_established {
+            // The next gateway may be better.
+            state.next_gateway = state.next_gateway.wrapping_add(1);
+        }
+        let pause = state.next_pause(&ending.connection.timing);
+        if !state.kept_up {
+            state.ordered = false;
+            state.not_before = Some(now.instant + pause);
+            return;
+        }
+        // Many hosts that lost one gateway must not come back all at once.
+        let after = IkeSa::jittered(&mut self.host, pause, 20);
+        state.retry_at = Some(now.instant + after);
+        tracing::info!(connection = name, ?after, "the connection will be tried again");
+        self.host.event(Event::RetryScheduled { connection: name.clone(), after });
+    }
+
+    fn retry_connections(&mut self, now: Now) {
+        let due = |state: &ConnectionState| state.retry_at.is_some_and(|at| at <= now.instant);
+        let names: Vec<String> =
+            self.connections.iter().filter(|(_, state)| due(state)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            if let Some(state) = self.connections.get_mut(&name) {
+                state.retry_at = None;
+            }
+            if let Some(connection) = self.host.connection(&name).cloned()
+                && !self.is_alive(&name)
+            {
+                self.begin(now, &connection);
+            }
+        }
+    }
+
+    /// Takes a new configuration; what did not change is not touched.
+    fn configure(&mut self, now: Now, config: EndpointConfig) {
+        self.host.pools.configure(&config.pools);
+        let old = std::mem::replace(&mut self.host.config, config);
+        let kept =
+            |connection: &Arc<PeerConfig>, host: &Host| host.connection(&connection.name) == Some(connection);
+        for connection in &old.connections {
+            if !kept(connection, &self.host) {
+                self.connections.remove(&connection.name);
+            }
+        }
+        let outdated: Vec<IkeSaId> = self
+            .sas
+            .values()
+            .filter(|sa| sa.connection.as_ref().is_none_or(|connection| !kept(connection, &self.host)))
+            .map(|sa| sa.id)
+            .collect();
+        for id in outdated {
+            self.end_sa(now, id, CloseReason::Reconfigured);
+        }
+        self.begin_configured(now);
+    }
+
+    fn shut_down(&mut self, now: Now) {
+        self.host.shutting_down = true;
+        self.connections.values_mut().for_each(ConnectionState::take_down);
+        let all: Vec<IkeSaId> = self.sas.keys().copied().collect();
+        for id in all {
+            self.end_sa(now, id, CloseReason::Local);
+        }
+        self.host.end_lingering(None);
+    }
+}
+
+/// Tells whether a header's SPIs are those of an IKE SA in which this host has the role.
+fn is_of(sa: &IkeSa, role: Role, header: &Header) -> bool {
+    let answered = match &sa.state {
+        // The responder's SPI is not known before it has answered.
+        State::SaInitSent(_) => true,
+        State::SaInitAnswered(_)
+        | State::AuthSent(_)
+        | State::Authorizing(_)
+        | State::Established(_)
+        | State::Rekeyed(_)
+        | State::Closing(_)
+        | State::Gone
+        | State::Closed => sa.spi_r == header.spi_r,
+    };
+    sa.role == role && sa.spi_i == header.spi_i && answered
+}

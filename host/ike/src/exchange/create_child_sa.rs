@@ -1,0 +1,744 @@
+//! CREATE_CHILD_SA for Child SAs: a further one, or one in the place of another (RFC 7296 §1.3.1, §1.3.3).
+//!
+//! The responder's decision is a sub-machine that IKE_AUTH uses too: suites are ranked, selectors
+//! narrowed, the key exchange answered, and the Child SA installed.
+
+use vpnhost_crypto::{ActiveKeyExchange, CryptoError, SecretBytes};
+use vpnhost_model::{
+    ChildSaId, ChildSpi, EspSuite, KeyExchange as Method, Mode, Now, Protocol, Role, Suite, TrafficSelector,
+};
+use vpnhost_policy::Question;
+
+use crate::error::IkeError;
+use crate::exchange::ike_sa_init::{join, notify};
+use crate::exchange::shape::{ExchangeShapes, Shape};
+use crate::exchange::{LocalExchange, RemoteExchange, proposals, selectors};
+use crate::host::Host;
+use crate::input::JobResult;
+use crate::limits;
+use crate::output::{CloseReason, Job};
+use crate::question::{narrow_selectors, rank_proposals};
+use crate::sa::IkeSa;
+use crate::sa::child::NewChild;
+use crate::sa::estate::lowest_nonce;
+use crate::sa::queue::Task;
+use crate::sa::state::State;
+use crate::wire::payload::{KeyExchange, Nonce, Notify, NotifyType, SecurityAssociation};
+use crate::wire::{ExchangeType, Message, Payload, PayloadType};
+use crate::work::{Resumed, Track};
+
+// ---- initiator -------------------------------------------------------------------------------------
+
+/// A Child SA that this host wants.
+pub(crate) struct LocalChild {
+    pub(crate) index: usize,
+    pub(crate) rekeys: Option<ChildSaId>,
+    pub(crate) spi_in: ChildSpi,
+    suites: Vec<EspSuite>,
+    method: Method,
+    nonce_i: Vec<u8>,
+    ts_i: Vec<TrafficSelector>,
+    ts_r: Vec<TrafficSelector>,
+    attempts: u8,
+    /// The peer replaced the old one too, and has deleted it since: what it made, and the lower of its nonces.
+    pub(crate) rival: Option<(ChildSaId, Vec<u8>)>,
+    stage: LocalStage,
+}
+
+enum LocalStage {
+    Ranking,
+    StartingKeyExchange,
+    Sent(Option<Box<dyn ActiveKeyExchange>>),
+    CompletingKeyExchange(Box<NewChild>),
+}
+
+impl LocalChild {
+    /// Tells whether the peer knows nothing of it yet.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self.stage, LocalStage::Ranking | LocalStage::StartingKeyExchange)
+    }
+
+    /// Returns what it was begun for.
+    pub(crate) fn task(&self) -> Task {
+        self.rekeys.map_or(Task::CreateChild(self.index), Task::RekeyChild)
+    }
+}
+
+impl IkeSa {
+    /// Ranks the suites of a Child SA that this host wants.
+    pub(crate) fn begin_create_child(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        index: usize,
+        rekeys: Option<ChildSaId>,
+    ) {
+        let Some(established) = self.established() else { return };
+        let Some(config) = established.connection.children.get(index) else { return };
+        if rekeys.is_none() && established.estate.has(index) {
+            return;
+        }
+        let connection = established.connection.name.clone();
+        let suites = proposals::usable_esp(host.crypto, host.config.allow_legacy, &config.esp);
+        let (addresses, peer_addresses) = self.virtual_addresses();
+        let drawn = host.draw_nonce().and_then(|nonce| Ok((nonce, host.draw_child_spi()?)));
+        let (nonce_i, spi_in) = match drawn {
+            Ok(drawn) => drawn,
+            Err(error) => return self.settle(host, now, Err(error.into())),
+        };
+        let child = LocalChild {
+            index,
+            rekeys,
+            spi_in,
+            method: Method::NONE,
+            nonce_i,
+            ts_i: selectors::resolve(&config.local, &addresses, self.path.local.ip()),
+            ts_r: selectors::resolve(&config.remote, &peer_addresses, self.path.remote.ip()),
+            attempts: 0,
+            rival: None,
+            stage: LocalStage::Ranking,
+            suites: suites.clone(),
+        };
+        let menu: Vec<Suite> = suites.into_iter().map(Suite::Esp).collect();
+        let question =
+            rank_proposals::question(host.crypto, self, (&connection, Role::Initiator), &menu, None);
+        self.set_local(LocalExchange::CreateChild(Box::new(child)));
+        self.ask(host, now, Track::Local, question);
+    }
+
+    pub(crate) fn set_local(&mut self, local: LocalExchange) {
+        if let Some(established) = self.established_mut() {
+            established.local = Some(local);
+        }
+    }
+
+    /// Goes on with a Child SA that this host wants.
+    pub(crate) fn resume_local_child(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        mut child: Box<LocalChild>,
+        resumed: Resumed,
+    ) {
+        let stage = std::mem::replace(&mut child.stage, LocalStage::Ranking);
+        match (stage, resumed) {
+            (LocalStage::Ranking, Resumed::Answer(answer, by)) => {
+                child.suites = rank_proposals::ranked(answer, &child.suites);
+                let order = join(&child.suites);
+                let Some(first) = child.suites.first() else {
+                    host.free_child_spi(child.spi_in);
+                    return self.on_child_failed(host, now, child.index, CloseReason::NoProposalChosen);
+                };
+                child.method = first.key_exchange;
+                self.decided(host, "rank_proposals", by, order);
+                self.start_local_key_exchange(host, now, child);
+            }
+            (LocalStage::StartingKeyExchange, Resumed::Work(JobResult::Started(started))) => match started {
+                Ok(active) => self.send_create_child(host, now, child, Some(active)),
+                Err(error) => self.settle(host, now, Err(error.into())),
+            },
+            (LocalStage::CompletingKeyExchange(new), Resumed::Work(JobResult::Completed(completed))) => {
+                match completed {
+                    Ok(shared) => {
+                        let new = NewChild { shared: Some(shared), ..*new };
+                        self.finish_local_child(host, now, new, child.rival);
+                    }
+                    Err(error) => self.abandon_half_made(host, now, child.spi_in, error.into()),
+                }
+            }
+            (
+                stage @ (LocalStage::Ranking
+                | LocalStage::StartingKeyExchange
+                | LocalStage::Sent(_)
+                | LocalStage::CompletingKeyExchange(_)),
+                Resumed::Answer(..) | Resumed::Work(_),
+            ) => {
+                child.stage = stage;
+                self.set_local(LocalExchange::CreateChild(child));
+            }
+        }
+    }
+
+    fn start_local_key_exchange(&mut self, host: &mut Host, now: Now, mut child: Box<LocalChild>) {
+        if child.method == Method::NONE {
+            return self.send_create_child(host, now, child, None);
+        }
+        let algorithm = host.crypto.find_key_exchange(child.method).ok_or(CryptoError::Unsupported);
+        match algorithm.and_then(|algorithm| Ok((algorithm, host.draw_key_exchange()?))) {
+            Ok((algorithm, random)) => {
+                child.stage = LocalStage::StartingKeyExchange;
+                self.set_local(LocalExchange::CreateChild(child));
+                self.work(host, Track::Local, Job::StartKeyExchange(algorithm, random));
+            }
+            Err(error) => self.settle(host, now, Err(error.into())),
+        }
+    }
+
+    fn send_create_child(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        mut child: Box<LocalChild>,
+        active: Option<Box<dyn ActiveKeyExchange>>,
+    ) {
+        let Some(established) = self.established() else { return };
+        let mut payloads = Vec::new();
+        if let Some(old) = child.rekeys {
+            let Some(old) = established.estate.children.get(&old) else {
+                // The old one went while this was being prepared.
+                host.free_child_spi(child.spi_in);
+                return;
+            };
+            // RFC 7296, 1.3.3: REKEY_SA names the SA by the SPI that the sender receives on.
+            payloads.push(Payload::Notify(Notify::about_esp(NotifyType::REKEY_SA, old.spi_in)));
+        }
+        let mode = established.connection.children.get(child.index).map(|config| config.mode);
+        if mode == Some(Mode::Transport) {
+            payloads.push(notify(NotifyType::USE_TRANSPORT_MODE));
+        }
+        let suites: Vec<Suite> = child.suites.iter().copied().map(Suite::Esp).collect();
+        let offer = proposals::offer(&suites, &child.spi_in.0.to_be_bytes());
+        payloads.push(Payload::SecurityAssociation(offer));
+        payloads.push(Payload::Nonce(Nonce { data: child.nonce_i.clone() }));
+        if let Some(active) = &active {
+            let data = active.public().to_vec();
+            payloads.push(Payload::KeyExchange(KeyExchange { method: child.method, data }));
+        }
+        payloads.push(Payload::TsInitiator(child.ts_i.clone().into()));
+        payloads.push(Payload::TsResponder(child.ts_r.clone().into()));
+        child.attempts += 1;
+        child.stage = LocalStage::Sent(active);
+        self.set_local(LocalExchange::CreateChild(child));
+        let sent = self.request(host, now, ExchangeType::CREATE_CHILD_SA, &payloads);
+        self.settle(host, now, sent);
+    }
+
+    /// Takes the response to CREATE_CHILD_SA.
+    pub(crate) fn on_create_child_response(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        message: &Message,
+        mut child: Box<LocalChild>,
+    ) {
+        if let Some(error) = message.error_notify() {
+            return self.on_create_child_refused(host, now, error, child);
+        }
+        let new = match self.read_answer(message, &child) {
+            Ok(new) => new,
+            Err(reason) => {
+                // The peer has made what we cannot take: it has to go there too.
+                tracing::warn!(ike_sa = %self.id, %reason, "the answer is not acceptable");
+                return self.abandon_half_made(host, now, child.spi_in, reason);
+            }
+        };
+        let LocalStage::Sent(active) = std::mem::replace(&mut child.stage, LocalStage::Ranking) else {
+            return;
+        };
+        if let Some(established) = self.established_mut() {
+            established.put_offs = 0;
+        }
+        match (new.suite.key_exchange, active, message.key_exchange()) {
+            (Method::NONE, _, _) => self.finish_local_child(host, now, new, child.rival),
+            (_, Some(active), Some(theirs)) => {
+                child.stage = LocalStage::CompletingKeyExchange(Box::new(new));
+                self.set_local(LocalExchange::CreateChild(child));
+                let data = theirs.data.clone();
+                self.work(host, Track::Local, Job::CompleteKeyExchange(active, data));
+            }
+            (_, _, _) => {
+                let error = IkeError::syntax("the answer has no key exchange");
+                self.abandon_half_made(host, now, child.spi_in, error);
+            }
+        }
+    }
+
+    fn read_answer(&self, message: &Message, child: &LocalChild) -> Result<NewChild, IkeError> {
+        let (Some(choice), Some(nonce), Some(ts_i), Some(ts_r)) =
+            (message.security_association(), message.nonce(), message.ts_initiator(), message.ts_responder())
+        else {
+            return Err(IkeError::syntax("the answer lacks a payload"));
+        };
+        let suites: Vec<Suite> = child.suites.iter().copied().map(Suite::Esp).collect();
+        let unoffered =
+            IkeError::Peer { notify: NotifyType::NO_PROPOSAL_CHOSEN, what: "not what was offered" };
+        let Some((Suite::Esp(suite), proposal)) = proposals::chosen(choice, &suites) else {
+            return Err(unoffered);
+        };
+        let method = message.key_exchange().map_or(Method::NONE, |ke| ke.method);
+        if suite.key_exchange != Method::NONE && (method != suite.key_exchange || method != child.method) {
+            return Err(IkeError::syntax("the answer's key exchange is another"));
+        }
+        let within = selectors::is_within(&ts_i.selectors, &child.ts_i)
+            && selectors::is_within(&ts_r.selectors, &child.ts_r);
+        if !within {
+            let what = "selectors wider than offered";
+            return Err(IkeError::Peer { notify: NotifyType::TS_UNACCEPTABLE, what });
+        }
+        let transport = message.notify(NotifyType::USE_TRANSPORT_MODE).is_some();
+        Ok(NewChild {
+            index: child.index,
+            spi_in: child.spi_in,
+            spi_out: proposal.child_spi().ok_or(unoffered)?,
+            suite,
+            nonce_i: child.nonce_i.clone(),
+            nonce_r: nonce.data.clone(),
+            shared: None,
+            ours: true,
+            local: ts_i.selectors.clone(),
+            remote: ts_r.selectors.clone(),
+            mode: if transport { Mode::Transport } else { Mode::Tunnel },
+            replaces: child.rekeys,
+        })
+    }
+
+    /// Ends the IKE SA whose peer has made a Child SA that cannot be taken: only so does it go there.
+    fn abandon_half_made(&mut self, host: &mut Host, now: Now, spi_in: ChildSpi, error: IkeError) {
+        host.free_child_spi(spi_in);
+        self.begin_delete_ike_sa(host, now, error.close_reason());
+    }
+
+    fn on_create_child_refused(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        error: &Notify,
+        mut child: Box<LocalChild>,
+    ) {
+        if error.kind == NotifyType::INVALID_KE_PAYLOAD && child.attempts < limits::INVALID_KE_ATTEMPTS {
+            let method = <[u8; 2]>::try_from(error.data.as_slice()).map(|n| Method(u16::from_be_bytes(n)));
+            let offered = |method| child.suites.iter().any(|suite| suite.key_exchange == method);
+            if let Ok(method) = method
+                && method != child.method
+                && offered(method)
+            {
+                child.method = method;
+                return self.start_local_key_exchange(host, now, child);
+            }
+        }
+        host.free_child_spi(child.spi_in);
+        let reason = CloseReason::RefusedByPeer { notify: error.kind.to_string() };
+        match (child.rekeys, error.kind) {
+            (Some(old), kind) => self.on_rekey_child_refused(host, now, old, kind),
+            (None, NotifyType::TEMPORARY_FAILURE) => self.put_off(host, now, Task::CreateChild(child.index)),
+            (None, _) => self.on_child_failed(host, now, child.index, reason),
+        }
+    }
+
+    fn finish_local_child(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        new: NewChild,
+        rival: Option<(ChildSaId, Vec<u8>)>,
+    ) {
+        let (replaces, spi_in) = (new.replaces, new.spi_in);
+        let lowest = lowest_nonce(&new.nonce_i, &new.nonce_r);
+        match self.install_child(host, now, new) {
+            Ok(id) => match replaces {
+                Some(old) => self.finish_local_rekey(host, (old, id), &lowest, rival),
+                None => self.activate_child(host, id),
+            },
+            Err(error) => self.abandon_half_made(host, now, spi_in, error),
+        }
+        self.start_next(host, now);
+    }
+}
+
+// ---- responder -------------------------------------------------------------------------------------
+
+/// What the peer asks for.
+pub(crate) struct ChildOffer {
+    pub(crate) offer: SecurityAssociation,
+    pub(crate) ts_i: Vec<TrafficSelector>,
+    pub(crate) ts_r: Vec<TrafficSelector>,
+    pub(crate) nonce_i: Vec<u8>,
+    pub(crate) nonce_r: Vec<u8>,
+    pub(crate) key_exchange: Option<KeyExchange>,
+    pub(crate) transport: bool,
+    pub(crate) rekeys: Option<ChildSaId>,
+    /// It is the first Child SA, of IKE_AUTH, which has neither nonce nor key exchange of its own.
+    pub(crate) first: bool,
+}
+
+/// A Child SA that the peer wants, on its way to an answer.
+pub(crate) struct ChildDecision {
+    asked: ChildOffer,
+    index: usize,
+    local: Vec<TrafficSelector>,
+    remote: Vec<TrafficSelector>,
+    suites: Vec<EspSuite>,
+    suite: Option<EspSuite>,
+    stage: DecisionStage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DecisionStage {
+    Ranking,
+    Narrowing,
+    AnsweringKeyExchange,
+}
+
+/// What a decision waits for next.
+pub(crate) enum WaitFor {
+    Answer(Question),
+    Result(Job),
+}
+
+/// What comes after a step of a decision.
+pub(crate) enum Next {
+    Wait(Box<ChildDecision>, WaitFor),
+    /// The Child SA is installed; these payloads tell the peer of it.
+    Done(Vec<Payload>, ChildSaId),
+}
+
+/// Why the peer does not get what it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) notify: NotifyType,
+    pub(crate) data: Vec<u8>,
+}
+
+impl Refusal {
+    pub(crate) fn of(notify: NotifyType) -> Self {
+        Self { notify, data: Vec::new() }
+    }
+
+    pub(crate) fn invalid_ke(method: Method) -> Self {
+        Self { notify: NotifyType::INVALID_KE_PAYLOAD, data: method.0.to_be_bytes().to_vec() }
+    }
+
+    /// Returns the reason for people.
+    pub(crate) fn reason(&self) -> CloseReason {
+        match self.notify {
+            NotifyType::NO_PROPOSAL_CHOSEN => CloseReason::NoProposalChosen,
+            NotifyType::TS_UNACCEPTABLE => CloseReason::TsUnacceptable,
+            NotifyType::INTERNAL_ADDRESS_FAILURE => CloseReason::PoolExhausted(String::new()),
+            other => CloseReason::Protocol(other.to_string()),
+        }
+    }
+}
+
+impl From<IkeError> for Refusal {
+    fn from(error: IkeError) -> Self {
+        Self::of(error.notify())
+    }
+}
+
+impl IkeSa {
+    /// Takes a CREATE_CHILD_SA request of whatever kind.
+    pub(crate) fn on_create_child_request(&mut self, host: &mut Host, now: Now, message: &Message) {
+        let State::Established(_) = &self.state else {
+            // RFC 7296, 2.25.2: an IKE SA on its way out takes no new Child SA.
+            return self.refuse_create(host, now, Refusal::of(NotifyType::TEMPORARY_FAILURE));
+        };
+        let protocol = message
+            .security_association()
+            .and_then(|offer| offer.proposals.first())
+            .map(|proposal| proposal.protocol);
+        self.recall_unsent(host);
+        let result = match (protocol, message.ts_initiator()) {
+            (Some(Protocol::IKE), None) => return self.on_rekey_ike_request(host, now, message),
+            _ => self.read_child_offer(host, message),
+        };
+        let decision = result.and_then(|offer| self.start_decision(host, offer));
+        match decision {
+            Ok((decision, question)) => {
+                self.set_remote(RemoteExchange::CreateChild(Box::new(decision)));
+                self.ask(host, now, Track::Remote, question);
+            }
+            Err(refusal) => self.refuse_create(host, now, refusal),
+        }
+    }
+
+    /// Answers CREATE_CHILD_SA with an error; nothing else changes.
+    pub(crate) fn refuse_create(&mut self, host: &mut Host, now: Now, refusal: Refusal) {
+        tracing::debug!(ike_sa = %self.id, notify = %refusal.notify, "CREATE_CHILD_SA refused");
+        let notify = Payload::Notify(Notify::new(refusal.notify, refusal.data));
+        self.respond(host, now, ExchangeType::CREATE_CHILD_SA, &[notify]);
+        self.start_next(host, now);
+    }
+
+    fn read_child_offer(&self, host: &mut Host, message: &Message) -> Result<ChildOffer, Refusal> {
+        let Some(established) = self.established() else {
+            return Err(Refusal::of(NotifyType::TEMPORARY_FAILURE));
+        };
+        let rekeying_ike = matches!(established.local, Some(LocalExchange::RekeyIkeSa(_)));
+        if rekeying_ike || established.rival.is_some() || established.queue.ends_ike_sa() {
+            // RFC 7296, 2.25.2.
+            return Err(Refusal::of(NotifyType::TEMPORARY_FAILURE));
+        }
+        let (Some(offer), Some(nonce), Some(ts_i), Some(ts_r)) =
+            (message.security_association(), message.nonce(), message.ts_initiator(), message.ts_responder())
+        else {
+            return Err(Refusal::of(NotifyType::INVALID_SYNTAX));
+        };
+        let rekeys = match message.notify(NotifyType::REKEY_SA) {
+            Some(notify) => Some(self.find_rekeyed(notify)?),
+            None if established.estate.children.len() >= limits::CHILDREN_PER_IKE_SA => {
+                return Err(Refusal::of(NotifyType::NO_ADDITIONAL_SAS));
+            }
+            None => None,
+        };
+        Ok(ChildOffer {
+            offer: offer.clone(),
+            ts_i: ts_i.selectors.clone(),
+            ts_r: ts_r.selectors.clone(),
+            nonce_i: nonce.data.clone(),
+            nonce_r: host.draw_nonce().map_err(IkeError::from)?,
+            key_exchange: message.key_exchange().cloned(),
+            transport: message.notify(NotifyType::USE_TRANSPORT_MODE).is_some(),
+            rekeys,
+            first: false,
+        })
+    }
+
+    /// Finds what is acceptable on both sides, and the question which suite to take.
+    pub(crate) fn start_decision(
+        &self,
+        host: &Host,
+        asked: ChildOffer,
+    ) -> Result<(ChildDecision, Question), Refusal> {
+        let Some(established) = self.established() else {
+            return Err(Refusal::of(NotifyType::TEMPORARY_FAILURE));
+        };
+        let (index, local, remote) =
+            self.find_child(&asked).ok_or(Refusal::of(NotifyType::TS_UNACCEPTABLE))?;
+        let connection = &established.connection;
+        let Some(config) = connection.children.get(index) else {
+            return Err(Refusal::of(NotifyType::TS_UNACCEPTABLE));
+        };
+        let configured =
+            if asked.first { proposals::without_key_exchange(&config.esp) } else { config.esp.clone() };
+        let usable = proposals::usable_esp(host.crypto, host.config.allow_legacy, &configured);
+        let suites: Vec<EspSuite> = usable
+            .into_iter()
+            .filter(|suite| proposals::fitting(&Suite::Esp(*suite), &asked.offer).is_some())
+            .collect();
+        if suites.is_empty() {
+            return Err(Refusal::of(NotifyType::NO_PROPOSAL_CHOSEN));
+        }
+        let menu: Vec<Suite> = suites.iter().copied().map(Suite::Esp).collect();
+        let key_share = asked.key_exchange.as_ref().map(|ke| ke.method);
+        let about = (connection.name.as_str(), Role::Responder);
+        let question = rank_proposals::question(host.crypto, self, about, &menu, key_share);
+        let stage = DecisionStage::Ranking;
+        Ok((ChildDecision { asked, index, local, remote, suites, suite: None, stage }, question))
+    }
+
+    /// Finds the child of the connection that the offered selectors meet: of a rekey, the old one's.
+    fn find_child(&self, asked: &ChildOffer) -> Option<(usize, Vec<TrafficSelector>, Vec<TrafficSelector>)> {
+        let established = self.established()?;
+        let (addresses, peer_addresses) = self.virtual_addresses();
+        let old = asked.rekeys.and_then(|id| established.estate.children.get(&id)).map(|child| child.index);
+        let every = established.connection.children.iter().enumerate();
+        every.filter(|(index, _)| old.is_none_or(|old| old == *index)).find_map(|(index, config)| {
+            let ours = selectors::resolve(&config.local, &addresses, self.path.local.ip());
+            let theirs = selectors::resolve(&config.remote, &peer_addresses, self.path.remote.ip());
+            let local = selectors::intersect(&asked.ts_r, &ours);
+            let remote = selectors::intersect(&asked.ts_i, &theirs);
+            (!local.is_empty() && !remote.is_empty()).then_some((index, local, remote))
+        })
+    }
+
+    /// Takes a decision one step further.
+    pub(crate) fn step_decision(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        mut decision: ChildDecision,
+        resumed: Resumed,
+    ) -> Result<Next, Refusal> {
+        match (decision.stage, resumed) {
+            (DecisionStage::Ranking, Resumed::Answer(answer, by)) => {
+                let ranked = rank_proposals::ranked(answer, &decision.suites);
+                let suite = *ranked.first().ok_or(Refusal::of(NotifyType::NO_PROPOSAL_CHOSEN))?;
+                self.decided(host, "rank_proposals", by, suite.to_string());
+                let offered = decision.asked.key_exchange.as_ref().map_or(Method::NONE, |ke| ke.method);
+                if suite.key_exchange != Method::NONE && suite.key_exchange != offered {
+                    return Err(Refusal::invalid_ke(suite.key_exchange));
+                }
+                decision.suite = Some(suite);
+                decision.stage = DecisionStage::Narrowing;
+                let question = self.selector_question(&decision)?;
+                Ok(Next::Wait(Box::new(decision), WaitFor::Answer(question)))
+            }
+            (DecisionStage::Narrowing, Resumed::Answer(answer, by)) => {
+                let narrowed = narrow_selectors::narrowed(answer);
+                let (local, remote) = narrowed.ok_or(Refusal::of(NotifyType::TS_UNACCEPTABLE))?;
+                if local != decision.local || remote != decision.remote {
+                    let outcome = format!("{} === {}", join(&local), join(&remote));
+                    self.decided(host, "narrow_selectors", by, outcome);
+                }
+                (decision.local, decision.remote) = (local, remote);
+                match self.child_key_exchange(host, &decision)? {
+                    Some(job) => {
+                        decision.stage = DecisionStage::AnsweringKeyExchange;
+                        Ok(Next::Wait(Box::new(decision), WaitFor::Result(job)))
+                    }
+                    None => self.conclude_decision(host, now, decision, None),
+                }
+            }
+            (DecisionStage::AnsweringKeyExchange, Resumed::Work(JobResult::Responded(responded))) => {
+                let answered = responded.map_err(IkeError::from)?;
+                self.conclude_decision(host, now, decision, Some(answered))
+            }
+            (
+                DecisionStage::Ranking | DecisionStage::Narrowing | DecisionStage::AnsweringKeyExchange,
+                Resumed::Answer(..) | Resumed::Work(_),
+            ) => Err(Refusal::of(NotifyType::TEMPORARY_FAILURE)),
+        }
+    }
+
+    fn selector_question(&self, decision: &ChildDecision) -> Result<Question, Refusal> {
+        let Some(established) = self.established() else {
+            return Err(Refusal::of(NotifyType::TEMPORARY_FAILURE));
+        };
+        let connection = &established.connection;
+        let child = connection.children.get(decision.index).map_or("", |child| child.name.as_str());
+        let about = (connection.name.as_str(), child);
+        Ok(narrow_selectors::question(about, &established.peer_id, &decision.local, &decision.remote))
+    }
+
+    fn child_key_exchange(&self, host: &mut Host, decision: &ChildDecision) -> Result<Option<Job>, Refusal> {
+        let method = decision.suite.map_or(Method::NONE, |suite| suite.key_exchange);
+        let Some(theirs) = decision.asked.key_exchange.as_ref().filter(|_| method != Method::NONE) else {
+            return Ok(None);
+        };
+        let unsupported = || IkeError::from(CryptoError::Unsupported);
+        let algorithm = host.crypto.find_key_exchange(method).ok_or_else(unsupported)?;
+        let random = host.draw_key_exchange().map_err(IkeError::from)?;
+        Ok(Some(Job::RespondKeyExchange(algorithm, theirs.data.clone(), random)))
+    }
+
+    /// Installs what was decided, and writes the answer.
+    fn conclude_decision(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        decision: ChildDecision,
+        answered: Option<(Vec<u8>, SecretBytes)>,
+    ) -> Result<Next, Refusal> {
+        let ChildDecision { asked, index, local, remote, suite, .. } = decision;
+        let refusal = || Refusal::of(NotifyType::NO_PROPOSAL_CHOSEN);
+        let suite = suite.ok_or_else(refusal)?;
+        let proposal = proposals::fitting(&Suite::Esp(suite), &asked.offer).ok_or_else(refusal)?;
+        let spi_out = proposal.child_spi().ok_or_else(refusal)?;
+        let spi_in = host.draw_child_spi().map_err(IkeError::from)?;
+        let (public, shared) = answered.unzip();
+        let configured = self
+            .established()
+            .and_then(|established| established.connection.children.get(index))
+            .map_or(Mode::Tunnel, |config| config.mode);
+        let mode = if asked.transport { configured } else { Mode::Tunnel };
+        let mut payloads = Vec::new();
+        if mode == Mode::Transport {
+            payloads.push(notify(NotifyType::USE_TRANSPORT_MODE));
+        }
+        let choice = proposals::choice(&Suite::Esp(suite), proposal.number, &spi_in.0.to_be_bytes());
+        payloads.push(Payload::SecurityAssociation(choice));
+        if !asked.first {
+            payloads.push(Payload::Nonce(Nonce { data: asked.nonce_r.clone() }));
+        }
+        if let Some(data) = public {
+            payloads.push(Payload::KeyExchange(KeyExchange { method: suite.key_exchange, data }));
+        }
+        payloads.push(Payload::TsInitiator(remote.clone().into()));
+        payloads.push(Payload::TsResponder(local.clone().into()));
+        let lowest = lowest_nonce(&asked.nonce_i, &asked.nonce_r);
+        let new = NewChild {
+            index,
+            spi_in,
+            spi_out,
+            suite,
+            nonce_i: asked.nonce_i,
+            nonce_r: asked.nonce_r,
+            shared,
+            ours: false,
+            local,
+            remote,
+            mode,
+            replaces: asked.rekeys,
+        };
+        let child = self.install_child(host, now, new).inspect_err(|_| host.free_child_spi(spi_in))?;
+        if let Some(old) = asked.rekeys {
+            self.replace_by_peer(now, old, child, lowest);
+        }
+        Ok(Next::Done(payloads, child))
+    }
+
+    /// Waits for what a decision needs next.
+    pub(crate) fn wait_for(&mut self, host: &mut Host, now: Now, wait: WaitFor) {
+        match wait {
+            WaitFor::Answer(question) => self.ask(host, now, Track::Remote, question),
+            WaitFor::Result(job) => self.work(host, Track::Remote, job),
+        }
+    }
+
+    /// Goes on with a Child SA that the peer wants.
+    pub(crate) fn resume_child_decision(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        decision: Box<ChildDecision>,
+        resumed: Resumed,
+    ) {
+        let rekeys = decision.asked.rekeys.is_some();
+        match self.step_decision(host, now, *decision, resumed) {
+            Ok(Next::Wait(decision, wait)) => {
+                self.set_remote(RemoteExchange::CreateChild(decision));
+                self.wait_for(host, now, wait);
+            }
+            Ok(Next::Done(payloads, child)) => {
+                // RFC 7296, 2.8: the responder of a rekey sends on the new SA only when it has seen
+                // traffic on it, or the Delete of the old one.
+                if !rekeys {
+                    self.activate_child(host, child);
+                }
+                self.respond(host, now, ExchangeType::CREATE_CHILD_SA, &payloads);
+                self.start_next(host, now);
+            }
+            Err(refusal) => self.refuse_create(host, now, refusal),
+        }
+    }
+}
+
+/// RFC 7296 §1.3 and appendices C.3 and C.4.
+pub(crate) const SHAPES: ExchangeShapes = ExchangeShapes {
+    exchange: ExchangeType::CREATE_CHILD_SA,
+    requests: &[
+        Shape::of(
+            "Child SA",
+            &[
+                PayloadType::SECURITY_ASSOCIATION,
+                PayloadType::NONCE,
+                PayloadType::TS_INITIATOR,
+                PayloadType::TS_RESPONDER,
+            ],
+            &[PayloadType::KEY_EXCHANGE],
+        ),
+        Shape::of(
+            "IKE SA",
+            &[PayloadType::SECURITY_ASSOCIATION, PayloadType::NONCE, PayloadType::KEY_EXCHANGE],
+            &[],
+        ),
+    ],
+    responses: &[
+        Shape::of(
+            "Child SA",
+            &[
+                PayloadType::SECURITY_ASSOCIATION,
+                PayloadType::NONCE,
+                PayloadType::TS_INITIATOR,
+                PayloadType::TS_RESPONDER,
+            ],
+            &[PayloadType::KEY_EXCHANGE],
+        ),
+        Shape::of(
+            "IKE SA",
+            &[PayloadType::SECURITY_ASSOCIATION, PayloadType::NONCE, PayloadType::KEY_EXCHANGE],
+            &[],
+        ),
+        Shape::error("error"),
+    ],
+};

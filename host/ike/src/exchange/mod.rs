@@ -1,0 +1,196 @@
+//! The exchanges: what is said when. Each file holds one exchange, both sides of it, and ends with the
+//! table of the forms that its messages may have.
+
+pub(crate) mod create_child_sa;
+pub(crate) mod delete;
+pub(crate) mod ike_auth;
+pub(crate) mod ike_sa_init;
+pub(crate) mod liveness;
+pub(crate) mod proposals;
+pub(crate) mod rekey_child_sa;
+pub(crate) mod rekey_ike_sa;
+pub(crate) mod selectors;
+pub(crate) mod shape;
+
+use std::time::Duration;
+
+use vpnhost_model::{ChildSaId, ChildSpi, IkeSpi, Now};
+
+use crate::exchange::create_child_sa::{ChildDecision, LocalChild};
+use crate::exchange::ike_auth::RemoteAuth;
+use crate::exchange::rekey_ike_sa::{IkeRekeyDecision, LocalIkeRekey};
+use crate::host::Host;
+use crate::output::CloseReason;
+use crate::sa::IkeSa;
+use crate::sa::queue::Task;
+use crate::sa::state::State;
+use crate::wire::Message;
+use crate::work::{Resumed, Track};
+
+/// An exchange that this host began on an established IKE SA.
+pub(crate) enum LocalExchange {
+    /// An empty INFORMATIONAL.
+    Liveness,
+    /// CREATE_CHILD_SA for a further Child SA, or for one in the place of another.
+    CreateChild(Box<LocalChild>),
+    /// CREATE_CHILD_SA for an IKE SA in the place of this one.
+    RekeyIkeSa(Box<LocalIkeRekey>),
+    /// INFORMATIONAL with the Delete of Child SAs.
+    DeleteChild(ChildSaId, CloseReason),
+}
+
+/// An exchange that the peer began on an established IKE SA, and whose answer is being decided.
+pub(crate) enum RemoteExchange {
+    /// The rest of IKE_AUTH: the first Child SA.
+    Auth(Box<RemoteAuth>),
+    /// CREATE_CHILD_SA for a Child SA.
+    CreateChild(Box<ChildDecision>),
+    /// CREATE_CHILD_SA for an IKE SA in the place of this one.
+    RekeyIkeSa(Box<IkeRekeyDecision>),
+}
+
+impl IkeSa {
+    /// Begins an exchange; one that has lost its sense is not begun.
+    pub(crate) fn begin(&mut self, host: &mut Host, now: Now, task: Task) {
+        match task {
+            Task::Liveness => self.begin_liveness(host, now),
+            Task::CreateChild(index) => self.begin_create_child(host, now, index, None),
+            Task::RekeyChild(id) => self.begin_rekey_child(host, now, id),
+            Task::DeleteChild(id, reason) => self.begin_delete_child(host, now, id, reason),
+            Task::RekeyIkeSa => self.begin_rekey_ike_sa(host, now),
+            Task::DeleteIkeSa(reason) => self.begin_delete_ike_sa(host, now, reason),
+        }
+    }
+
+    /// Goes on with an exchange whose answer or job's result is there.
+    pub(crate) fn resume(&mut self, host: &mut Host, now: Now, track: Track, resumed: Resumed) {
+        if track == Track::Plan {
+            if let Resumed::Answer(answer, by) = resumed {
+                self.apply_plan(host, now, answer, by);
+            }
+            return;
+        }
+        match (&self.state, track) {
+            (State::SaInitSent(_), _) => self.resume_init_sent(host, now, resumed),
+            (State::SaInitAnswered(_), _) => self.resume_init_answered(host, now, resumed),
+            (State::AuthSent(_), _) => self.resume_auth_sent(host, now, resumed),
+            (State::Authorizing(_), _) => self.resume_authorizing(host, now, resumed),
+            (State::Established(_), Track::Local) => self.resume_local(host, now, resumed),
+            (State::Established(_), _) => self.resume_remote(host, now, resumed),
+            (State::Rekeyed(_) | State::Closing(_) | State::Gone | State::Closed, _) => {}
+        }
+    }
+
+    fn resume_local(&mut self, host: &mut Host, now: Now, resumed: Resumed) {
+        let Some(established) = self.established_mut() else { return };
+        match established.local.take() {
+            Some(LocalExchange::CreateChild(child)) => self.resume_local_child(host, now, child, resumed),
+            Some(LocalExchange::RekeyIkeSa(rekey)) => self.resume_local_ike_rekey(host, now, rekey, resumed),
+            other @ (Some(LocalExchange::Liveness | LocalExchange::DeleteChild(..)) | None) => {
+                established.local = other;
+            }
+        }
+    }
+
+    fn resume_remote(&mut self, host: &mut Host, now: Now, resumed: Resumed) {
+        let Some(established) = self.established_mut() else { return };
+        match established.remote.take() {
+            Some(RemoteExchange::Auth(auth)) => self.resume_remote_auth(host, now, auth, resumed),
+            Some(RemoteExchange::CreateChild(decision)) => {
+                self.resume_child_decision(host, now, decision, resumed);
+            }
+            Some(RemoteExchange::RekeyIkeSa(decision)) => {
+                self.resume_ike_rekey_decision(host, now, decision, resumed);
+            }
+            None => {}
+        }
+    }
+
+    /// Takes the response to an exchange that this host began.
+    pub(crate) fn on_local_response(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        message: &Message,
+        round_trip: Option<Duration>,
+    ) {
+        if let State::Closing(reason) = &self.state {
+            let reason = reason.clone();
+            return self.end(host, now, reason);
+        }
+        let Some(established) = self.established_mut() else { return };
+        match established.local.take() {
+            Some(LocalExchange::Liveness) => self.on_liveness_response(host, round_trip),
+            Some(LocalExchange::CreateChild(child)) => {
+                self.on_create_child_response(host, now, message, child)
+            }
+            Some(LocalExchange::RekeyIkeSa(rekey)) => self.on_rekey_ike_response(host, now, message, rekey),
+            Some(LocalExchange::DeleteChild(id, reason)) => self.remove_child(host, now, id, reason),
+            None => {}
+        }
+    }
+
+    /// Forgets an exchange that was begun and has not gone out yet, to make way for the peer's; what
+    /// it was for waits again.
+    pub(crate) fn recall_unsent(&mut self, host: &mut Host) {
+        if self.window.is_busy() {
+            return;
+        }
+        let Some(established) = self.established_mut() else { return };
+        let (task, spi, ike_spi) = match &established.local {
+            Some(LocalExchange::CreateChild(child)) if child.is_unsent() => {
+                (child.task(), Some(child.spi_in), None)
+            }
+            Some(LocalExchange::RekeyIkeSa(rekey)) if rekey.is_unsent() => {
+                (Task::RekeyIkeSa, None, Some(rekey.spi))
+            }
+            Some(
+                LocalExchange::Liveness
+                | LocalExchange::DeleteChild(..)
+                | LocalExchange::CreateChild(_)
+                | LocalExchange::RekeyIkeSa(_),
+            )
+            | None => return,
+        };
+        established.local = None;
+        established.queue.push(task);
+        self.waits.remove(&Track::Local);
+        if let Some(spi) = spi {
+            host.free_child_spi(spi);
+        }
+        if let Some(spi) = ike_spi {
+            host.directory.ike_spis.remove(&spi);
+        }
+    }
+
+    /// Returns SPIs that were drawn for Child SAs which do not exist yet.
+    pub(crate) fn reserved_spis(&self) -> Vec<ChildSpi> {
+        match &self.state {
+            State::AuthSent(auth) => auth.child.iter().map(|child| child.spi_in).collect(),
+            State::Authorizing(authorizing) => {
+                authorizing.offered_child().into_iter().map(|child| child.spi_in).collect()
+            }
+            State::Established(established) => match &established.local {
+                Some(LocalExchange::CreateChild(child)) => vec![child.spi_in],
+                Some(
+                    LocalExchange::Liveness | LocalExchange::RekeyIkeSa(_) | LocalExchange::DeleteChild(..),
+                )
+                | None => Vec::new(),
+            },
+            State::SaInitSent(_)
+            | State::SaInitAnswered(_)
+            | State::Rekeyed(_)
+            | State::Closing(_)
+            | State::Gone
+            | State::Closed => Vec::new(),
+        }
+    }
+
+    /// Returns the SPI that was drawn for an IKE SA which does not exist yet.
+    pub(crate) fn reserved_ike_spi(&self) -> Option<IkeSpi> {
+        match self.established()?.local.as_ref()? {
+            LocalExchange::RekeyIkeSa(rekey) => Some(rekey.spi),
+            LocalExchange::Liveness | LocalExchange::CreateChild(_) | LocalExchange::DeleteChild(..) => None,
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! What all IKE SAs of one endpoint share: configuration, algorithms, randomness, names, outputs, and
+//! letters from one SA to another. Knows no exchange.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use vpnhost_crypto::{CryptoBackend, CryptoError, DrawnRandom, SecureRandom};
+use vpnhost_model::{ChildSaId, ChildSpi, Identity, IkeSaId, IkeSpi, Instant, LocalAddress, Now, Path};
+use vpnhost_policy::{Policy, Question, QuestionSet};
+
+use crate::config::{EndpointConfig, PeerConfig};
+use crate::extension::cookie::CookieJar;
+use crate::limits;
+use crate::output::{CloseReason, Event, Job, JobId, Output, Transmit, TransmitKind};
+use crate::pool::Pools;
+use crate::question::{Asked, Questions};
+use crate::sa::IkeSa;
+use crate::sa::estate::Estate;
+use crate::sa::queue::Task;
+use crate::work::{Jobs, Track};
+
+/// What all IKE SAs of one endpoint share.
+pub(crate) struct Host {
+    pub(crate) config: EndpointConfig,
+    pub(crate) crypto: &'static dyn CryptoBackend,
+    pub(crate) policy: Arc<dyn Policy>,
+    pub(crate) delegated: QuestionSet,
+    pub(crate) random: Box<dyn SecureRandom>,
+    pub(crate) questions: Questions,
+    pub(crate) jobs: Jobs,
+    pub(crate) pools: Pools,
+    pub(crate) cookies: CookieJar,
+    pub(crate) local_addresses: Vec<LocalAddress>,
+    pub(crate) directory: Directory,
+    pub(crate) births: Vec<IkeSa>,
+    pub(crate) letters: VecDeque<(IkeSaId, Letter)>,
+    /// Connections of which an IKE SA was just established.
+    pub(crate) arrivals: Vec<String>,
+    pub(crate) endings: Vec<Ending>,
+    pub(crate) shutting_down: bool,
+    outputs: VecDeque<Output>,
+    lingering: BTreeMap<ChildSaId, (Instant, ChildSpi)>,
+    unprotected: TokenBucket,
+    last_ike_sa: u64,
+    last_child_sa: u64,
+}
+
+/// What SAs are found by.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    /// Our SPIs of IKE SAs.
+    pub(crate) ike_spis: BTreeMap<IkeSpi, IkeSaId>,
+    /// Answered IKE_SA_INITs by the initiator's SPI and nonce: a repeated one finds its answer.
+    pub(crate) inits: BTreeMap<(IkeSpi, Vec<u8>), IkeSaId>,
+    /// The IKE SA that a Child SA belongs to.
+    pub(crate) child_owners: BTreeMap<ChildSaId, IkeSaId>,
+    /// SPIs that this host receives ESP on.
+    pub(crate) child_spis: BTreeSet<ChildSpi>,
+    /// Established IKE SAs of a peer.
+    pub(crate) peers: BTreeMap<Identity, BTreeSet<IkeSaId>>,
+    /// Since when they are.
+    pub(crate) since: BTreeMap<IkeSaId, Instant>,
+    /// Half-open IKE SAs as responder, by the peer's address.
+    pub(crate) half_open: BTreeMap<IpAddr, usize>,
+}
+
+impl Directory {
+    /// Enters an established IKE SA of a peer.
+    pub(crate) fn enter(&mut self, now: Instant, peer: &Identity, ike_sa: IkeSaId) {
+        self.peers.entry(peer.clone()).or_default().insert(ike_sa);
+        self.since.insert(ike_sa, now);
+    }
+
+    /// Returns since when an IKE SA is established.
+    pub(crate) fn established_since(&self, ike_sa: IkeSaId) -> Instant {
+        self.since.get(&ike_sa).copied().unwrap_or_default()
+    }
+}
+
+/// What one IKE SA tells another.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    /// You inherit the Child SAs and addresses of the IKE SA that you replace.
+    Inherit {
+        /// The replaced IKE SA.
+        from: IkeSaId,
+        /// What it leaves.
+        estate: Box<Estate>,
+        /// The exchanges that wait.
+        tasks: Vec<Task>,
+    },
+    /// Say goodbye to the peer, and end.
+    Delete(CloseReason),
+}
+
+/// An IKE SA that ended, for the connection's next attempt.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) connection: Arc<PeerConfig>,
+    pub(crate) was_established: bool,
+    pub(crate) reason: CloseReason,
+}
+
+impl Host {
+    pub(crate) fn new(
+        config: EndpointConfig,
+        crypto: &'static dyn CryptoBackend,
+        random: Box<dyn SecureRandom>,
+        policy: Arc<dyn Policy>,
+        now: Now,
+    ) -> Self {
+        let mut pools = Pools::default();
+        pools.configure(&config.pools);
+        Self {
+            config,
+            crypto,
+            policy,
+            delegated: QuestionSet::EMPTY,
+            random,
+            questions: Questions::default(),
+            jobs: Jobs::default(),
+            pools,
+            cookies: CookieJar::default(),
+            local_addresses: Vec::new(),
+            directory: Directory::default(),
+            births: Vec::new(),
+            letters: VecDeque::new(),
+            arrivals: Vec::new(),
+            endings: Vec::new(),
+            shutting_down: false,
+            outputs: VecDeque::new(),
+            lingering: BTreeMap::new(),
+            unprotected: TokenBucket { tokens: limits::UNPROTECTED_ANSWERS_PER_SECOND, since: now.instant },
+            last_ike_sa: 0,
+            last_child_sa: 0,
+        }
+    }
+
+    /// Adds an output behind the others.
+    pub(crate) fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    /// Adds an event behind the other outputs.
+    pub(crate) fn event(&mut self, event: Event) {
+        self.output(Output::Event(event));
+    }
+
+    /// Sends an IKE datagram.
+    pub(crate) fn transmit(&mut self, path: Path, octets: Vec<u8>) {
+        self.output(Output::Transmit(Transmit { path, octets, kind: TransmitKind::Ike }));
+    }
+
+    /// Takes the next output.
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Puts a question: to the native policy, which answers at once, or to those that it is
+    /// delegated to.
+    pub(crate) fn ask(&mut self, now: Now, ike_sa: IkeSaId, track: Track, question: Question) -> Asked {
+        let delegated = self.delegated.contains(question.kind());
+        if !delegated || self.questions.is_full() {
+            return Asked::Answered(crate::question::answer_natively(&*self.policy, &question));
+        }
+        let deadline = now.instant + self.config.answer_deadline;
+        let id = self.questions.open(ike_sa, track, question.clone(), deadline);
+        self.output(Output::Ask(id, Box::new(question)));
+        Asked::Open(id)
+    }
+
+    /// Gives a job away.
+    pub(crate) fn work(&mut self, ike_sa: IkeSaId, track: Track, job: Job) -> JobId {
+        let id = self.jobs.begin(ike_sa, track);
+        self.output(Output::Work(id, job));
+        id
+    }
+
+    /// Draws octets for one key exchange.
+    pub(crate) fn draw_key_exchange(&mut self) -> Result<DrawnRandom, CryptoError> {
+        DrawnRandom::draw(&mut *self.random, DrawnRandom::KEY_EXCHANGE)
+    }
+
+    /// Draws a nonce.
+    pub(crate) fn draw_nonce(&mut self) -> Result<Vec<u8>, CryptoError> {
+        let mut nonce = vec![0; limits::NONCE];
+        self.random.fill(&mut nonce)?;
+        Ok(nonce)
+    }
+
+    /// Draws a number from zero to `most`.
+    pub(crate) fn draw_up_to(&mut self, most: u64) -> u64 {
+        let mut octets = [0; 8];
+        // Used for jitter only: without randomness there is none.
+        match self.random.fill(&mut octets) {
+            Ok(()) if most < u64::MAX => u64::from_be_bytes(octets) % (most + 1),
+            Ok(()) => u64::from_be_bytes(octets),
+            Err(_) => 0,
+        }
+    }
+
+    /// Names a new IKE SA and draws its SPI.
+    pub(crate) fn name_ike_sa(&mut self) -> Result<(IkeSaId, IkeSpi), CryptoError> {
+        self.last_ike_sa += 1;
+        let id = IkeSaId(self.last_ike_sa);
+        loop {
+            let mut octets = [0; 8];
+            self.random.fill(&mut octets)?;
+            let spi = IkeSpi(octets);
+            if !spi.is_zero() && !self.directory.ike_spis.contains_key(&spi) {
+                self.directory.ike_spis.insert(spi, id);
+                return Ok((id, spi));
+            }
+        }
+    }
+
+    /// Draws an SPI to receive ESP on; it is taken until [`Self::free_child_spi`].
+    pub(crate) fn draw_child_spi(&mut self) -> Result<ChildSpi, CryptoError> {
+        loop {
+            let mut octets = [0; 4];
+            self.random.fill(&mut octets)?;
+            let spi = ChildSpi(u32::from_be_bytes(octets));
+            if crate::exchange::proposals::is_assignable(spi) && self.directory.child_spis.insert(spi) {
+                return Ok(spi);
+            }
+        }
+    }
+
+    /// Gives an SPI back.
+    pub(crate) fn free_child_spi(&mut self, spi: ChildSpi) {
+        self.directory.child_spis.remove(&spi);
+    }
+
+    /// Names a new Child SA.
+    pub(crate) fn name_child_sa(&mut self, owner: IkeSaId) -> ChildSaId {
+        self.last_child_sa += 1;
+        let id = ChildSaId(self.last_child_sa);
+        self.directory.child_owners.insert(id, owner);
+        id
+    }
+
+    /// Lets a Child SA end: at once, or its inbound half a while later.
+    pub(crate) fn retire_child(&mut self, id: ChildSaId, spi_in: ChildSpi, until: Option<Instant>) {
+        self.directory.child_owners.remove(&id);
+        match until {
+            Some(until) => {
+                self.lingering.insert(id, (until, spi_in));
+            }
+            None => {
+                self.free_child_spi(spi_in);
+                self.output(Output::RemoveChildSa(id));
+            }
+        }
+    }
+
+    /// Returns when the next old inbound half ends.
+    pub(crate) fn next_lingering(&self) -> Option<(Instant, ChildSaId)> {
+        self.lingering.iter().map(|(&id, &(until, _))| (until, id)).min()
+    }
+
+    /// Ends the old inbound halves whose time has come, or all.
+    pub(crate) fn end_lingering(&mut self, now: Option<Instant>) {
+        let due = |until: Instant| now.is_none_or(|now| until <= now);
+        let ended: Vec<ChildSaId> =
+            self.lingering.iter().filter(|(_, (until, _))| due(*until)).map(|(&id, _)| id).collect();
+        for id in ended {
+            if let Some((_, spi)) = self.lingering.remove(&id) {
+                self.free_child_spi(spi);
+                self.output(Output::RemoveChildSa(id));
+            }
+        }
+    }
+
+    /// Counts a half-open IKE SA of an address.
+    pub(crate) fn count_half_open(&mut self, address: IpAddr) {
+        *self.directory.half_open.entry(address).or_insert(0) += 1;
+    }
+
+    /// Counts one less.
+    pub(crate) fn uncount_half_open(&mut self, address: IpAddr) {
+        if let Some(count) = self.directory.half_open.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.directory.half_open.remove(&address);
+            }
+        }
+    }
+
+    /// Returns how many half-open IKE SAs there are, in all and of an address.
+    pub(crate) fn half_open(&self, address: IpAddr) -> (usize, usize) {
+        let of_address = self.directory.half_open.get(&address).copied().unwrap_or(0);
+        (self.directory.half_open.values().sum(), of_address)
+    }
+
+    /// Sends an answer to an unprotected message, if not too many were sent lately (RFC 7296 §2.21.4).
+    pub(crate) fn transmit_unprotected(&mut self, now: Now, path: Path, octets: Vec<u8>) {
+        if self.unprotected.take(now.instant) {
+            self.transmit(path, octets);
+        } else {
+            tracing::debug!(%path, "no answer to an unprotected message: too many lately");
+        }
+    }
+
+    /// Finds a connection by name.
+    pub(crate) fn connection(&self, name: &str) -> Option<&Arc<PeerConfig>> {
+        self.config.connections.iter().find(|connection| connection.name == name)
+    }
+
+    /// Writes a letter to an IKE SA; it is delivered after the present one was visited.
+    pub(crate) fn write_letter(&mut self, to: IkeSaId, letter: Letter) {
+        self.letters.push_back((to, letter));
+    }
+
+    /// Forgets what is open for an IKE SA that ended.
+    pub(crate) fn forget_ike_sa(&mut self, id: IkeSaId) {
+        self.questions.forget(id);
+        self.jobs.forget(id);
+        self.pools.release(id);
+        self.directory.inits.retain(|_, other| *other != id);
+        self.directory.since.remove(&id);
+        self.directory.peers.retain(|_, sas| {
+            sas.remove(&id);
+            !sas.is_empty()
+        });
+    }
+}
+
+/// So many answers a second, and as many at once.
+struct TokenBucket {
+    tokens: u32,
+    since: Instant,
+}
+
+impl TokenBucket {
+    fn take(&mut self, now: Instant) -> bool {
+        if now.saturating_since(self.since).as_secs() >= 1 {
+            *self = Self { tokens: limits::UNPROTECTED_ANSWERS_PER_SECOND, since: now };
+        }
+        let left = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
+        left
+    }
+}

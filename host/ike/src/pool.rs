@@ -1,0 +1,245 @@
+//! Address pools: one virtual address of each family for a peer, the same as last time where it is free.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use vpnhost_model::{Identity, IkeSaId};
+
+use crate::config::PoolConfig;
+use crate::limits;
+
+/// Every pool of the endpoint, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Pools {
+    pools: BTreeMap<String, Pool>,
+}
+
+/// One pool's leases.
+#[derive(Debug)]
+struct Pool {
+    config: PoolConfig,
+    leases: BTreeMap<IpAddr, IkeSaId>,
+    remembered: BTreeMap<Identity, IpAddr>,
+    released: VecDeque<IpAddr>,
+    next_offset: u128,
+}
+
+/// An address that a peer was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) address: IpAddr,
+    pub(crate) prefix_len: u8,
+}
+
+impl Pools {
+    /// Takes a new configuration; leases of a pool that did not change are kept.
+    pub(crate) fn configure(&mut self, configs: &[PoolConfig]) {
+        let mut old = std::mem::take(&mut self.pools);
+        for config in configs {
+            let kept = old.remove(&config.name).filter(|pool| {
+                pool.config.base == config.base && pool.config.prefix_len == config.prefix_len
+            });
+            let pool = match kept {
+                Some(pool) => Pool { config: config.clone(), ..pool },
+                None => Pool::new(config.clone()),
+            };
+            self.pools.insert(config.name.clone(), pool);
+        }
+    }
+
+    /// Gives an address of a family out of the first of the named pools that has one. No names
+    /// mean every pool.
+    pub(crate) fn lease(
+        &mut self,
+        names: &[String],
+        v6: bool,
+        identity: &Identity,
+        owner: IkeSaId,
+    ) -> Option<Lease> {
+        let every: Vec<String> = self.pools.keys().cloned().collect();
+        let names = if names.is_empty() { &every } else { names };
+        names.iter().find_map(|name| {
+            let pool = self.pools.get_mut(name).filter(|pool| pool.config.base.is_ipv6() == v6)?;
+            pool.lease(identity, owner)
+        })
+    }
+
+    /// Returns the name of the first of the named pools of a family: the one that is exhausted
+    /// when nothing was to be had.
+    pub(crate) fn first_name(&self, names: &[String], v6: bool) -> Option<String> {
+        let of_family = |pool: &&Pool| pool.config.base.is_ipv6() == v6;
+        let found = if names.is_empty() {
+            self.pools.values().find(of_family)
+        } else {
+            names.iter().filter_map(|name| self.pools.get(name)).find(of_family)
+        };
+        found.map(|pool| pool.config.name.clone())
+    }
+
+    /// Returns the DNS servers of the pools that the addresses come from.
+    pub(crate) fn dns(&self, addresses: &[IpAddr]) -> Vec<IpAddr> {
+        let mut servers = Vec::new();
+        for pool in self.pools.values() {
+            if addresses.iter().any(|address| pool.contains(*address)) {
+                let fresh: Vec<IpAddr> =
+                    pool.config.dns.iter().filter(|&server| !servers.contains(server)).copied().collect();
+                servers.extend(fresh);
+            }
+        }
+        servers
+    }
+
+    /// Takes back every address of an IKE SA.
+    pub(crate) fn release(&mut self, owner: IkeSaId) {
+        self.pools.values_mut().for_each(|pool| pool.release(owner));
+    }
+
+    /// Makes the leases of an IKE SA those of its successor.
+    pub(crate) fn rename(&mut self, old: IkeSaId, new: IkeSaId) {
+        for pool in self.pools.values_mut() {
+            pool.leases.values_mut().filter(|owner| **owner == old).for_each(|owner| *owner = new);
+        }
+    }
+}
+
+impl Pool {
+    fn new(config: PoolConfig) -> Self {
+        Self {
+            config,
+            leases: BTreeMap::new(),
+            remembered: BTreeMap::new(),
+            released: VecDeque::new(),
+            next_offset: 1,
+        }
+    }
+
+    fn lease(&mut self, identity: &Identity, owner: IkeSaId) -> Option<Lease> {
+        let remembered = self.remembered.get(identity).copied();
+        let address = remembered
+            .filter(|address| !self.leases.contains_key(address))
+            .or_else(|| self.untouched())
+            .or_else(|| self.released.front().copied())?;
+        self.released.retain(|other| *other != address);
+        self.remembered.retain(|_, other| *other != address);
+        if self.remembered.len() < limits::IKE_SAS {
+            self.remembered.insert(identity.clone(), address);
+        }
+        self.leases.insert(address, owner);
+        Some(Lease { address, prefix_len: self.config.prefix_len })
+    }
+
+    fn release(&mut self, owner: IkeSaId) {
+        let free: Vec<IpAddr> =
+            self.leases.iter().filter(|(_, other)| **other == owner).map(|(address, _)| *address).collect();
+        for address in free {
+            self.leases.remove(&address);
+            self.released.push_back(address);
+        }
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        vpnhost_model::TrafficSelector::prefix(self.config.base, self.config.prefix_len)
+            .is_some_and(|range| range.contains_address(address))
+    }
+
+    /// Takes the next address that was never given out. The first of a prefix is left out, and of
+    /// IPv4 the last, unless the prefix is too long for such addresses.
+    fn untouched(&mut self) -> Option<IpAddr> {
+        let (bits, base) = match self.config.base {
+            IpAddr::V4(base) => (32, u128::from(u32::from(base))),
+            IpAddr::V6(base) => (128, u128::from(base)),
+        };
+        let free_bits = u32::from(bits - self.config.prefix_len.min(bits));
+        let mask = 1u128.checked_shl(free_bits).map_or(u128::MAX, |size| size - 1);
+        let (first, last) = match free_bits {
+            0 => (0, 0),
+            1 => (0, 1),
+            _ => (1, if bits == 32 { mask - 1 } else { mask }),
+        };
+        let offset = if free_bits < 2 { self.next_offset - 1 } else { self.next_offset.max(first) };
+        if offset > last {
+            return None;
+        }
+        self.next_offset += 1;
+        let value = (base & !mask) | offset;
+        Some(match self.config.base {
+            IpAddr::V4(_) => IpAddr::V4(u32::try_from(value).ok()?.into()),
+            IpAddr::V6(_) => IpAddr::V6(value.into()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pools(base: &str, prefix_len: u8) -> Pools {
+        let mut pools = Pools::default();
+        pools.configure(&[PoolConfig {
+            name: "road".into(),
+            base: base.parse().unwrap(),
+            prefix_len,
+            dns: vec!["10.0.0.53".parse().unwrap()],
+        }]);
+        pools
+    }
+
+    fn name(text: &str) -> Identity {
+        Identity::parse(text).unwrap()
+    }
+
+    fn lease(pools: &mut Pools, who: &str, owner: u64) -> Option<String> {
+        let lease = pools.lease(&["road".into()], false, &name(who), IkeSaId(owner))?;
+        Some(lease.address.to_string())
+    }
+
+    #[test]
+    fn a_peer_gets_the_address_it_had() {
+        let mut pools = pools("10.99.0.0", 24);
+        assert_eq!(lease(&mut pools, "a", 1).unwrap(), "10.99.0.1");
+        assert_eq!(lease(&mut pools, "b", 2).unwrap(), "10.99.0.2");
+        pools.release(IkeSaId(1));
+        assert_eq!(lease(&mut pools, "c", 3).unwrap(), "10.99.0.3");
+        assert_eq!(lease(&mut pools, "a", 4).unwrap(), "10.99.0.1");
+    }
+
+    #[test]
+    fn two_devices_of_one_identity_get_two_addresses() {
+        let mut pools = pools("10.99.0.0", 24);
+        assert_ne!(lease(&mut pools, "a", 1), lease(&mut pools, "a", 2));
+    }
+
+    #[test]
+    fn an_exhausted_pool_takes_the_longest_released_and_then_refuses() {
+        let mut pools = pools("10.99.0.0", 30);
+        assert_eq!(lease(&mut pools, "a", 1).unwrap(), "10.99.0.1");
+        assert_eq!(lease(&mut pools, "b", 2).unwrap(), "10.99.0.2");
+        assert_eq!(lease(&mut pools, "c", 3), None);
+        pools.release(IkeSaId(2));
+        assert_eq!(lease(&mut pools, "c", 3).unwrap(), "10.99.0.2");
+        assert_eq!(lease(&mut pools, "b", 4), None);
+    }
+
+    #[test]
+    fn ipv6_and_tiny_prefixes_have_addresses() {
+        let mut six = pools("fd99::", 64);
+        let got = six.lease(&[], true, &name("a"), IkeSaId(1)).unwrap();
+        assert_eq!((got.address.to_string().as_str(), got.prefix_len), ("fd99::1", 64));
+        assert_eq!(six.lease(&[], false, &name("a"), IkeSaId(1)), None);
+        let mut one = pools("10.0.0.7", 32);
+        assert_eq!(lease(&mut one, "a", 1).unwrap(), "10.0.0.7");
+        assert_eq!(lease(&mut one, "b", 2), None);
+    }
+
+    #[test]
+    fn a_rekeyed_ike_sa_keeps_its_leases() {
+        let mut pools = pools("10.99.0.0", 30);
+        lease(&mut pools, "a", 1);
+        lease(&mut pools, "b", 2);
+        pools.rename(IkeSaId(1), IkeSaId(9));
+        pools.release(IkeSaId(1));
+        assert_eq!(lease(&mut pools, "c", 3), None);
+        pools.release(IkeSaId(9));
+        assert!(lease(&mut pools, "c", 3).is_some());
+    }
+}

@@ -1,0 +1,89 @@
+//! How an IKE SA is kept alive and renewed: what is configured as the menu, and the plan that was made.
+
+use std::time::Duration;
+
+use vpnhost_model::LinkKind;
+use vpnhost_policy::{Answer, MaintenanceBounds, MaintenancePlan, Question, Situation, SituationCause};
+
+use crate::config::PeerConfig;
+use crate::sa::IkeSa;
+use crate::sa::state::Plan;
+use crate::sa::window::Backoff;
+
+/// Builds the situation of an established IKE SA.
+pub(crate) fn question(
+    sa: &IkeSa,
+    connection: &PeerConfig,
+    cause: SituationCause,
+    round_trip: Option<Duration>,
+) -> Question {
+    let native = native(connection);
+    Question::PlanMaintenance(Situation {
+        connection: connection.name.clone(),
+        cause,
+        role: sa.role,
+        local_behind_nat: sa.nat.local,
+        peer_behind_nat: sa.nat.peer,
+        kind: LinkKind::OTHER,
+        metered: false,
+        rtt_us: round_trip.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
+        bounds: MaintenanceBounds::SAFE.including(&native),
+        native,
+        hints: Vec::new(),
+    })
+}
+
+/// What the configuration says.
+fn native(connection: &PeerConfig) -> MaintenancePlan {
+    let timing = &connection.timing;
+    let child = connection.children.iter().filter_map(|child| child.lifetime.rekey_after).min();
+    MaintenancePlan {
+        liveness_idle_ms: millis(timing.liveness_idle),
+        keepalive_ms: millis(timing.keepalive),
+        retransmit_first_ms: millis(timing.retransmit_first),
+        retransmit_factor_percent: timing.retransmit_factor_percent,
+        retransmit_tries: timing.retransmit_tries,
+        rekey_ike_secs: secs(timing.rekey_ike),
+        rekey_child_secs: secs(child.unwrap_or(Duration::ZERO)),
+        review_after_secs: 0,
+        why: None,
+    }
+}
+
+/// Reads the answer; a number that it leaves as configured stays as precise as the configuration.
+pub(crate) fn plan(answer: Option<Answer>, connection: &PeerConfig) -> Option<Plan> {
+    let Some(Answer::PlanMaintenance(answer)) = answer else { return None };
+    let (native, mut plan) = (native(connection), Plan::from(&connection.timing));
+    let millis = |value| Duration::from_millis(u64::from(value));
+    let secs = |value| Duration::from_secs(u64::from(value));
+    if answer.liveness_idle_ms != native.liveness_idle_ms {
+        plan.liveness_idle = millis(answer.liveness_idle_ms);
+    }
+    if answer.keepalive_ms != native.keepalive_ms {
+        plan.keepalive = millis(answer.keepalive_ms);
+    }
+    let kept = answer.retransmit_first_ms == native.retransmit_first_ms;
+    plan.backoff = Backoff {
+        first: if kept { plan.backoff.first } else { millis(answer.retransmit_first_ms) },
+        factor_percent: answer.retransmit_factor_percent,
+        tries: answer.retransmit_tries,
+    };
+    if answer.rekey_ike_secs != native.rekey_ike_secs {
+        plan.rekey_ike = secs(answer.rekey_ike_secs);
+    }
+    if answer.rekey_child_secs != native.rekey_child_secs {
+        plan.rekey_child = Some(secs(answer.rekey_child_secs));
+    }
+    plan.review_after = (answer.review_after_secs > 0).then(|| secs(answer.review_after_secs));
+    Some(plan)
+}
+
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// Whole seconds, but never zero for what is switched on.
+fn secs(span: Duration) -> u32 {
+    let whole = u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
+    if span.is_zero() { 0 } else { whole.max(1) }
+}

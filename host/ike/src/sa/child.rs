@@ -1,0 +1,332 @@
+//! Child SAs as IKE sees them: installed, taken into use, removed; and the host's configuration that follows.
+
+use std::net::IpAddr;
+
+use vpnhost_crypto::{CryptoError, PacketAlgorithm, SecretBytes};
+use vpnhost_model::{ChildSaId, ChildSpi, EspSuite, IkeSaId, Mode, Now, TrafficSelector};
+use vpnhost_policy::SituationCause;
+
+use crate::error::IkeError;
+use crate::exchange::LocalExchange;
+use crate::host::{Host, Letter};
+use crate::limits;
+use crate::output::{ChildSaKeys, CloseReason, Event, HostConfiguration, Output};
+use crate::sa::IkeSa;
+use crate::sa::estate::{ChildPhase, ChildSa, Estate};
+use crate::sa::keys::{self, Nonces};
+use crate::sa::queue::Task;
+use crate::sa::state::{Rekeyed, State};
+use crate::timer::Timer;
+
+/// A Child SA that both sides agreed on.
+#[derive(Debug)]
+pub(crate) struct NewChild {
+    pub(crate) index: usize,
+    pub(crate) spi_in: ChildSpi,
+    pub(crate) spi_out: ChildSpi,
+    pub(crate) suite: EspSuite,
+    pub(crate) nonce_i: Vec<u8>,
+    pub(crate) nonce_r: Vec<u8>,
+    /// The shared secret of the exchange's own key exchange.
+    pub(crate) shared: Option<SecretBytes>,
+    /// Whether this host began the exchange.
+    pub(crate) ours: bool,
+    pub(crate) local: Vec<TrafficSelector>,
+    pub(crate) remote: Vec<TrafficSelector>,
+    pub(crate) mode: Mode,
+    pub(crate) replaces: Option<ChildSaId>,
+}
+
+impl IkeSa {
+    /// Installs a Child SA: it may receive from now on.
+    pub(crate) fn install_child(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        new: NewChild,
+    ) -> Result<ChildSaId, IkeError> {
+        let keys = self.child_keys(host, &new)?;
+        let (ike_sa, path) = (self.id, self.path);
+        let Some(established) = self.established_mut() else {
+            return Err(IkeError::Local("the established IKE SA"));
+        };
+        let Some(config) = established.connection.children.get(new.index) else {
+            return Err(IkeError::Local("the child's configuration"));
+        };
+        let id = host.name_child_sa(ike_sa);
+        let (connection, child) = (established.connection.name.clone(), config.name.clone());
+        tracing::info!(%ike_sa, child_sa = %id, connection, child, suite = %new.suite, "Child SA established");
+        host.output(Output::InstallChildSa(Box::new(ChildSaKeys {
+            id,
+            ike_sa,
+            connection: connection.clone(),
+            child: child.clone(),
+            spi_in: new.spi_in,
+            spi_out: new.spi_out,
+            suite: new.suite,
+            inbound: keys.0,
+            outbound: keys.1,
+            path,
+            local: new.local.clone(),
+            remote: new.remote.clone(),
+            mode: new.mode,
+            replay_window: config.replay_window,
+            lifetime: config.lifetime,
+            replaces: new.replaces,
+        })));
+        host.event(Event::ChildSaEstablished {
+            child_sa: id,
+            ike_sa,
+            connection,
+            child,
+            replaces: new.replaces,
+        });
+        established.estate.failures.remove(&new.index);
+        let child = ChildSa {
+            id,
+            index: new.index,
+            spi_in: new.spi_in,
+            spi_out: new.spi_out,
+            suite: new.suite,
+            local: new.local,
+            remote: new.remote,
+            mode: new.mode,
+            since: now.instant,
+            sends: false,
+            phase: ChildPhase::Active,
+        };
+        established.estate.children.insert(id, child);
+        self.set_child_timer(host, id);
+        self.configure_host(host);
+        Ok(id)
+    }
+
+    /// Derives the keys: inbound, then outbound.
+    fn child_keys(
+        &self,
+        host: &Host,
+        new: &NewChild,
+    ) -> Result<(crate::output::DirectionKeys, crate::output::DirectionKeys), IkeError> {
+        let secured = self.secured()?;
+        let algorithm = host.crypto.find_packet(new.suite.packet).ok_or(CryptoError::Unsupported)?;
+        let nonces = Nonces { i: &new.nonce_i, r: &new.nonce_r };
+        let (from_i, to_i) = keys::child_keys(
+            secured.prf,
+            &secured.keys.sk_d,
+            new.shared.as_ref(),
+            nonces,
+            algorithm.layout(),
+        )?;
+        Ok(if new.ours { (to_i, from_i) } else { (from_i, to_i) })
+    }
+
+    /// Sends on a Child SA from now on.
+    pub(crate) fn activate_child(&mut self, host: &mut Host, id: ChildSaId) {
+        let Some(established) = self.established_mut() else { return };
+        let Some(child) = established.estate.children.get_mut(&id) else { return };
+        if !child.sends {
+            child.sends = true;
+            host.output(Output::ActivateOutbound(id));
+        }
+    }
+
+    /// Notes that an exchange which the peer began made a Child SA in the place of another.
+    pub(crate) fn replace_by_peer(&mut self, now: Now, old: ChildSaId, by: ChildSaId, lowest_nonce: Vec<u8>) {
+        let Some(established) = self.established_mut() else { return };
+        if let Some(child) = established.estate.children.get_mut(&old) {
+            child.phase = ChildPhase::ReplacedByPeer { by, lowest_nonce };
+        }
+        self.timers.stop(Timer::RekeyChildSa(old));
+        self.timers.set(Timer::Handover(by), now.instant + limits::REKEY_HANDOVER);
+    }
+
+    /// Traffic came in on a Child SA for the first time: its peer sends on it, and so may this host.
+    pub(crate) fn on_first_inbound(&mut self, host: &mut Host, now: Now, id: ChildSaId) {
+        self.heard(now);
+        self.activate_child(host, id);
+    }
+
+    /// Removes a Child SA. One that was replaced may receive a little longer.
+    pub(crate) fn remove_child(&mut self, host: &mut Host, now: Now, id: ChildSaId, reason: CloseReason) {
+        let ike_sa = self.id;
+        let Some(established) = self.established_mut() else { return };
+        let Some(child) = established.estate.children.remove(&id) else { return };
+        established.queue.forget_child(id);
+        if let (Some(LocalExchange::CreateChild(local)), ChildPhase::ReplacedByPeer { by, lowest_nonce }) =
+            (&mut established.local, &child.phase)
+            && local.rekeys == Some(id)
+        {
+            local.rival = Some((*by, lowest_nonce.clone()));
+        }
+        for other in established.estate.children.values_mut() {
+            let orphaned = match &other.phase {
+                ChildPhase::ReplacedByPeer { by, .. } | ChildPhase::ReplacedByUs { by } => *by == id,
+                ChildPhase::Active | ChildPhase::Closing => false,
+            };
+            // What was to take its place is gone: it is in use again, unless our Delete is on its way.
+            if orphaned && matches!(other.phase, ChildPhase::ReplacedByPeer { .. }) {
+                other.phase = ChildPhase::Active;
+            }
+        }
+        self.timers.stop(Timer::RekeyChildSa(id));
+        self.timers.stop(Timer::Handover(id));
+        if let ChildPhase::ReplacedByPeer { by, .. } = &child.phase {
+            self.timers.stop(Timer::Handover(*by));
+            self.activate_child(host, *by);
+        }
+        let until = (reason == CloseReason::Replaced).then(|| now.instant + limits::OLD_INBOUND);
+        host.retire_child(id, child.spi_in, until);
+        host.event(Event::ChildSaClosed { child_sa: id, ike_sa, reason });
+        self.configure_host(host);
+    }
+
+    /// Tells the host what this IKE SA's tunnels need, when that changed.
+    pub(crate) fn configure_host(&mut self, host: &mut Host) {
+        let (ike_sa, role, path) = (self.id, self.role, self.path);
+        let Some(established) = self.established_mut() else { return };
+        let estate = &mut established.estate;
+        if estate.children.is_empty() && estate.configured.is_none() {
+            return;
+        }
+        let (mut local, mut remote) = (Vec::new(), Vec::new());
+        for child in estate.children.values() {
+            add_distinct(&mut local, &child.local);
+            add_distinct(&mut remote, &child.remote);
+        }
+        let configuration = HostConfiguration {
+            ike_sa,
+            connection: established.connection.name.clone(),
+            role,
+            addresses: estate.addresses.clone(),
+            dns: estate.dns.clone(),
+            peer_addresses: estate.peer_addresses.clone(),
+            remote,
+            local,
+            path,
+        };
+        if estate.configured.as_ref() != Some(&configuration) {
+            estate.configured = Some(configuration.clone());
+            host.output(Output::ConfigureHost(Box::new(configuration)));
+        }
+    }
+
+    /// Lets go of everything that this IKE SA has: it ends.
+    pub(crate) fn give_up_estate(&mut self, host: &mut Host, reason: &CloseReason) {
+        let ike_sa = self.id;
+        for spi in self.reserved_spis() {
+            host.free_child_spi(spi);
+        }
+        if let Some(spi) = self.reserved_ike_spi() {
+            host.directory.ike_spis.remove(&spi);
+        }
+        let Some(established) = self.established_mut() else { return };
+        let estate = std::mem::take(&mut established.estate);
+        for (id, child) in estate.children {
+            host.retire_child(id, child.spi_in, None);
+            host.event(Event::ChildSaClosed { child_sa: id, ike_sa, reason: reason.clone() });
+        }
+        if estate.configured.is_some() {
+            host.output(Output::ReleaseHost(ike_sa));
+        }
+    }
+
+    /// Leaves everything to the IKE SA that takes this one's place.
+    ///
+    /// RFC 7296, 2.18: the new IKE SA inherits the Child SAs.
+    pub(crate) fn bequeath(&mut self, host: &mut Host, now: Now, to: IkeSaId) {
+        let from = self.id;
+        let Some(established) = self.established_mut() else { return };
+        let estate = std::mem::take(&mut established.estate);
+        let tasks = established.queue.take_for_successor();
+        let connection = std::sync::Arc::clone(&established.connection);
+        for id in estate.children.keys() {
+            host.directory.child_owners.insert(*id, to);
+        }
+        host.pools.rename(from, to);
+        host.write_letter(to, Letter::Inherit { from, estate: Box::new(estate), tasks });
+        self.waits.clear();
+        self.timers.clear();
+        self.timers.set(Timer::ReplacedIkeSa, now.instant + limits::REPLACED_IKE_SA);
+        self.state = State::Rekeyed(Rekeyed { connection });
+    }
+
+    /// Takes over from the IKE SA that this one replaces.
+    pub(crate) fn inherit(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        from: IkeSaId,
+        (estate, tasks): (Estate, Vec<Task>),
+    ) {
+        let (id, path) = (self.id, self.path);
+        let role = self.role;
+        let Some(established) = self.established_mut() else {
+            return Self::bury(host, id, estate);
+        };
+        established.estate = estate;
+        if let Some(configured) = &mut established.estate.configured {
+            // The driver renames what it keeps: only what else changed is told again.
+            configured.ike_sa = id;
+            configured.path = path;
+            configured.role = role;
+        }
+        tasks.into_iter().for_each(|task| established.queue.push(task));
+        let handovers: Vec<ChildSaId> = established
+            .estate
+            .children
+            .values()
+            .filter_map(|child| match &child.phase {
+                ChildPhase::ReplacedByPeer { by, .. } => Some(*by),
+                ChildPhase::Active | ChildPhase::ReplacedByUs { .. } | ChildPhase::Closing => None,
+            })
+            .collect();
+        for by in handovers {
+            self.timers.set(Timer::Handover(by), now.instant + limits::REKEY_HANDOVER);
+        }
+        let peer = established_peer(self);
+        if let Some(peer) = peer {
+            host.directory.enter(now.instant, &peer, id);
+        }
+        self.timers.stop(Timer::ReplacedIkeSa);
+        self.announced = true;
+        host.output(Output::RenameIkeSa { old: from, new: id });
+        if let Some(facts) = self.facts() {
+            tracing::info!(old = %from, new = %id, "IKE SA rekeyed");
+            host.event(Event::IkeSaRekeyed { old: from, new: Box::new(facts) });
+        }
+        self.start_maintenance(host, now, SituationCause::REKEYED);
+        self.start_next(host, now);
+    }
+
+    /// What nobody is left to inherit ends.
+    pub(crate) fn bury(host: &mut Host, ike_sa: IkeSaId, estate: Estate) {
+        for (id, child) in estate.children {
+            host.retire_child(id, child.spi_in, None);
+            host.event(Event::ChildSaClosed { child_sa: id, ike_sa, reason: CloseReason::Replaced });
+        }
+        if estate.configured.is_some() {
+            host.output(Output::ReleaseHost(ike_sa));
+        }
+        host.pools.release(ike_sa);
+    }
+
+    /// Returns this host's virtual addresses and the peer's.
+    pub(crate) fn virtual_addresses(&self) -> (Vec<IpAddr>, Vec<IpAddr>) {
+        self.established().map_or_else(Default::default, |established| {
+            let estate = &established.estate;
+            (estate.addresses.iter().map(|(address, _)| *address).collect(), estate.peer_addresses.clone())
+        })
+    }
+}
+
+fn established_peer(sa: &IkeSa) -> Option<vpnhost_model::Identity> {
+    sa.established().map(|established| established.peer_id.clone())
+}
+
+fn add_distinct(all: &mut Vec<TrafficSelector>, some: &[TrafficSelector]) {
+    for selector in some {
+        if !all.contains(selector) {
+            all.push(*selector);
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! What keeps an established IKE SA going: its timers, its plan, and the queue of exchanges to begin.
+
+use std::time::Duration;
+
+use vpnhost_model::{ChildSaId, Encapsulation, Now};
+use vpnhost_policy::{Answer, SituationCause};
+
+use crate::host::Host;
+use crate::limits;
+use crate::output::{CloseReason, Output, Transmit, TransmitKind};
+use crate::question::plan_maintenance;
+use crate::sa::IkeSa;
+use crate::sa::estate::ChildPhase;
+use crate::sa::queue::Task;
+use crate::sa::state::State;
+use crate::timer::Timer;
+use crate::wire::Payload;
+use crate::wire::payload::Delete;
+use crate::work::{AnsweredBy, Track};
+
+impl IkeSa {
+    /// Sets the timers of an IKE SA that was just established or rekeyed, and has its plan made.
+    pub(crate) fn start_maintenance(&mut self, host: &mut Host, now: Now, cause: SituationCause) {
+        self.set_timers(host, now);
+        self.plan_maintenance(host, now, cause, None);
+    }
+
+    /// Has the plan made.
+    pub(crate) fn plan_maintenance(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        cause: SituationCause,
+        round_trip: Option<Duration>,
+    ) {
+        let Some(established) = self.established() else { return };
+        let question = plan_maintenance::question(self, &established.connection, cause, round_trip);
+        self.ask(host, now, Track::Plan, question);
+    }
+
+    /// Puts a plan into effect.
+    pub(crate) fn apply_plan(&mut self, host: &mut Host, now: Now, answer: Option<Answer>, by: AnsweredBy) {
+        let why = answer.as_ref().and_then(Answer::why).map(str::to_owned);
+        let Some(established) = self.established_mut() else { return };
+        let Some(plan) = plan_maintenance::plan(answer, &established.connection) else { return };
+        let changed = plan != established.plan;
+        established.plan = plan;
+        if let Some(after) = plan.review_after {
+            self.timers.set(Timer::Review, now.instant + after);
+        }
+        if changed {
+            self.set_timers(host, now);
+            self.decided(host, "plan_maintenance", by, why.unwrap_or_else(|| "plan changed".to_owned()));
+        }
+    }
+
+    fn set_timers(&mut self, host: &mut Host, now: Now) {
+        let Some(established) = self.established() else { return };
+        let (plan, since) = (established.plan, established.since);
+        let children: Vec<ChildSaId> = established.estate.children.keys().copied().collect();
+        self.timers.stop(Timer::Liveness);
+        self.set_liveness(host, now);
+        self.set_keepalive();
+        if plan.rekey_ike.is_zero() {
+            self.timers.stop(Timer::RekeyIkeSa);
+        } else {
+            let age = Self::jittered(host, plan.rekey_ike, plan.rekey_jitter_percent);
+            self.timers.set(Timer::RekeyIkeSa, since + age);
+        }
+        for id in children {
+            self.set_child_timer(host, id);
+        }
+    }
+
+    /// Sets the timer of a Child SA's rekey.
+    pub(crate) fn set_child_timer(&mut self, host: &mut Host, id: ChildSaId) {
+        let Some(established) = self.established() else { return };
+        let Some(child) = established.estate.children.get(&id) else { return };
+        let Some(config) = established.connection.children.get(child.index) else { return };
+        let planned = established.plan.rekey_child;
+        let age = planned.or(config.lifetime.rekey_after).filter(|age| !age.is_zero());
+        let (since, jitter) = (child.since, config.lifetime.jitter_percent);
+        match age {
+            Some(age) => {
+                let age = Self::jittered(host, age, jitter);
+                self.timers.set(Timer::RekeyChildSa(id), since + age);
+            }
+            None => self.timers.stop(Timer::RekeyChildSa(id)),
+        }
+    }
+
+    fn set_liveness(&mut self, host: &mut Host, now: Now) {
+        let Some(established) = self.established() else { return };
+        let idle = established.plan.liveness_idle;
+        if idle.is_zero() {
+            return;
+        }
+        // A little later for each, so that a thousand peers are not asked at once.
+        let later = Duration::from_nanos(host.draw_up_to(idle.as_nanos().min(u64::MAX.into()) as u64 / 10));
+        let due = self.last_heard + idle + later;
+        self.timers.set(Timer::Liveness, due.max(now.instant + idle / 4));
+    }
+
+    fn set_keepalive(&mut self) {
+        let Some(established) = self.established() else { return };
+        let every = established.plan.keepalive;
+        // RFC 7296, 2.23; RFC 3948, 4: only who is behind a NAT keeps its mapping alive.
+        let wanted = self.nat.local && self.path.encapsulation == Encapsulation::Udp && !every.is_zero();
+        if wanted {
+            self.timers.set(Timer::Keepalive, self.last_sent + every);
+        } else {
+            self.timers.stop(Timer::Keepalive);
+        }
+    }
+
+    /// Does what a timer is for.
+    pub(crate) fn on_timer(&mut self, host: &mut Host, now: Now, timer: Timer) {
+        match timer {
+            Timer::Retransmit => self.retransmit(host, now),
+            Timer::HalfOpen => match self.state {
+                State::Gone => self.state = State::Closed,
+                State::SaInitSent(_)
+                | State::SaInitAnswered(_)
+                | State::AuthSent(_)
+                | State::Authorizing(_)
+                | State::Established(_)
+                | State::Rekeyed(_)
+                | State::Closing(_)
+                | State::Closed => self.end(host, now, CloseReason::HalfOpenTimeout),
+            },
+            Timer::UnprotectedError => self.believe_refusal(host, now),
+            Timer::Liveness => self.on_liveness_timer(host, now),
+            Timer::Keepalive => self.on_keepalive_timer(host, now),
+            Timer::RekeyIkeSa => self.want(Task::RekeyIkeSa),
+            Timer::RekeyChildSa(id) => self.want_child_rekey(id),
+            Timer::Handover(id) => self.on_handover_timer(host, id),
+            Timer::ReplacedIkeSa => self.on_replaced_timer(host, now),
+            Timer::Fragments => {
+                if let Some(secured) = &mut self.secured {
+                    secured.drop_fragments();
+                }
+            }
+            Timer::Resume => self.on_resume_timer(now),
+            Timer::Review => self.plan_maintenance(host, now, SituationCause::REVIEW, None),
+            // These are the endpoint's own.
+            Timer::Answer | Timer::OldInbound(_) | Timer::Retry => {}
+        }
+        self.start_next(host, now);
+    }
+
+    /// Adds an exchange to those that wait.
+    pub(crate) fn want(&mut self, task: Task) {
+        if let Some(established) = self.established_mut() {
+            established.queue.push(task);
+        }
+    }
+
+    /// Adds the rekey of a Child SA, unless it is on its way out.
+    pub(crate) fn want_child_rekey(&mut self, id: ChildSaId) {
+        if self.established().is_some_and(|established| established.estate.is_active(id)) {
+            self.want(Task::RekeyChild(id));
+        }
+    }
+
+    /// Puts an exchange off; each time in a row for longer.
+    ///
+    /// RFC 7296, 2.25: after TEMPORARY_FAILURE a request may be repeated after some time.
+    pub(crate) fn put_off(&mut self, host: &mut Host, now: Now, task: Task) {
+        let Some(established) = self.established_mut() else { return };
+        let doubled = limits::TEMPORARY_FAILURE_PAUSE * 2u32.pow(established.put_offs.min(6));
+        established.put_offs += 1;
+        // Both sides may have been put off by each other: the pauses must differ.
+        let pause = Self::jittered(host, doubled.min(limits::TEMPORARY_FAILURE_PAUSE_CAP), 50);
+        self.put_off_for(now, pause, task);
+    }
+
+    /// Puts an exchange off for a given time.
+    pub(crate) fn put_off_for(&mut self, now: Now, pause: Duration, task: Task) {
+        let at = now.instant + pause;
+        if let Some(established) = self.established_mut() {
+            established.queue.put_off(at, task);
+            self.timers.set_earlier(Timer::Resume, at);
+        }
+    }
+
+    fn on_resume_timer(&mut self, now: Now) {
+        let Some(established) = self.established_mut() else { return };
+        if let Some(next) = established.queue.resume(now.instant) {
+            self.timers.set(Timer::Resume, next);
+        }
+    }
+
+    fn on_liveness_timer(&mut self, host: &mut Host, now: Now) {
+        let (busy, silence) = (self.window.is_busy(), now.instant - self.last_heard);
+        let silent = self.established().is_some_and(|it| silence >= it.plan.liveness_idle);
+        // A request that is outstanding shows as well whether the peer is there.
+        if let Some(established) = self.established_mut()
+            && silent
+            && !busy
+        {
+            established.queue.push(Task::Liveness);
+        }
+        self.set_liveness(host, now);
+    }
+
+    fn on_keepalive_timer(&mut self, host: &mut Host, now: Now) {
+        let Some(established) = self.established() else { return };
+        if now.instant - self.last_sent >= established.plan.keepalive {
+            let transmit = Transmit { path: self.path, octets: vec![0xff], kind: TransmitKind::Keepalive };
+            host.output(Output::Transmit(transmit));
+            self.last_sent = now.instant;
+        }
+        self.set_keepalive();
+    }
+
+    /// The peer that replaced a Child SA neither sent on the new one nor deleted the old one.
+    fn on_handover_timer(&mut self, host: &mut Host, id: ChildSaId) {
+        let Some(established) = self.established_mut() else { return };
+        let replaced =
+            |phase: &ChildPhase| matches!(phase, ChildPhase::ReplacedByPeer { by, .. } if *by == id);
+        let estate = &established.estate;
+        let old: Vec<ChildSaId> =
+            estate.children.values().filter(|child| replaced(&child.phase)).map(|child| child.id).collect();
+        let redundant = old.is_empty() && estate.children.get(&id).is_some_and(|child| !child.sends);
+        if redundant {
+            // We won a simultaneous rekey, and the peer never deleted what it had made.
+            established.queue.push(Task::DeleteChild(id, CloseReason::Replaced));
+            return;
+        }
+        for old in old {
+            established.queue.push(Task::DeleteChild(old, CloseReason::Replaced));
+        }
+        self.activate_child(host, id);
+    }
+
+    /// The peer that replaced this IKE SA, or made a redundant one, did not delete it.
+    fn on_replaced_timer(&mut self, host: &mut Host, now: Now) {
+        let redundant = match &self.state {
+            State::Rekeyed(_) => true,
+            State::Established(_) => !self.announced,
+            State::SaInitSent(_)
+            | State::SaInitAnswered(_)
+            | State::AuthSent(_)
+            | State::Authorizing(_)
+            | State::Closing(_)
+            | State::Gone
+            | State::Closed => false,
+        };
+        if redundant {
+            self.say_goodbye(host, now, CloseReason::Replaced, Payload::Delete(Delete::ike()));
+        }
+    }
+
+    /// Begins the next exchange that waits, if none is under way.
+    pub(crate) fn start_next(&mut self, host: &mut Host, now: Now) {
+        loop {
+            let busy = self.window.is_busy();
+            let worn = self.window.is_worn_out();
+            let Some(established) = self.established_mut() else { return };
+            if busy || established.local.is_some() || established.remote.is_some() {
+                return;
+            }
+            if worn && !established.queue.holds(&Task::RekeyIkeSa) {
+                established.queue.push(Task::RekeyIkeSa);
+            }
+            let Some(task) = established.queue.pop() else { return };
+            self.begin(host, now, task);
+        }
+    }
+
+    /// Tells people who decided what.
+    pub(crate) fn decided(
+        &mut self,
+        host: &mut Host,
+        question: &'static str,
+        by: AnsweredBy,
+        outcome: String,
+    ) {
+        let connection = self.connection.as_ref().map_or_else(String::new, |config| config.name.clone());
+        tracing::debug!(ike_sa = %self.id, question, by = by.word(), outcome, "decided");
+        host.event(crate::output::Event::Decided {
+            ike_sa: self.id,
+            connection,
+            question,
+            by: by.word(),
+            outcome,
+        });
+    }
+}

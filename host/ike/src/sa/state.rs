@@ -1,0 +1,149 @@
+//! Where an IKE SA is in its life: one struct a state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use vpnhost_model::{Identity, IkeSaId, Instant};
+
+use crate::auth::verified::AuthVerified;
+use crate::config::{PeerConfig, Timing};
+use crate::exchange::ike_auth::{AuthSent, Authorizing};
+use crate::exchange::ike_sa_init::{SaInitAnswered, SaInitSent};
+use crate::exchange::{LocalExchange, RemoteExchange};
+use crate::output::CloseReason;
+use crate::sa::estate::Estate;
+use crate::sa::queue::Queue;
+use crate::sa::window::Backoff;
+
+/// Where an IKE SA is in its life.
+pub(crate) enum State {
+    /// This host sent IKE_SA_INIT, or is about to.
+    SaInitSent(Box<SaInitSent>),
+    /// This host answered IKE_SA_INIT, or is about to.
+    SaInitAnswered(Box<SaInitAnswered>),
+    /// This host sent IKE_AUTH, or is about to.
+    AuthSent(Box<AuthSent>),
+    /// The peer has proved its identity; whether it is welcome is being decided.
+    Authorizing(Box<Authorizing>),
+    /// Both sides are authenticated, and welcome.
+    Established(Box<Established>),
+    /// Another IKE SA took its place, and what it had.
+    Rekeyed(Rekeyed),
+    /// The last message is on its way.
+    Closing(CloseReason),
+    /// It ended; it only repeats its last reply for a while.
+    Gone,
+    /// It can be forgotten.
+    Closed,
+}
+
+impl State {
+    /// Returns the state's name for people.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::SaInitSent(_) => "IKE_SA_INIT sent",
+            Self::SaInitAnswered(_) => "IKE_SA_INIT received",
+            Self::AuthSent(_) => "IKE_AUTH sent",
+            Self::Authorizing(_) => "awaiting authorization",
+            Self::Established(_) => "established",
+            Self::Rekeyed(_) => "rekeyed",
+            Self::Closing(_) => "closing",
+            Self::Gone | Self::Closed => "closed",
+        }
+    }
+}
+
+/// An authenticated IKE SA. It cannot be made without the proof that the peer's AUTH was right.
+pub(crate) struct Established {
+    pub(crate) proof: AuthVerified,
+    pub(crate) connection: Arc<PeerConfig>,
+    pub(crate) local_id: Identity,
+    pub(crate) peer_id: Identity,
+    pub(crate) since: Instant,
+    pub(crate) plan: Plan,
+    pub(crate) estate: Estate,
+    pub(crate) queue: Queue,
+    pub(crate) local: Option<LocalExchange>,
+    pub(crate) remote: Option<RemoteExchange>,
+    /// The peer rekeyed this IKE SA while our own rekey of it is on its way.
+    pub(crate) rival: Option<Rival>,
+    /// TEMPORARY_FAILUREs in a row.
+    pub(crate) put_offs: u32,
+    /// A liveness check that the operator ordered is to be told of.
+    pub(crate) tell_alive: bool,
+}
+
+impl Established {
+    pub(crate) fn new(
+        now: Instant,
+        proof: AuthVerified,
+        connection: Arc<PeerConfig>,
+        (local_id, peer_id): (Identity, Identity),
+    ) -> Self {
+        let plan = Plan::from(&connection.timing);
+        Self {
+            proof,
+            connection,
+            local_id,
+            peer_id,
+            since: now,
+            plan,
+            estate: Estate::default(),
+            queue: Queue::default(),
+            local: None,
+            remote: None,
+            rival: None,
+            put_offs: 0,
+            tell_alive: false,
+        }
+    }
+
+    /// Makes the state of the IKE SA that takes this one's place; it inherits the proof.
+    pub(crate) fn successor(&self, now: Instant) -> Self {
+        let ids = (self.local_id.clone(), self.peer_id.clone());
+        let mut successor = Self::new(now, self.proof.clone(), Arc::clone(&self.connection), ids);
+        successor.plan = self.plan;
+        successor
+    }
+}
+
+/// An IKE SA that the peer made in this one's place while our own rekey was on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Rival {
+    pub(crate) ike_sa: IkeSaId,
+    pub(crate) lowest_nonce: Vec<u8>,
+}
+
+/// An IKE SA whose place was taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Rekeyed {
+    pub(crate) connection: Arc<PeerConfig>,
+}
+
+/// When what is done for an established IKE SA: as configured, or as a policy planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) liveness_idle: Duration,
+    pub(crate) keepalive: Duration,
+    pub(crate) backoff: Backoff,
+    pub(crate) rekey_ike: Duration,
+    pub(crate) rekey_jitter_percent: u8,
+    /// Age at which Child SAs are rekeyed, where a policy said another than is configured; zero never.
+    pub(crate) rekey_child: Option<Duration>,
+    /// When the plan is to be made anew.
+    pub(crate) review_after: Option<Duration>,
+}
+
+impl From<&Timing> for Plan {
+    fn from(timing: &Timing) -> Self {
+        Self {
+            liveness_idle: timing.liveness_idle,
+            keepalive: timing.keepalive,
+            backoff: Backoff::from(timing),
+            rekey_ike: timing.rekey_ike,
+            rekey_jitter_percent: timing.rekey_jitter_percent,
+            rekey_child: None,
+            review_after: None,
+        }
+    }
+}

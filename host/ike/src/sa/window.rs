@@ -1,0 +1,237 @@
+//! Message IDs, retransmission and the cached reply: a window of one in each direction (RFC 7296 §2.1–2.3).
+//!
+//! Knows datagrams as octets; neither what is in them nor where they go.
+
+use std::time::Duration;
+
+use vpnhost_model::Instant;
+
+use crate::config::Timing;
+use crate::limits;
+
+/// Both directions of an IKE SA's exchanges.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    next_request: u32,
+    outstanding: Option<Outstanding>,
+    expected: u32,
+    deciding: bool,
+    reply: Vec<Vec<u8>>,
+}
+
+/// A request that waits for its response.
+#[derive(Debug)]
+pub(crate) struct Outstanding {
+    message_id: u32,
+    datagrams: Vec<Vec<u8>>,
+    first_sent: Instant,
+    retransmissions: u16,
+    wait: Duration,
+}
+
+/// What a request's Message ID says about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Incoming {
+    /// The next one.
+    New,
+    /// The last one again: its answer stands.
+    Repeated,
+    /// The last one again, while its answer is being decided.
+    BeingDecided,
+    /// Too old, or beyond the window.
+    Outside,
+}
+
+/// What a retransmission timer leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Retransmission {
+    /// The datagrams go out again, and the next timer is set.
+    Again(Vec<Vec<u8>>, Instant),
+    /// The peer counts as gone.
+    GiveUp {
+        /// How often the request was repeated.
+        tries: u16,
+    },
+    /// Nothing is outstanding.
+    Nothing,
+}
+
+/// When requests are repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Backoff {
+    pub(crate) first: Duration,
+    pub(crate) factor_percent: u16,
+    pub(crate) tries: u16,
+}
+
+impl From<&Timing> for Backoff {
+    fn from(timing: &Timing) -> Self {
+        Self {
+            first: timing.retransmit_first,
+            factor_percent: timing.retransmit_factor_percent,
+            tries: timing.retransmit_tries,
+        }
+    }
+}
+
+impl Window {
+    /// Makes the window of an IKE SA whose IKE_SA_INIT was answered: its own next request and the
+    /// peer's next one have these IDs.
+    pub(crate) fn new(next_request: u32, expected: u32) -> Self {
+        Self { next_request, expected, ..Self::default() }
+    }
+
+    /// Returns the Message ID of the next request.
+    pub(crate) fn next_request(&self) -> u32 {
+        self.next_request
+    }
+
+    /// Tells whether the Message IDs of either side come to an end.
+    pub(crate) fn is_worn_out(&self) -> bool {
+        self.next_request.max(self.expected) >= limits::MESSAGE_IDS
+    }
+
+    /// Tells whether a request waits for its response.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.outstanding.is_some()
+    }
+
+    /// Keeps a request that goes out now; returns when it has to be repeated.
+    pub(crate) fn send(&mut self, now: Instant, datagrams: Vec<Vec<u8>>, backoff: Backoff) -> Instant {
+        self.outstanding = Some(Outstanding {
+            message_id: self.next_request,
+            datagrams,
+            first_sent: now,
+            retransmissions: 0,
+            wait: backoff.first,
+        });
+        now + backoff.first
+    }
+
+    /// Replaces an unanswered request by another with the same Message ID: COOKIE and
+    /// INVALID_KE_PAYLOAD have IKE_SA_INIT sent anew with Message ID zero (RFC 7296 §2.6).
+    pub(crate) fn withdraw(&mut self) {
+        self.outstanding = None;
+    }
+
+    /// Tells whether a response with this Message ID answers the outstanding request.
+    pub(crate) fn awaits(&self, message_id: u32) -> bool {
+        self.outstanding.as_ref().is_some_and(|request| request.message_id == message_id)
+    }
+
+    /// Takes the response to the outstanding request; returns the round-trip time if the request
+    /// was sent once (Karn's rule).
+    pub(crate) fn accept_response(&mut self, now: Instant, message_id: u32) -> Option<Duration> {
+        let request = self.outstanding.take_if(|request| request.message_id == message_id)?;
+        self.next_request = message_id.saturating_add(1);
+        (request.retransmissions == 0).then(|| now - request.first_sent)
+    }
+
+    /// Decides what a due timer does.
+    pub(crate) fn retransmit(&mut self, now: Instant, backoff: Backoff) -> Retransmission {
+        let Some(request) = &mut self.outstanding else { return Retransmission::Nothing };
+        if request.retransmissions >= backoff.tries {
+            return Retransmission::GiveUp { tries: request.retransmissions };
+        }
+        request.retransmissions += 1;
+        request.wait =
+            (request.wait * u32::from(backoff.factor_percent.max(100)) / 100).min(limits::RETRANSMIT_CAP);
+        Retransmission::Again(request.datagrams.clone(), now + request.wait)
+    }
+
+    /// Returns the outstanding request's datagrams.
+    pub(crate) fn outstanding_datagrams(&self) -> &[Vec<u8>] {
+        self.outstanding.as_ref().map_or(&[], |request| &request.datagrams)
+    }
+
+    /// Places a request by its Message ID.
+    pub(crate) fn place(&self, message_id: u32) -> Incoming {
+        if message_id == self.expected {
+            return if self.deciding { Incoming::BeingDecided } else { Incoming::New };
+        }
+        let last = self.expected.checked_sub(1);
+        if last == Some(message_id) && !self.reply.is_empty() {
+            Incoming::Repeated
+        } else {
+            Incoming::Outside
+        }
+    }
+
+    /// Notes that the expected request is being decided.
+    pub(crate) fn decide(&mut self) {
+        self.deciding = true;
+    }
+
+    /// Returns the Message ID of the request that is being decided or expected.
+    pub(crate) fn expected(&self) -> u32 {
+        self.expected
+    }
+
+    /// Keeps the answer to the expected request, which is now the last one.
+    pub(crate) fn answer(&mut self, datagrams: Vec<Vec<u8>>) {
+        self.deciding = false;
+        self.expected = self.expected.saturating_add(1);
+        self.reply = datagrams;
+    }
+
+    /// Returns the answer to the last request.
+    pub(crate) fn reply(&self) -> &[Vec<u8>] {
+        &self.reply
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backoff() -> Backoff {
+        Backoff::from(&Timing::default())
+    }
+
+    #[test]
+    fn a_request_is_repeated_with_growing_gaps_until_it_is_given_up() {
+        let mut window = Window::default();
+        let mut due = window.send(Instant(0), vec![vec![1]], backoff());
+        let mut gaps = vec![due.0];
+        loop {
+            match window.retransmit(due, backoff()) {
+                Retransmission::Again(datagrams, next) => {
+                    assert_eq!(datagrams, [vec![1]]);
+                    gaps.push(next.0 - due.0);
+                    due = next;
+                }
+                Retransmission::GiveUp { tries } => {
+                    assert_eq!(tries, 6);
+                    break;
+                }
+                Retransmission::Nothing => unreachable!("a request is outstanding"),
+            }
+        }
+        assert!(gaps.is_sorted() && gaps.len() == 7);
+    }
+
+    #[test]
+    fn only_the_outstanding_message_id_is_a_response() {
+        let mut window = Window::new(1, 0);
+        window.send(Instant(0), vec![vec![1]], backoff());
+        assert!(window.awaits(1) && !window.awaits(0) && !window.awaits(2));
+        assert_eq!(window.accept_response(Instant(5), 1), Some(Duration::from_nanos(5)));
+        assert_eq!(window.next_request(), 2);
+        assert!(!window.is_busy());
+    }
+
+    #[test]
+    fn a_repeated_request_finds_its_answer_and_one_being_decided_does_not() {
+        let mut window = Window::default();
+        assert_eq!(window.place(0), Incoming::New);
+        assert_eq!(window.place(1), Incoming::Outside);
+        window.decide();
+        assert_eq!(window.place(0), Incoming::BeingDecided);
+        window.answer(vec![vec![9]]);
+        assert_eq!(window.place(0), Incoming::Repeated);
+        assert_eq!(window.reply(), [vec![9]]);
+        assert_eq!(window.place(1), Incoming::New);
+        window.answer(vec![vec![8]]);
+        assert_eq!(window.place(0), Incoming::Outside);
+    }
+}

@@ -1,0 +1,188 @@
+//! What `status` and `list` show: owned facts about every IKE SA and its Child SAs.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use vpnhost_model::{
+    ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, Instant, Mode, Now, Path, Role,
+    TrafficSelector,
+};
+
+use crate::endpoint::IkeEndpoint;
+use crate::sa::IkeSa;
+use crate::sa::estate::{ChildPhase, ChildSa};
+use crate::sa::state::{Established, State};
+use crate::timer::Timer;
+
+/// An IKE SA in any state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IkeSaStatus {
+    /// Its name.
+    pub id: IkeSaId,
+    /// The connection, once known.
+    pub connection: Option<String>,
+    /// This host's role as original initiator or responder.
+    pub role: Role,
+    /// The state's name for people: `established`.
+    pub state: &'static str,
+    /// Whether it is authenticated and in use.
+    pub established: bool,
+    /// The initiator's SPI.
+    pub spi_i: IkeSpi,
+    /// The responder's SPI; zero while unknown.
+    pub spi_r: IkeSpi,
+    /// What protects it, once agreed.
+    pub suite: Option<IkeSuite>,
+    /// Where.
+    pub path: Path,
+    /// Who this host is to the peer, once established.
+    pub local_id: Option<Identity>,
+    /// Who the peer is, once established.
+    pub peer_id: Option<Identity>,
+    /// Whether a NAT is before this host.
+    pub local_behind_nat: bool,
+    /// Whether a NAT is before the peer, or it says so.
+    pub peer_behind_nat: bool,
+    /// How long it has been there.
+    pub age: Duration,
+    /// When it will be rekeyed.
+    pub rekey_in: Option<Duration>,
+    /// How long ago the peer was heard of.
+    pub last_heard: Duration,
+    /// Virtual addresses that this host was given, with prefix length.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// DNS servers that this host was given.
+    pub dns: Vec<IpAddr>,
+    /// Virtual addresses that this host gave to the peer.
+    pub peer_addresses: Vec<IpAddr>,
+    /// Its Child SAs.
+    pub children: Vec<ChildSaStatus>,
+}
+
+/// A Child SA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildSaStatus {
+    /// Its name.
+    pub id: ChildSaId,
+    /// The child's name in the configuration.
+    pub child: String,
+    /// The state's name for people: `active`, `replaced`, `closing`.
+    pub state: &'static str,
+    /// Whether this host sends on it.
+    pub sends: bool,
+    /// The SPI that this host receives on.
+    pub spi_in: ChildSpi,
+    /// The SPI that this host sends on.
+    pub spi_out: ChildSpi,
+    /// What protects it.
+    pub suite: EspSuite,
+    /// What is behind this host.
+    pub local: Vec<TrafficSelector>,
+    /// What is behind the peer.
+    pub remote: Vec<TrafficSelector>,
+    /// Tunnel or transport mode.
+    pub mode: Mode,
+    /// How long it has been there.
+    pub age: Duration,
+    /// When it will be rekeyed.
+    pub rekey_in: Option<Duration>,
+}
+
+/// A connection of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it is kept up: after an end it is tried again.
+    pub kept_up: bool,
+    /// When it is tried again, if that is decided.
+    pub retry_in: Option<Duration>,
+    /// Its IKE SAs, in any state.
+    pub ike_sas: Vec<IkeSaId>,
+}
+
+impl IkeEndpoint {
+    /// Returns facts about every IKE SA that is not closed, in the order of their names.
+    pub fn ike_sas(&self, now: Now) -> Vec<IkeSaStatus> {
+        let open = |sa: &&IkeSa| !matches!(sa.state, State::Gone | State::Closed) && sa.announced;
+        self.sas.values().filter(open).map(|sa| ike_sa_status(sa, now.instant)).collect()
+    }
+
+    /// Returns facts about every connection of the configuration, in the order of the file.
+    pub fn connections(&self, now: Now) -> Vec<ConnectionStatus> {
+        let of = |sa: &&IkeSa, name: &str| {
+            sa.connection.as_ref().is_some_and(|connection| connection.name == name) && sa.announced
+        };
+        let status = |name: &str| {
+            let state = self.connections.get(name);
+            ConnectionStatus {
+                name: name.to_owned(),
+                kept_up: state.is_some_and(|state| state.kept_up),
+                retry_in: state.and_then(|state| state.retry_at).map(|at| at - now.instant),
+                ike_sas: self.sas.values().filter(|sa| of(sa, name)).map(|sa| sa.id).collect(),
+            }
+        };
+        self.host.config.connections.iter().map(|connection| status(&connection.name)).collect()
+    }
+}
+
+fn ike_sa_status(sa: &IkeSa, now: Instant) -> IkeSaStatus {
+    let established = sa.established();
+    let remaining = |timer| sa.timers.deadline(timer).map(|deadline| deadline - now);
+    let estate = established.map(|established| &established.estate);
+    IkeSaStatus {
+        id: sa.id,
+        connection: sa.connection.as_ref().map(|connection| connection.name.clone()),
+        role: sa.role,
+        state: sa.state.name(),
+        established: established.is_some(),
+        spi_i: sa.spi_i,
+        spi_r: sa.spi_r,
+        suite: sa.secured.as_ref().map(|secured| secured.suite),
+        path: sa.path,
+        local_id: established.map(|established| established.local_id.clone()),
+        peer_id: established.map(|established| established.peer_id.clone()),
+        local_behind_nat: sa.nat.local,
+        peer_behind_nat: sa.nat.peer,
+        age: now - established.map_or(sa.begun, |established| established.since),
+        rekey_in: remaining(Timer::RekeyIkeSa),
+        last_heard: now - sa.last_heard,
+        addresses: estate.map_or_else(Vec::new, |estate| estate.addresses.clone()),
+        dns: estate.map_or_else(Vec::new, |estate| estate.dns.clone()),
+        peer_addresses: estate.map_or_else(Vec::new, |estate| estate.peer_addresses.clone()),
+        children: established.map_or_else(Vec::new, |established| {
+            let children = established.estate.children.values();
+            children
+                .map(|child| {
+                    child_sa_status(child, established, remaining(Timer::RekeyChildSa(child.id)), now)
+                })
+                .collect()
+        }),
+    }
+}
+
+fn child_sa_status(
+    child: &ChildSa,
+    established: &Established,
+    rekey_in: Option<Duration>,
+    now: Instant,
+) -> ChildSaStatus {
+    ChildSaStatus {
+        id: child.id,
+        child: established.connection.children.get(child.index).map_or_else(String::new, |c| c.name.clone()),
+        state: match child.phase {
+            ChildPhase::Active => "active",
+            ChildPhase::ReplacedByPeer { .. } | ChildPhase::ReplacedByUs { .. } => "replaced",
+            ChildPhase::Closing => "closing",
+        },
+        sends: child.sends,
+        spi_in: child.spi_in,
+        spi_out: child.spi_out,
+        suite: child.suite,
+        local: child.local.clone(),
+        remote: child.remote.clone(),
+        mode: child.mode,
+        age: now - child.since,
+        rekey_in,
+    }
+}
