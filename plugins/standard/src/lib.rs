@@ -1,1 +1,7 @@
-//! plugins/standard
+//! The built-in policy in a box: the same source as `policies/standard`, as a component.
+
+use vpnhost_policy_standard::Standard;
+
+vpnhost_plugin_sdk::export_policy!(
+    Standard: rank_proposals, authorize_peer, narrow_selectors, rank_paths, plan_maintenance
+);

@@ -1,0 +1,120 @@
+//! Menus for tests: a road warrior, carol, and her gateway, moon.
+
+use std::net::SocketAddr;
+
+use vpnhost_model::{Identity, IkeSuite, LinkKind, ProposalError, Protocol, Role, TrafficSelector};
+use vpnhost_policy::{
+    MaintenanceBounds, MaintenancePlan, OfferedSuite, PathCause, PathFacts, PathMenu, PeerClaim, PeerHint,
+    ProposalMenu, SelectorMenu, Situation, SituationCause, Strength,
+};
+
+/// Returns a menu of IKE suites, each written as operators do: `aes256-sha256-modp2048`.
+///
+/// # Errors
+/// A text that is no suite.
+pub fn proposal_menu(suites: &[&str]) -> Result<ProposalMenu, ProposalError> {
+    let mut offered = Vec::new();
+    for text in suites {
+        offered.extend(IkeSuite::parse_all(text)?.into_iter().map(|suite| OfferedSuite {
+            strength: Strength::of(&suite.transforms()),
+            transforms: suite.transforms(),
+            backend: "rustcrypto".into(),
+            key_share_present: false,
+        }));
+    }
+    Ok(ProposalMenu {
+        connection: "corp".into(),
+        role: Role::Responder,
+        protocol: Protocol::IKE,
+        peer: PeerHint { remote: carol(), local: moon(), behind_nat: None, peer_behind_nat: None },
+        suites: offered,
+        hints: Vec::new(),
+    })
+}
+
+/// Returns carol's claim at a moment: seconds since 1970, in a time zone so many seconds east of UTC.
+pub fn peer_claim(unix_secs: u64, utc_offset_secs: i32) -> PeerClaim {
+    PeerClaim {
+        connection: "corp".into(),
+        role: Role::Responder,
+        local_id: Identity::Fqdn("moon.example.org".into()),
+        peer_id: Identity::Email("carol@example.org".into()),
+        auth_method: 2,
+        remote: carol(),
+        unix_secs,
+        utc_offset_secs,
+        other_sas: 0,
+        hints: Vec::new(),
+    }
+}
+
+/// Returns a menu of these selectors on moon's side, and carol's virtual address on hers.
+pub fn selector_menu(local: Vec<TrafficSelector>) -> SelectorMenu {
+    SelectorMenu {
+        connection: "corp".into(),
+        child: "net".into(),
+        role: Role::Responder,
+        peer_id: Identity::Email("carol@example.org".into()),
+        local,
+        remote: vec![TrafficSelector::host([10, 99, 0, 7].into())],
+        hints: Vec::new(),
+    }
+}
+
+/// Returns a menu of paths, the first in use, on links of these kinds.
+pub fn path_menu(kinds: &[LinkKind]) -> PathMenu {
+    let path = |(number, &kind): (u8, &LinkKind)| PathFacts {
+        local: [198, 51, 100, number].into(),
+        remote: moon(),
+        interface: format!("{}{number}", kind.name()),
+        kind,
+        metered: kind == LinkKind::CELLULAR,
+        mtu: 1500,
+        rtt_us: Some(20_000),
+        loss_permille: Some(0),
+        age_ms: 1_000,
+    };
+    PathMenu {
+        connection: "corp".into(),
+        cause: PathCause::ADDED,
+        current: (!kinds.is_empty()).then_some(0),
+        paths: (1u8..).zip(kinds).map(path).collect(),
+        since_move_ms: None,
+        hints: Vec::new(),
+    }
+}
+
+/// Returns carol's situation just after her SA was established.
+pub fn situation(local_behind_nat: bool) -> Situation {
+    Situation {
+        connection: "corp".into(),
+        cause: SituationCause::ESTABLISHED,
+        role: Role::Initiator,
+        local_behind_nat,
+        peer_behind_nat: false,
+        kind: LinkKind::WIFI,
+        metered: false,
+        rtt_us: Some(20_000),
+        native: MaintenancePlan {
+            liveness_idle_ms: 30_000,
+            keepalive_ms: 20_000,
+            retransmit_first_ms: 1_000,
+            retransmit_factor_percent: 180,
+            retransmit_tries: 6,
+            rekey_ike_secs: 14_400,
+            rekey_child_secs: 3_600,
+            review_after_secs: 0,
+            why: None,
+        },
+        bounds: MaintenanceBounds::SAFE,
+        hints: Vec::new(),
+    }
+}
+
+fn carol() -> SocketAddr {
+    SocketAddr::from(([198, 51, 100, 1], 4500))
+}
+
+fn moon() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], 4500))
+}

@@ -1,0 +1,67 @@
+//! `plan-maintenance` inside the component.
+
+use vpnhost_model::LinkKind;
+use vpnhost_policy::{Bounds, MaintenanceBounds, MaintenancePlan, Policy, Situation, SituationCause};
+
+use crate::bindings::plan_maintenance::exports::vpnhost::policy::plan_maintenance as wit;
+use crate::convert::{attributes, role};
+
+/// Asks the policy.
+pub fn plan_maintenance<P: Policy>(policy: &P, situation: wit::Situation) -> Option<wit::MaintenancePlan> {
+    let situation = Situation {
+        connection: situation.connection,
+        cause: SituationCause(situation.cause),
+        role: role(situation.role),
+        local_behind_nat: situation.local_behind_nat,
+        peer_behind_nat: situation.peer_behind_nat,
+        kind: LinkKind(situation.kind),
+        metered: situation.metered,
+        rtt_us: situation.rtt_us,
+        native: plan(situation.native),
+        bounds: bounds(situation.bounds),
+        hints: attributes(situation.hints),
+    };
+    policy.plan_maintenance(&situation).map(plan_out)
+}
+
+fn plan(plan: wit::MaintenancePlan) -> MaintenancePlan {
+    MaintenancePlan {
+        liveness_idle_ms: plan.liveness_idle_ms,
+        keepalive_ms: plan.keepalive_ms,
+        retransmit_first_ms: plan.retransmit_first_ms,
+        retransmit_factor_percent: plan.retransmit_factor_percent,
+        retransmit_tries: plan.retransmit_tries,
+        rekey_ike_secs: plan.rekey_ike_secs,
+        rekey_child_secs: plan.rekey_child_secs,
+        review_after_secs: plan.review_after_secs,
+        why: plan.why,
+    }
+}
+
+fn plan_out(plan: MaintenancePlan) -> wit::MaintenancePlan {
+    wit::MaintenancePlan {
+        liveness_idle_ms: plan.liveness_idle_ms,
+        keepalive_ms: plan.keepalive_ms,
+        retransmit_first_ms: plan.retransmit_first_ms,
+        retransmit_factor_percent: plan.retransmit_factor_percent,
+        retransmit_tries: plan.retransmit_tries,
+        rekey_ike_secs: plan.rekey_ike_secs,
+        rekey_child_secs: plan.rekey_child_secs,
+        review_after_secs: plan.review_after_secs,
+        why: plan.why,
+    }
+}
+
+fn bounds(all: wit::MaintenanceBounds) -> MaintenanceBounds {
+    let bounds = |it: wit::Bounds| Bounds { min: it.min, max: it.max, or_zero: it.or_zero };
+    MaintenanceBounds {
+        liveness_idle_ms: bounds(all.liveness_idle_ms),
+        keepalive_ms: bounds(all.keepalive_ms),
+        retransmit_first_ms: bounds(all.retransmit_first_ms),
+        retransmit_factor_percent: bounds(all.retransmit_factor_percent),
+        retransmit_tries: bounds(all.retransmit_tries),
+        rekey_ike_secs: bounds(all.rekey_ike_secs),
+        rekey_child_secs: bounds(all.rekey_child_secs),
+        review_after_secs: bounds(all.review_after_secs),
+    }
+}

@@ -1,0 +1,37 @@
+//! `rank-proposals` inside the component.
+
+use vpnhost_model::{Protocol, Transform, TransformType};
+use vpnhost_policy::{OfferedSuite, PeerHint, Policy, ProposalMenu, Strength};
+
+use crate::bindings::base::vpnhost::policy::types;
+use crate::bindings::rank_proposals::exports::vpnhost::policy::rank_proposals as wit;
+use crate::convert::{attributes, endpoint, ranking_out, role};
+
+/// Asks the policy.
+pub fn rank_proposals<P: Policy>(policy: &P, menu: wit::ProposalMenu) -> Option<types::Ranking> {
+    let menu = ProposalMenu {
+        connection: menu.connection,
+        role: role(menu.role),
+        protocol: Protocol(menu.protocol),
+        peer: PeerHint {
+            remote: endpoint(menu.peer.remote),
+            local: endpoint(menu.peer.local),
+            behind_nat: menu.peer.behind_nat,
+            peer_behind_nat: menu.peer.peer_behind_nat,
+        },
+        suites: menu.suites.into_iter().map(suite).collect(),
+        hints: attributes(menu.hints),
+    };
+    policy.rank_proposals(&menu).map(ranking_out)
+}
+
+fn suite(suite: wit::OfferedSuite) -> OfferedSuite {
+    let transform =
+        |it: wit::Transform| Transform { kind: TransformType(it.kind), id: it.id, key_bits: it.key_bits };
+    OfferedSuite {
+        transforms: suite.transforms.into_iter().map(transform).collect(),
+        strength: Strength(suite.strength),
+        backend: suite.backend,
+        key_share_present: suite.key_share_present,
+    }
+}
