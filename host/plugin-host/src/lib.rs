@@ -1,1 +1,37 @@
-//! host/plugin-host
+//! WebAssembly components as policies.
+//!
+//! A component is compiled once and instantiated at will; it sees nothing but the menus that it is
+//! asked and may only write to the log. Each call has a deadline and a memory cap; an instance that
+//! traps is thrown away, and a fresh one answers the next question. This room knows WIT and the
+//! vocabulary of policies; of IKE and of packets it knows nothing.
+//!
+//! ```no_run
+//! use vpnhost_plugin_host::{PluginEngine, PluginSpec, WasmPolicy};
+//!
+//! # fn main() -> Result<(), vpnhost_plugin_host::LoadError> {
+//! let engine = PluginEngine::new()?;
+//! let policy = WasmPolicy::load(&engine, PluginSpec::new("plugins/office-hours.wasm"))?;
+//! println!("{} {}", policy.manifest().name, policy.manifest().version);
+//! # Ok(())
+//! # }
+//! ```
+
+mod breaker;
+mod engine;
+mod error;
+mod inspection;
+mod instance;
+pub mod limits;
+mod loader;
+mod manifest;
+mod policy;
+mod settings;
+mod v0_1;
+
+pub use engine::PluginEngine;
+pub use error::LoadError;
+pub use inspection::{Inspection, inspect};
+pub use limits::Limits;
+pub use manifest::{Manifest, SettingSpec};
+pub use policy::{PluginSpec, PluginState, Usage, WasmPolicy};
+pub use settings::{SettingKind, SettingProblem, SettingValue, Settings};

@@ -44,6 +44,7 @@ const TABLE: &[Row] = &[
     Row { name: "vpnhost-plugin-prefer-wired", may: BOXED, never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-office-hours", may: BOXED, never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-strongest-first", may: BOXED, never: NO_RUNTIME },
+    Row { name: "vpnhost-plugin-hostile", may: BOXED, never: NO_RUNTIME },
     // Driver.
     Row {
         name: "vpnhost-driver",

@@ -1,6 +1,7 @@
 //! `cargo xtask TASK`: everything that is done to the repository besides editing it. One file per task.
 
 mod arrows;
+mod build_plugins;
 mod fuzz;
 mod lab;
 mod steps;
@@ -26,6 +27,8 @@ enum Task {
     Test(test::Options),
     /// Checks which crate depends on which against the table of the house
     Arrows,
+    /// Compiles the plugins to components in target/plugins
+    BuildPlugins,
     /// Compares the released WIT directories with their recorded hashes
     WitFrozen,
     /// Runs the fuzz targets
@@ -41,6 +44,10 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test(options) => return test::run(&options),
         Task::Arrows => arrows::run(),
+        Task::BuildPlugins => build_plugins::build_plugins().map(|output| {
+            println!("plugins: {}", output.display());
+            steps::Outcome::Passed
+        }),
         Task::WitFrozen => wit_frozen::run(),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Lab(options) => lab::run(&options),

@@ -1,0 +1,169 @@
+//! Version 0.1 of the interface: `wit/v0.1` and the native vocabulary, back and forth.
+
+mod authorize_peer;
+mod narrow_selectors;
+mod plan_maintenance;
+mod rank_paths;
+mod rank_proposals;
+mod types;
+
+use tracing::Level;
+use vpnhost_policy::{QuestionKind, QuestionSet, limits};
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::{Result, Store};
+
+use crate::instance::{Guest, printable};
+use crate::settings::{SettingKind, SettingProblem, SettingValue, Settings};
+use crate::{Manifest, SettingSpec};
+
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+mod wit {
+    wasmtime::component::bindgen!({ path: "../../wit/v0.1", world: "full-plugin" });
+}
+
+use wit::exports::vpnhost::policy as exports;
+use wit::vpnhost::policy::log;
+
+/// A component whose imports are linked and whose exports have been found.
+pub(crate) struct Plugin {
+    pre: InstancePre<Guest>,
+    describe: exports::describe::GuestIndices,
+    configure: exports::configure::GuestIndices,
+    rank_proposals: Option<exports::rank_proposals::GuestIndices>,
+    authorize_peer: Option<exports::authorize_peer::GuestIndices>,
+    narrow_selectors: Option<exports::narrow_selectors::GuestIndices>,
+    rank_paths: Option<exports::rank_paths::GuestIndices>,
+    plan_maintenance: Option<exports::plan_maintenance::GuestIndices>,
+}
+
+/// The exports of one instance; a question that is not exported is abstained from.
+pub(crate) struct Bindings {
+    describe: exports::describe::Guest,
+    configure: exports::configure::Guest,
+    rank_proposals: Option<exports::rank_proposals::Guest>,
+    authorize_peer: Option<exports::authorize_peer::Guest>,
+    narrow_selectors: Option<exports::narrow_selectors::Guest>,
+    rank_paths: Option<exports::rank_paths::Guest>,
+    plan_maintenance: Option<exports::plan_maintenance::Guest>,
+}
+
+impl Plugin {
+    /// Links the one import and looks up the exports.
+    pub(crate) fn new(component: &Component, questions: QuestionSet) -> Result<Self> {
+        let mut linker = Linker::new(component.engine());
+        log::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+        let pre = linker.instantiate_pre(component)?;
+        let asked = |kind: QuestionKind| questions.contains(kind).then_some(&pre);
+        Ok(Self {
+            describe: exports::describe::GuestIndices::new(&pre)?,
+            configure: exports::configure::GuestIndices::new(&pre)?,
+            rank_proposals: asked(QuestionKind::RankProposals)
+                .map(exports::rank_proposals::GuestIndices::new)
+                .transpose()?,
+            authorize_peer: asked(QuestionKind::AuthorizePeer)
+                .map(exports::authorize_peer::GuestIndices::new)
+                .transpose()?,
+            narrow_selectors: asked(QuestionKind::NarrowSelectors)
+                .map(exports::narrow_selectors::GuestIndices::new)
+                .transpose()?,
+            rank_paths: asked(QuestionKind::RankPaths)
+                .map(exports::rank_paths::GuestIndices::new)
+                .transpose()?,
+            plan_maintenance: asked(QuestionKind::PlanMaintenance)
+                .map(exports::plan_maintenance::GuestIndices::new)
+                .transpose()?,
+            pre,
+        })
+    }
+
+    /// Starts an instance and checks the shape of its exports.
+    pub(crate) fn instantiate(&self, store: &mut Store<Guest>) -> Result<Bindings> {
+        let instance = self.pre.instantiate(&mut *store)?;
+        Ok(Bindings {
+            describe: self.describe.load(&mut *store, &instance)?,
+            configure: self.configure.load(&mut *store, &instance)?,
+            rank_proposals: self
+                .rank_proposals
+                .as_ref()
+                .map(|it| it.load(&mut *store, &instance))
+                .transpose()?,
+            authorize_peer: self
+                .authorize_peer
+                .as_ref()
+                .map(|it| it.load(&mut *store, &instance))
+                .transpose()?,
+            narrow_selectors: self
+                .narrow_selectors
+                .as_ref()
+                .map(|it| it.load(&mut *store, &instance))
+                .transpose()?,
+            rank_paths: self.rank_paths.as_ref().map(|it| it.load(&mut *store, &instance)).transpose()?,
+            plan_maintenance: self
+                .plan_maintenance
+                .as_ref()
+                .map(|it| it.load(&mut *store, &instance))
+                .transpose()?,
+        })
+    }
+}
+
+impl Bindings {
+    pub(crate) fn describe(&self, store: &mut Store<Guest>) -> Result<Manifest> {
+        let info = self.describe.call_describe(store)?;
+        let text = |text: &str| printable(text, limits::TEXT_OCTETS);
+        let setting = |spec: &exports::describe::SettingSpec| SettingSpec {
+            key: text(&spec.key),
+            kind: SettingKind(spec.kind),
+            required: spec.required,
+            summary: text(&spec.summary),
+        };
+        Ok(Manifest {
+            name: text(&info.name),
+            version: text(&info.version),
+            summary: text(&info.summary),
+            answers: info.answers.iter().filter_map(|name| QuestionKind::from_name(name)).collect(),
+            settings: info.settings.iter().map(setting).collect(),
+        })
+    }
+
+    pub(crate) fn configure(
+        &self,
+        store: &mut Store<Guest>,
+        settings: &Settings,
+    ) -> Result<std::result::Result<(), Vec<SettingProblem>>> {
+        let settings: Vec<exports::configure::Setting> = settings
+            .iter()
+            .map(|(key, setting)| exports::configure::Setting { key: key.clone(), value: value(setting) })
+            .collect();
+        let text = |text: &str| printable(text, limits::TEXT_OCTETS);
+        let problem = |it: exports::configure::SettingProblem| SettingProblem {
+            key: it.key.as_deref().map(text),
+            problem: text(&it.problem),
+        };
+        let configured = self.configure.call_configure(store, &settings)?;
+        Ok(configured.map_err(|problems| problems.into_iter().map(problem).collect()))
+    }
+}
+
+impl log::Host for Guest {
+    fn write(&mut self, level: log::Level, message: String) {
+        let level = match level {
+            log::Level::Trace => Level::TRACE,
+            log::Level::Debug => Level::DEBUG,
+            log::Level::Info => Level::INFO,
+            log::Level::Warn => Level::WARN,
+            log::Level::Error => Level::ERROR,
+        };
+        self.log(level, &message);
+    }
+}
+
+fn value(value: &SettingValue) -> exports::configure::Value {
+    match value {
+        SettingValue::Text(text) => exports::configure::Value::Text(text.clone()),
+        SettingValue::Integer(integer) => exports::configure::Value::Integer(*integer),
+        SettingValue::Number(number) => exports::configure::Value::Number(*number),
+        SettingValue::Flag(flag) => exports::configure::Value::Flag(*flag),
+        SettingValue::Texts(texts) => exports::configure::Value::Texts(texts.clone()),
+    }
+}

@@ -1,0 +1,43 @@
+//! `rank-proposals`.
+
+use vpnhost_model::Transform;
+use vpnhost_policy::{OfferedSuite, ProposalMenu, Ranking};
+use wasmtime::{Result, Store};
+
+use super::exports::rank_proposals as wit;
+use super::{Bindings, types};
+use crate::instance::Guest;
+
+impl Bindings {
+    pub(crate) fn rank_proposals(
+        &self,
+        store: &mut Store<Guest>,
+        menu: &ProposalMenu,
+    ) -> Result<Option<Ranking>> {
+        let Some(question) = &self.rank_proposals else { return Ok(None) };
+        let menu = wit::ProposalMenu {
+            connection: menu.connection.clone(),
+            role: types::role(menu.role),
+            protocol: menu.protocol.0,
+            peer: wit::PeerHint {
+                remote: types::endpoint(menu.peer.remote),
+                local: types::endpoint(menu.peer.local),
+                behind_nat: menu.peer.behind_nat,
+                peer_behind_nat: menu.peer.peer_behind_nat,
+            },
+            suites: menu.suites.iter().map(suite).collect(),
+            hints: types::attributes(&menu.hints),
+        };
+        Ok(question.call_rank_proposals(store, &menu)?.map(types::ranking))
+    }
+}
+
+fn suite(suite: &OfferedSuite) -> wit::OfferedSuite {
+    let transform = |it: &Transform| wit::Transform { kind: it.kind.0, id: it.id, key_bits: it.key_bits };
+    wit::OfferedSuite {
+        transforms: suite.transforms.iter().map(transform).collect(),
+        strength: suite.strength.0,
+        backend: suite.backend.clone(),
+        key_share_present: suite.key_share_present,
+    }
+}

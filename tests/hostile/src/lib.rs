@@ -1,0 +1,142 @@
+//! A plugin that misbehaves as its settings say, so that tests see what the host makes of it.
+
+use std::hint::black_box;
+
+use vpnhost_plugin_sdk::policy::{
+    Attribute, Authorization, PathMenu, PeerClaim, Policy, ProposalMenu, Ranking,
+};
+use vpnhost_plugin_sdk::{Configure, SettingKind, SettingProblem, SettingSpec, Settings, log};
+
+/// Misbehaves, or answers in order where it is not told to.
+#[derive(Debug)]
+pub struct Hostile {
+    behaviour: Behaviour,
+    /// The only connection for which it misbehaves.
+    connection: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behaviour {
+    /// Runs for ever.
+    Loop,
+    /// Takes all the memory it gets.
+    Hoard,
+    /// Panics.
+    Trap,
+    /// Exhausts the stack.
+    Recurse,
+    /// Answers off the menu.
+    Lie,
+    /// Writes a hundred thousand lines, then answers.
+    Flood,
+    /// Gives a reason of a megabyte, and as many labels as fit.
+    Giant,
+    /// Abstains.
+    Abstain,
+}
+
+const BEHAVIOURS: [(&str, Behaviour); 8] = [
+    ("loop", Behaviour::Loop),
+    ("hoard", Behaviour::Hoard),
+    ("trap", Behaviour::Trap),
+    ("recurse", Behaviour::Recurse),
+    ("lie", Behaviour::Lie),
+    ("flood", Behaviour::Flood),
+    ("giant", Behaviour::Giant),
+    ("abstain", Behaviour::Abstain),
+];
+
+impl Policy for Hostile {
+    fn name(&self) -> &str {
+        "hostile"
+    }
+
+    fn rank_proposals(&self, menu: &ProposalMenu) -> Option<Ranking> {
+        self.rank(&menu.connection, menu.suites.len())
+    }
+
+    fn authorize_peer(&self, claim: &PeerClaim) -> Option<Authorization> {
+        let ranking = self.rank(&claim.connection, 1)?;
+        let misbehaves = ranking.order != [0] || ranking.why.is_some();
+        let count = if misbehaves { 10_000 } else { 1 };
+        Some(Authorization::Allow { labels: vec![Attribute::new("by", "hostile"); count] })
+    }
+
+    fn rank_paths(&self, menu: &PathMenu) -> Option<Ranking> {
+        self.rank(&menu.connection, menu.paths.len())
+    }
+}
+
+impl Hostile {
+    fn rank(&self, connection: &str, count: usize) -> Option<Ranking> {
+        let honest = Ranking::of(0..count);
+        if self.connection.as_deref().is_some_and(|only| only != connection) {
+            return Some(honest);
+        }
+        match self.behaviour {
+            Behaviour::Loop => run_for_ever(),
+            Behaviour::Hoard => hoard(),
+            Behaviour::Trap => panic!("told to panic on {connection}"),
+            Behaviour::Recurse => Some(Ranking::of([recurse(0)])),
+            Behaviour::Lie => Some(Ranking::of([count])),
+            Behaviour::Flood => {
+                (0..100_000).for_each(|line| log::info(&format!("line {line}")));
+                Some(honest)
+            }
+            Behaviour::Giant => Some(honest.because("because ".repeat(1 << 17))),
+            Behaviour::Abstain => None,
+        }
+    }
+}
+
+impl Configure for Hostile {
+    const SETTINGS: &'static [SettingSpec] = &[
+        SettingSpec {
+            key: "behaviour",
+            kind: SettingKind::Text,
+            required: true,
+            summary: "how it misbehaves; `configure-` before it: at configuration",
+        },
+        SettingSpec {
+            key: "connection",
+            kind: SettingKind::Text,
+            required: false,
+            summary: "the only connection for which it misbehaves",
+        },
+    ];
+
+    fn configure(settings: &Settings) -> Result<Self, Vec<SettingProblem>> {
+        let told = settings.text("behaviour").unwrap_or_default();
+        let (now, name) = told.strip_prefix("configure-").map_or((false, told), |name| (true, name));
+        let Some((_, behaviour)) = BEHAVIOURS.iter().find(|(it, _)| *it == name) else {
+            return Err(vec![SettingProblem::with("behaviour", format!("`{name}` is none I know"))]);
+        };
+        let connection = settings.text("connection").map(str::to_owned);
+        let policy = Self { behaviour: *behaviour, connection };
+        if now {
+            policy.rank("configure", 1);
+        }
+        Ok(policy)
+    }
+}
+
+fn run_for_ever() -> ! {
+    let mut turn = 0u64;
+    loop {
+        turn = black_box(turn.wrapping_add(1));
+    }
+}
+
+fn hoard() -> ! {
+    let mut hoard: Vec<Vec<u8>> = Vec::new();
+    loop {
+        hoard.push(black_box(vec![1; 1 << 16]));
+    }
+}
+
+fn recurse(depth: usize) -> usize {
+    let frame = black_box([depth; 256]);
+    if depth == usize::MAX { frame[0] } else { recurse(depth + 1) + black_box(frame)[255] }
+}
+
+vpnhost_plugin_sdk::export_policy!(Hostile: rank_proposals, authorize_peer, rank_paths);
