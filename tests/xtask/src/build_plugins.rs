@@ -26,7 +26,7 @@ hint: VPNHOST_GUEST_RUSTC names a compiler that is not on the path";
 ///
 /// # Errors
 /// A compiler that is missing, a plugin that does not compile, a module that is no plugin.
-pub fn build_plugins() -> Result<PathBuf> {
+pub(crate) fn build_plugins() -> Result<PathBuf> {
     let root = root();
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
     let guests = target.join("guests");
