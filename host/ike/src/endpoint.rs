@@ -418,7 +418,7 @@ impl IkeEndpoint {
             | State::AuthSent(_)
             | State::Authorizing(_)
             | State::Established(_) => true,
-            State::Rekeyed(_) | State::Closing(_) | State::Gone | State::Closed => false,
+            State::Rekeyed | State::Closing(_) | State::Gone | State::Closed => false,
         })
     }
 
@@ -499,6 +499,7 @@ impl IkeEndpoint {
             state.next_gateway = state.next_gateway.wrapping_add(1);
         }
         let pause = state.next_pause(&ending.connection.timing);
+        state.kept_up &= ending.connection.start == Start::Up || is_accident(&ending.reason);
         if !state.kept_up {
             state.ordered = false;
             state.not_before = Some(now.instant + pause);
@@ -561,6 +562,15 @@ impl IkeEndpoint {
     }
 }
 
+/// Tells whether an IKE SA ended without anybody's will: then even a connection that is only kept up by an
+/// order is tried again.
+fn is_accident(reason: &CloseReason) -> bool {
+    matches!(
+        reason,
+        CloseReason::PeerDead { .. } | CloseReason::HalfOpenTimeout | CloseReason::InitialContact
+    )
+}
+
 /// Tells whether a header's SPIs are those of an IKE SA in which this host has the role.
 fn is_of(sa: &IkeSa, role: Role, header: &Header) -> bool {
     let answered = match &sa.state {
@@ -570,7 +580,7 @@ fn is_of(sa: &IkeSa, role: Role, header: &Header) -> bool {
         | State::AuthSent(_)
         | State::Authorizing(_)
         | State::Established(_)
-        | State::Rekeyed(_)
+        | State::Rekeyed
         | State::Closing(_)
         | State::Gone
         | State::Closed => sa.spi_r == header.spi_r,

@@ -1,4 +1,61 @@
-//! IKEv2 as a value that is fed and drained: no I/O, no clock, no randomness of its own.
+//! IKEv2 (RFC 7296) as a value that is fed and drained: no I/O, no clock, no randomness of its own.
+//!
+//! # Contract
+//!
+//! [`IkeEndpoint`] is initiator and responder of any number of IKE SAs. Inputs are its `handle_*` methods;
+//! each takes the time first. After every one of them,
+//!
+//! 1. drain [`IkeEndpoint::poll_output`] to `None` and carry out each [`Output`] **in its order**: an
+//!    inbound Child SA is installed before the reply goes out that makes the peer use it;
+//! 2. sleep until [`IkeEndpoint::poll_timeout`], or until there is another input.
+//!
+//! What takes time or needs the outside is an output that comes back as an input: [`Output::Work`] as
+//! [`IkeEndpoint::handle_work`], [`Output::Ask`] as [`IkeEndpoint::handle_answer`]. A question whose
+//! deadline passes is answered here, by the native policy; `authorize_peer` alone is refused then.
+//!
+//! Inputs return no errors: what a network can cause is noise, which is counted and logged, or ends one
+//! SA, which [`Event::IkeSaClosed`] tells with its [`CloseReason`]. Octets without a valid ICV change no
+//! state. Everything has a bound: see [`limits`].
+//!
+//! With the same seed, inputs and instants an endpoint gives the same outputs.
+//!
+//! # The run loop
+//!
+//! ```
+//! use std::sync::Arc;
+//! use vpnhost_ike::{EndpointConfig, IkeEndpoint, Output};
+//! use vpnhost_model::{Instant, Now};
+//! # struct Zeros;
+//! # impl vpnhost_crypto::SecureRandom for Zeros {
+//! #     fn fill(&mut self, out: &mut [u8]) -> Result<(), vpnhost_crypto::CryptoError> {
+//! #         out.fill(0);
+//! #         Ok(())
+//! #     }
+//! # }
+//! # let random = Box::new(Zeros);
+//! let now = Now { instant: Instant(0), ..Now::default() };
+//! let crypto = vpnhost_rustcrypto::backend();
+//! let policy = Arc::new(vpnhost_policy_standard::Standard);
+//! let mut endpoint = IkeEndpoint::new(EndpointConfig::default(), crypto, random, policy, now);
+//!
+//! // Once round the loop, after any input:
+//! while let Some(output) = endpoint.poll_output() {
+//!     match output {
+//!         Output::Transmit(transmit) => drop(transmit), // to the socket of transmit.path.local
+//!         Output::Work(id, job) => endpoint.handle_work(now, id, job.run()),
+//!         Output::Ask(id, _question) => endpoint.handle_answer(now, id, None),
+//!         Output::InstallChildSa(_) | Output::ActivateOutbound(_) | Output::MoveChildSas(..) => {}
+//!         Output::RemoveChildSa(_) | Output::ConfigureHost(_) | Output::ReleaseHost(_) => {}
+//!         Output::RenameIkeSa { .. } | Output::Event(_) => {}
+//!     }
+//! }
+//! assert_eq!(endpoint.poll_timeout(), None); // nothing is configured: nothing to wait for
+//! ```
+//!
+//! # Rooms
+//!
+//! `wire` knows octets, `exchange` what is said when, `extension` what rides on exchanges, `question` what
+//! others may decide, `sa` what an IKE SA is, `endpoint` only which IKE SA an input is for.
 
 mod auth;
 pub mod config;

@@ -50,7 +50,7 @@ impl IkeSa {
             State::SaInitSent(_) | State::SaInitAnswered(_) | State::AuthSent(_) | State::Authorizing(_) => {
                 self.end(host, now, reason);
             }
-            State::Rekeyed(_) => {
+            State::Rekeyed => {
                 self.say_goodbye(host, now, CloseReason::Replaced, Payload::Delete(Delete::ike()));
             }
             State::Closing(_) | State::Gone | State::Closed => {}
@@ -86,7 +86,7 @@ impl IkeSa {
         let reason = match &self.state {
             // RFC 7296, 2.25.2: who closes too answers as usual, and forgets its own close.
             State::Closing(reason) => reason.clone(),
-            State::Rekeyed(_) => CloseReason::Replaced,
+            State::Rekeyed => CloseReason::Replaced,
             State::Established(established) => match &established.rival {
                 // RFC 7296, 2.25.2: the peer's rekey was the only one it knows of; ours is forgotten.
                 Some(rival) => {
@@ -148,10 +148,7 @@ impl IkeSa {
 }
 
 fn as_delete(payload: &Payload) -> Option<&Delete> {
-    match payload {
-        Payload::Delete(delete) => Some(delete),
-        _ => None,
-    }
+    if let Payload::Delete(delete) = payload { Some(delete) } else { None }
 }
 
 /// INFORMATIONAL may hold anything (RFC 7296 §1.4).

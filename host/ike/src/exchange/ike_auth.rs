@@ -164,7 +164,7 @@ impl IkeSa {
             return self.end(host, now, CloseReason::RefusedByPeer { notify });
         };
         let peer_id = id.identity.clone();
-        match self.verify(&connection, Role::Responder, id, authentication, &init) {
+        match self.verify(&connection, Role::Responder, (id, authentication), &init) {
             Ok(proof) => {
                 let local_id = connection.local_id.clone();
                 self.authorize(
@@ -269,7 +269,7 @@ impl IkeSa {
             State::Authorizing(authorizing) => &authorizing.init,
             State::SaInitSent(_)
             | State::Established(_)
-            | State::Rekeyed(_)
+            | State::Rekeyed
             | State::Closing(_)
             | State::Gone
             | State::Closed => return Err(IkeError::Local("the state")),
@@ -285,8 +285,7 @@ impl IkeSa {
         &self,
         connection: &PeerConfig,
         peer_role: Role,
-        id: &Identification,
-        authentication: &Authentication,
+        (id, authentication): (&Identification, &Authentication),
         init: &InitRecord,
     ) -> Result<AuthVerified, AuthenticationFailure> {
         if !admits_identity(&connection.peer_id, &id.identity) {
@@ -485,7 +484,7 @@ impl IkeSa {
             let method = AuthenticationFailure::Method;
             return self.refuse_auth(host, now, CloseReason::AuthenticationFailed(method));
         };
-        match self.verify(&connection, Role::Initiator, &id, authentication, &init) {
+        match self.verify(&connection, Role::Initiator, (&id, authentication), &init) {
             Ok(proof) => {
                 let (local_id, peer_id) = (connection.local_id.clone(), id.identity);
                 self.authorize(

@@ -288,11 +288,8 @@ impl IkeSa {
 
     /// Nothing better came than an unprotected refusal.
     pub(crate) fn believe_refusal(&mut self, host: &mut Host, now: Now) {
-        let refusal = match &self.state {
-            State::SaInitSent(init) if init.stage == Stage::Sent => init.refusal(),
-            _ => None,
-        };
-        if let Some(reason) = refusal {
+        let State::SaInitSent(init) = &self.state else { return };
+        if let (Stage::Sent, Some(reason)) = (init.stage, init.refusal()) {
             self.end(host, now, reason);
         }
     }

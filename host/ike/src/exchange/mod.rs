@@ -77,7 +77,7 @@ impl IkeSa {
             (State::Authorizing(_), _) => self.resume_authorizing(host, now, resumed),
             (State::Established(_), Track::Local) => self.resume_local(host, now, resumed),
             (State::Established(_), _) => self.resume_remote(host, now, resumed),
-            (State::Rekeyed(_) | State::Closing(_) | State::Gone | State::Closed, _) => {}
+            (State::Rekeyed | State::Closing(_) | State::Gone | State::Closed, _) => {}
         }
     }
 
@@ -179,7 +179,7 @@ impl IkeSa {
             },
             State::SaInitSent(_)
             | State::SaInitAnswered(_)
-            | State::Rekeyed(_)
+            | State::Rekeyed
             | State::Closing(_)
             | State::Gone
             | State::Closed => Vec::new(),

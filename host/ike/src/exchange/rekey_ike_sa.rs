@@ -61,6 +61,7 @@ pub(crate) struct IkeRekeyDecision {
 
 /// What the keys of the new IKE SA come from.
 struct Material<'a> {
+    spis: (IkeSpi, IkeSpi),
     suite: IkeSuite,
     shared: &'a SecretBytes,
     nonces: Nonces<'a>,
@@ -122,8 +123,8 @@ impl IkeSa {
             ) => {
                 let result = completed.map_err(IkeError::from).and_then(|shared| {
                     let nonces = Nonces { i: &rekey.nonce_i, r: &nonce_r };
-                    let material = Material { suite, shared: &shared, nonces };
-                    self.successor(host, now, (rekey.id, Role::Initiator), (rekey.spi, spi_r), &material)
+                    let material = Material { spis: (rekey.spi, spi_r), suite, shared: &shared, nonces };
+                    self.successor(host, now, (rekey.id, Role::Initiator), &material)
                 });
                 match result {
                     Ok(new) => {
@@ -265,7 +266,6 @@ impl IkeSa {
         host: &Host,
         now: Now,
         (id, role): (IkeSaId, Role),
-        spis: (IkeSpi, IkeSpi),
         material: &Material<'_>,
     ) -> Result<IkeSa, IkeError> {
         let (old, established) =
@@ -273,10 +273,10 @@ impl IkeSa {
         let prf = host.crypto.find_prf(material.suite.prf).ok_or(CryptoError::Unsupported)?;
         let seed = keys::skeyseed_of_rekey(old.prf, &old.keys.sk_d, material.shared, material.nonces)?;
         let layout = packet_layout(host, material.suite)?;
-        let keys = IkeKeys::derive(prf, layout, &seed, material.nonces, spis)?;
+        let keys = IkeKeys::derive(prf, layout, &seed, material.nonces, material.spis)?;
         let secured = Secured::new(host.crypto, material.suite, keys, role)?;
         let state = State::Established(Box::new(established.successor(now.instant)));
-        let mut new = Self::new(now, (id, role), spis, self.path, state);
+        let mut new = Self::new(now, (id, role), material.spis, self.path, state);
         new.secured = Some(secured);
         new.nat = self.nat;
         new.connection = self.connection.clone();
@@ -376,7 +376,7 @@ impl IkeSa {
                 }
             }
             Resumed::Work(JobResult::Responded(Ok((public, shared)))) => {
-                if let Err(error) = self.answer_ike_rekey(host, now, &decision, public, &shared) {
+                if let Err(error) = self.answer_ike_rekey(host, now, &decision, (public, &shared)) {
                     self.refuse_create(host, now, error.into());
                 }
             }
@@ -394,8 +394,7 @@ impl IkeSa {
         host: &mut Host,
         now: Now,
         decision: &IkeRekeyDecision,
-        public: Vec<u8>,
-        shared: &SecretBytes,
+        (public, shared): (Vec<u8>, &SecretBytes),
     ) -> Result<(), IkeError> {
         let Some(suite) = decision.suite else { return Err(IkeError::Local("the suite")) };
         let proposal = proposals::fitting(&Suite::Ike(suite), &decision.offer);
@@ -405,12 +404,10 @@ impl IkeSa {
         let nonce_r = host.draw_nonce()?;
         let (id, spi_r) = host.name_ike_sa()?;
         let nonces = Nonces { i: &decision.nonce_i, r: &nonce_r };
-        let material = Material { suite, shared, nonces };
-        let new = self.successor(host, now, (id, Role::Responder), (spi_i, spi_r), &material).inspect_err(
-            |_| {
-                host.directory.ike_spis.remove(&spi_r);
-            },
-        )?;
+        let material = Material { spis: (spi_i, spi_r), suite, shared, nonces };
+        let new = self.successor(host, now, (id, Role::Responder), &material).inspect_err(|_| {
+            host.directory.ike_spis.remove(&spi_r);
+        })?;
         host.births.push(new);
         let payloads = [
             Payload::SecurityAssociation(proposals::choice(&Suite::Ike(suite), number, &spi_r.0)),

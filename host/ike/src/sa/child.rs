@@ -15,7 +15,7 @@ use crate::sa::IkeSa;
 use crate::sa::estate::{ChildPhase, ChildSa, Estate};
 use crate::sa::keys::{self, Nonces};
 use crate::sa::queue::Task;
-use crate::sa::state::{Rekeyed, State};
+use crate::sa::state::State;
 use crate::timer::Timer;
 
 /// A Child SA that both sides agreed on.
@@ -238,7 +238,6 @@ impl IkeSa {
         let Some(established) = self.established_mut() else { return };
         let estate = std::mem::take(&mut established.estate);
         let tasks = established.queue.take_for_successor();
-        let connection = std::sync::Arc::clone(&established.connection);
         for id in estate.children.keys() {
             host.directory.child_owners.insert(*id, to);
         }
@@ -247,7 +246,7 @@ impl IkeSa {
         self.waits.clear();
         self.timers.clear();
         self.timers.set(Timer::ReplacedIkeSa, now.instant + limits::REPLACED_IKE_SA);
-        self.state = State::Rekeyed(Rekeyed { connection });
+        self.state = State::Rekeyed;
     }
 
     /// Takes over from the IKE SA that this one replaces.

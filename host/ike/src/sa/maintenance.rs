@@ -124,7 +124,7 @@ impl IkeSa {
                 | State::AuthSent(_)
                 | State::Authorizing(_)
                 | State::Established(_)
-                | State::Rekeyed(_)
+                | State::Rekeyed
                 | State::Closing(_)
                 | State::Closed => self.end(host, now, CloseReason::HalfOpenTimeout),
             },
@@ -236,7 +236,7 @@ impl IkeSa {
     /// The peer that replaced this IKE SA, or made a redundant one, did not delete it.
     fn on_replaced_timer(&mut self, host: &mut Host, now: Now) {
         let redundant = match &self.state {
-            State::Rekeyed(_) => true,
+            State::Rekeyed => true,
             State::Established(_) => !self.announced,
             State::SaInitSent(_)
             | State::SaInitAnswered(_)

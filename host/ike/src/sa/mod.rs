@@ -111,7 +111,7 @@ impl IkeSa {
             | State::SaInitAnswered(_)
             | State::AuthSent(_)
             | State::Authorizing(_)
-            | State::Rekeyed(_)
+            | State::Rekeyed
             | State::Closing(_)
             | State::Gone
             | State::Closed => None,
@@ -126,7 +126,7 @@ impl IkeSa {
             | State::SaInitAnswered(_)
             | State::AuthSent(_)
             | State::Authorizing(_)
-            | State::Rekeyed(_)
+            | State::Rekeyed
             | State::Closing(_)
             | State::Gone
             | State::Closed => None,
@@ -226,14 +226,17 @@ impl IkeSa {
     ) {
         self.window.decide();
         let message = match message {
-            Ok(message) if shape::find(&message).is_some() => message,
-            Ok(_) => return self.refuse_malformed(host, now, header.exchange, None),
+            Ok(message) => message,
             Err(error) => {
                 tracing::debug!(ike_sa = %self.id, %error, "malformed request");
                 return self.refuse_malformed(host, now, header.exchange, Some(error));
             }
         };
-        tracing::debug!(ike_sa = %self.id, exchange = %header.exchange, message_id = header.message_id, "request");
+        let Some(shape) = shape::find(&message) else {
+            return self.refuse_malformed(host, now, header.exchange, None);
+        };
+        let (exchange, message_id) = (header.exchange, header.message_id);
+        tracing::debug!(ike_sa = %self.id, %exchange, message_id, form = shape.name, "request");
         match header.exchange {
             ExchangeType::IKE_AUTH => self.on_auth_request(host, now, message),
             ExchangeType::CREATE_CHILD_SA => self.on_create_child_request(host, now, &message),
@@ -313,7 +316,7 @@ impl IkeSa {
             | State::SaInitSent(_)
             | State::AuthSent(_)
             | State::Authorizing(_)
-            | State::Rekeyed(_)
+            | State::Rekeyed
             | State::Closing(_)
             | State::Gone
             | State::Closed => {}
@@ -358,7 +361,7 @@ impl IkeSa {
         exchange: ExchangeType,
         payloads: &[Payload],
     ) -> Result<(), IkeError> {
-        let datagrams = self.seal(host, exchange, false, self.window.next_request(), payloads)?;
+        let datagrams = self.seal(host, exchange, (false, self.window.next_request()), payloads)?;
         self.launch(host, now, datagrams);
         Ok(())
     }
@@ -381,7 +384,7 @@ impl IkeSa {
         exchange: ExchangeType,
         payloads: &[Payload],
     ) {
-        match self.seal(host, exchange, true, self.window.expected(), payloads) {
+        match self.seal(host, exchange, (true, self.window.expected()), payloads) {
             Ok(datagrams) => {
                 for datagram in &datagrams {
                     host.transmit(self.reply_path, datagram.clone());
@@ -397,8 +400,7 @@ impl IkeSa {
         &mut self,
         host: &mut Host,
         exchange: ExchangeType,
-        response: bool,
-        message_id: u32,
+        (response, message_id): (bool, u32),
         payloads: &[Payload],
     ) -> Result<Vec<Vec<u8>>, IkeError> {
         let flags = Flags { initiator: self.role.is_initiator(), version: false, response };
@@ -426,7 +428,7 @@ impl IkeSa {
             | State::SaInitAnswered(_)
             | State::AuthSent(_)
             | State::Authorizing(_)
-            | State::Rekeyed(_)
+            | State::Rekeyed
             | State::Gone
             | State::Closed => backoff,
         }
@@ -450,7 +452,7 @@ impl IkeSa {
                     | State::AuthSent(_)
                     | State::Authorizing(_)
                     | State::Established(_)
-                    | State::Rekeyed(_)
+                    | State::Rekeyed
                     | State::Gone
                     | State::Closed => CloseReason::PeerDead { tries },
                 };
@@ -500,7 +502,7 @@ impl IkeSa {
             return;
         }
         let was_established =
-            matches!(self.state, State::Established(_) | State::Rekeyed(_) | State::Closing(_));
+            matches!(self.state, State::Established(_) | State::Rekeyed | State::Closing(_));
         self.leave_half_open(host);
         self.give_up_estate(host, &reason);
         host.forget_ike_sa(self.id);
@@ -571,7 +573,7 @@ impl State {
             }
             Self::AuthSent(_) => header.exchange == ExchangeType::IKE_AUTH && response,
             // A repeated IKE_AUTH request finds its answer by its Message ID.
-            Self::Established(_) | Self::Rekeyed(_) | Self::Closing(_) => match header.exchange {
+            Self::Established(_) | Self::Rekeyed | Self::Closing(_) => match header.exchange {
                 ExchangeType::CREATE_CHILD_SA | ExchangeType::INFORMATIONAL => true,
                 ExchangeType::IKE_AUTH => !response && header.message_id == 1,
                 _ => false,

@@ -28,7 +28,7 @@ pub(crate) enum State {
     /// Both sides are authenticated, and welcome.
     Established(Box<Established>),
     /// Another IKE SA took its place, and what it had.
-    Rekeyed(Rekeyed),
+    Rekeyed,
     /// The last message is on its way.
     Closing(CloseReason),
     /// It ended; it only repeats its last reply for a while.
@@ -46,7 +46,7 @@ impl State {
             Self::AuthSent(_) => "IKE_AUTH sent",
             Self::Authorizing(_) => "awaiting authorization",
             Self::Established(_) => "established",
-            Self::Rekeyed(_) => "rekeyed",
+            Self::Rekeyed => "rekeyed",
             Self::Closing(_) => "closing",
             Self::Gone | Self::Closed => "closed",
         }
@@ -112,12 +112,6 @@ impl Established {
 pub(crate) struct Rival {
     pub(crate) ike_sa: IkeSaId,
     pub(crate) lowest_nonce: Vec<u8>,
-}
-
-/// An IKE SA whose place was taken.
-#[derive(Clone, Debug)]
-pub(crate) struct Rekeyed {
-    pub(crate) connection: Arc<PeerConfig>,
 }
 
 /// When what is done for an established IKE SA: as configured, or as a policy planned.

@@ -139,11 +139,6 @@ impl Window {
         Retransmission::Again(request.datagrams.clone(), now + request.wait)
     }
 
-    /// Returns the outstanding request's datagrams.
-    pub(crate) fn outstanding_datagrams(&self) -> &[Vec<u8>] {
-        self.outstanding.as_ref().map_or(&[], |request| &request.datagrams)
-    }
-
     /// Places a request by its Message ID.
     pub(crate) fn place(&self, message_id: u32) -> Incoming {
         if message_id == self.expected {

@@ -1,0 +1,161 @@
+//! Questions: answered in time, late, off the menu, not at all.
+
+use std::time::Duration;
+
+use vpnhost_ike::{CloseReason, Command, Event};
+use vpnhost_policy::{Answer, Authorization, Question, QuestionKind, QuestionSet, Ranking};
+
+use crate::pump::*;
+
+fn delegated(kinds: &[QuestionKind]) -> Pump {
+    let a = initiator(
+        "aes128-aes256-sha256-x25519",
+        vec![child("net", "aes128gcm16-aes256gcm16", "10.1.0.0/24", "10.2.0.0/24")],
+    );
+    let mut pump = pair_of(a);
+    pump.sides[B].endpoint.delegate(kinds.iter().copied().collect::<QuestionSet>());
+    pump.command(A, Command::Initiate("b".into()));
+    pump
+}
+
+/// Answers every question of `B` that comes up until nothing more does.
+fn answer_all(pump: &mut Pump, answer: impl Fn(&Question) -> Option<Answer>) {
+    for _ in 0..400 {
+        pump.run_for(Duration::from_millis(50));
+        while let Some((id, question)) = pump.sides[B].questions.pop() {
+            let answer = answer(&question);
+            pump.sides[B].endpoint.handle_answer(pump.now, id, answer);
+            pump.drain();
+        }
+    }
+}
+
+fn decided_by(pump: &Pump, question: &str) -> Vec<&'static str> {
+    let by = |event: &Event| match event {
+        Event::Decided { question: q, by, .. } if *q == question => Some(*by),
+        _ => None,
+    };
+    pump.sides[B].events.iter().filter_map(by).collect()
+}
+
+#[test]
+fn an_answer_in_time_decides() {
+    let mut pump = delegated(&[QuestionKind::RankProposals]);
+    answer_all(&mut pump, |question| match question {
+        Question::RankProposals(menu) => {
+            Some(Answer::RankProposals(Ranking::of((0..menu.suites.len()).rev())))
+        }
+        _ => None,
+    });
+    pump.assert_connected(1);
+    assert_eq!(pump.ike_sa(A).suite.unwrap().to_string(), "aes256-sha256-x25519");
+    assert_eq!(pump.ike_sa(A).children[0].suite.to_string(), "aes256gcm16");
+    assert_eq!(decided_by(&pump, "rank_proposals"), ["plugins", "plugins"]);
+}
+
+#[test]
+fn an_answer_off_the_menu_is_none() {
+    let mut pump = delegated(&[QuestionKind::RankProposals]);
+    answer_all(&mut pump, |_| Some(Answer::RankProposals(Ranking::of([99]))));
+    pump.assert_connected(1);
+    assert_eq!(decided_by(&pump, "rank_proposals"), ["native", "native"]);
+}
+
+#[test]
+fn a_late_answer_finds_the_built_in_policy_has_answered() {
+    let mut pump = delegated(&[QuestionKind::RankProposals, QuestionKind::NarrowSelectors]);
+    pump.run_for(Duration::from_secs(3));
+    pump.assert_connected(1);
+    let late = std::mem::take(&mut pump.sides[B].questions);
+    assert!(late.len() >= 3);
+    for (id, _) in late {
+        pump.sides[B].endpoint.handle_answer(pump.now, id, Some(Answer::RankProposals(Ranking::of([]))));
+    }
+    pump.settle();
+    pump.assert_connected(1);
+}
+
+#[test]
+fn a_repeated_request_asks_nothing_again() {
+    let mut pump = pair();
+    pump.sides[B].endpoint.delegate([QuestionKind::RankProposals].into_iter().collect());
+    pump.command(A, Command::Initiate("b".into()));
+    pump.run_for(Duration::from_millis(15));
+    let first = pump.sides[A].sent[0].octets.clone();
+    for _ in 0..5 {
+        pump.inject(B, "192.0.2.1:500", 500, &first);
+    }
+    assert_eq!(pump.sides[B].questions.len(), 1);
+}
+
+#[test]
+fn an_empty_ranking_refuses() {
+    let mut pump = delegated(&[QuestionKind::RankProposals]);
+    answer_all(&mut pump, |_| Some(Answer::RankProposals(Ranking::of([]))));
+    pump.run_for(Duration::from_secs(20));
+    pump.assert_empty(A);
+}
+
+#[test]
+fn a_refused_peer_gets_authentication_failed_and_the_reason_stays_here() {
+    let mut pump = delegated(&[QuestionKind::AuthorizePeer]);
+    answer_all(&mut pump, |_| Some(Answer::AuthorizePeer(Authorization::refuse("office hours are over"))));
+    let refused = |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::RefusedByPeer { notify }, .. } if notify == "AUTHENTICATION_FAILED");
+    assert!(pump.saw(A, refused), "{:?}", pump.sides[A].events);
+    let reason = CloseReason::RefusedByPolicy("office hours are over".into());
+    assert!(pump.saw(B, |event| matches!(event, Event::IkeSaClosed { reason: why, .. } if *why == reason)));
+    assert!(!pump.saw(B, |event| matches!(event, Event::IkeSaEstablished(_))));
+}
+
+#[test]
+fn permission_is_never_given_by_silence() {
+    let mut pump = delegated(&[QuestionKind::AuthorizePeer]);
+    pump.run_for(Duration::from_secs(3));
+    pump.assert_empty(B);
+    assert!(!pump.saw(B, |event| matches!(event, Event::IkeSaEstablished(_))));
+}
+
+#[test]
+fn an_abstention_leaves_permission_to_the_built_in_policy() {
+    let mut pump = delegated(&[QuestionKind::AuthorizePeer]);
+    answer_all(&mut pump, |_| None);
+    pump.assert_connected(1);
+}
+
+#[test]
+fn narrowed_selectors_are_what_both_sides_have() {
+    let mut pump = delegated(&[QuestionKind::NarrowSelectors]);
+    answer_all(&mut pump, |question| match question {
+        Question::NarrowSelectors(menu) => {
+            let one = vpnhost_model::TrafficSelector::host("10.2.0.7".parse().unwrap());
+            Some(Answer::NarrowSelectors(vpnhost_policy::Narrowing {
+                local: vec![one],
+                remote: menu.remote.clone(),
+                why: None,
+            }))
+        }
+        _ => None,
+    });
+    pump.assert_connected(1);
+    assert_eq!(pump.ike_sa(A).children[0].remote[0].to_string(), "10.2.0.7/32");
+}
+
+#[test]
+fn a_plan_takes_effect() {
+    let mut pump = delegated(&[QuestionKind::PlanMaintenance]);
+    answer_all(&mut pump, |question| match question {
+        Question::PlanMaintenance(situation) => {
+            let mut plan = situation.native.clone();
+            plan.liveness_idle_ms = 5_000;
+            plan.rekey_child_secs = 120;
+            Some(Answer::PlanMaintenance(plan))
+        }
+        _ => None,
+    });
+    pump.assert_connected(1);
+    assert!(pump.ike_sa(B).children[0].rekey_in.unwrap() <= Duration::from_secs(120));
+    let before = pump.sides[B].sent.len();
+    pump.run_for(Duration::from_secs(7));
+    assert!(pump.sides[B].sent.len() > before, "liveness was checked");
+    assert_eq!(decided_by(&pump, "plan_maintenance"), ["plugins"]);
+}

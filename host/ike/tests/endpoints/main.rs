@@ -1,0 +1,11 @@
+//! Two endpoints against each other, on a virtual clock.
+// All of it is test code, also outside of functions marked so.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
+mod collisions;
+mod decisions;
+mod endings;
+mod hostile;
+mod pump;
+mod rekeying;
+mod set_up;

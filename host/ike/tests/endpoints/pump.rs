@@ -1,0 +1,387 @@
+//! Two endpoints back to back on a virtual clock: what one sends the other gets, unless a test says otherwise.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use vpnhost_crypto::{CryptoError, SecretBytes, SecureRandom};
+use vpnhost_ike::{
+    ChildConfig, ChildSaKeys, Command, EncapsulationPolicy, EndpointConfig, Event, Gateway,
+    HostConfiguration, IkeEndpoint, IkeSaStatus, Job, JobId, Output, PeerConfig, PeerIdentity, QuestionId,
+    RequestAddress, Secrets, SelectorConfig, Start, Timing, TrafficReport, Transmit, TransmitKind,
+};
+use vpnhost_model::{
+    ChildSaId, Encapsulation, EspSuite, Identity, IkeSaId, IkeSuite, Instant, Lifetime, Mode, Now, Path,
+    Sequence, TrafficSelector,
+};
+use vpnhost_policy::Question;
+use vpnhost_policy_standard::Standard;
+
+/// The initiator of most tests.
+pub(crate) const A: usize = 0;
+/// The responder of most tests.
+pub(crate) const B: usize = 1;
+
+/// Octets that look random and come again with the same seed.
+pub(crate) struct Seeded(pub u64);
+
+impl SecureRandom for Seeded {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), CryptoError> {
+        for octet in out {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = self.0;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            *octet = (mixed >> 56) as u8;
+        }
+        Ok(())
+    }
+}
+
+/// One endpoint and what came out of it.
+pub(crate) struct Side {
+    pub(crate) endpoint: IkeEndpoint,
+    pub(crate) address: IpAddr,
+    pub(crate) events: Vec<Event>,
+    pub(crate) installed: BTreeMap<ChildSaId, ChildSaKeys>,
+    pub(crate) sends_on: Vec<ChildSaId>,
+    pub(crate) host: BTreeMap<IkeSaId, HostConfiguration>,
+    pub(crate) sent: Vec<Transmit>,
+    pub(crate) questions: Vec<(QuestionId, Question)>,
+    pub(crate) jobs: VecDeque<(JobId, Job)>,
+    pub(crate) hold_jobs: bool,
+}
+
+/// Whether a datagram arrives.
+pub(crate) type Filter = Box<dyn FnMut(usize, &Transmit) -> bool>;
+
+/// Two endpoints and the wire between them.
+pub(crate) struct Pump {
+    pub(crate) now: Now,
+    pub(crate) sides: [Side; 2],
+    pub(crate) wire: VecDeque<(Instant, usize, Transmit)>,
+    pub(crate) latency: Duration,
+    pub(crate) filter: Filter,
+}
+
+impl Pump {
+    pub(crate) fn new(a: EndpointConfig, b: EndpointConfig) -> Self {
+        Self::seeded(a, b, 1)
+    }
+
+    pub(crate) fn seeded(a: EndpointConfig, b: EndpointConfig, seed: u64) -> Self {
+        let now = Now {
+            instant: Instant(1_000_000_000),
+            unix: Duration::from_secs(1_800_000_000),
+            utc_offset_secs: 0,
+        };
+        let side = |config, address: &str, seed| Side {
+            endpoint: IkeEndpoint::new(
+                config,
+                vpnhost_rustcrypto::backend(),
+                Box::new(Seeded(seed)),
+                Arc::new(Standard),
+                now,
+            ),
+            address: address.parse().unwrap(),
+            events: Vec::new(),
+            installed: BTreeMap::new(),
+            sends_on: Vec::new(),
+            host: BTreeMap::new(),
+            sent: Vec::new(),
+            questions: Vec::new(),
+            jobs: VecDeque::new(),
+            hold_jobs: false,
+        };
+        Self {
+            now,
+            sides: [side(a, "192.0.2.1", seed * 2), side(b, "192.0.2.2", seed * 2 + 1)],
+            wire: VecDeque::new(),
+            latency: Duration::from_millis(10),
+            filter: Box::new(|_, _| true),
+        }
+    }
+
+    pub(crate) fn command(&mut self, side: usize, command: Command) {
+        self.sides[side].endpoint.handle_command(self.now, command);
+        self.drain();
+    }
+
+    pub(crate) fn traffic(&mut self, side: usize, report: TrafficReport) {
+        self.sides[side].endpoint.handle_traffic(self.now, report);
+        self.drain();
+    }
+
+    /// Carries out every output of both sides.
+    pub(crate) fn drain(&mut self) {
+        for index in [A, B] {
+            while let Some(output) = self.sides[index].endpoint.poll_output() {
+                self.carry_out(index, output);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, index: usize, output: Output) {
+        let side = &mut self.sides[index];
+        match output {
+            Output::InstallChildSa(keys) => {
+                assert!(side.installed.insert(keys.id, *keys).is_none(), "installed twice");
+            }
+            Output::ActivateOutbound(id) => {
+                assert!(side.installed.contains_key(&id), "activated before it was installed");
+                side.sends_on.push(id);
+            }
+            Output::MoveChildSas(id, path) => {
+                side.installed
+                    .values_mut()
+                    .filter(|keys| keys.ike_sa == id)
+                    .for_each(|keys| keys.path = path);
+            }
+            Output::RemoveChildSa(id) => {
+                assert!(side.installed.remove(&id).is_some(), "removed before it was installed");
+                side.sends_on.retain(|other| *other != id);
+            }
+            Output::ConfigureHost(configuration) => {
+                side.host.insert(configuration.ike_sa, *configuration);
+            }
+            Output::ReleaseHost(id) => assert!(side.host.remove(&id).is_some(), "released what is not there"),
+            Output::RenameIkeSa { old, new } => {
+                if let Some(configuration) = side.host.remove(&old) {
+                    side.host.insert(new, HostConfiguration { ike_sa: new, ..configuration });
+                }
+                side.installed
+                    .values_mut()
+                    .filter(|keys| keys.ike_sa == old)
+                    .for_each(|keys| keys.ike_sa = new);
+            }
+            Output::Transmit(transmit) => {
+                side.sent.push(transmit.clone());
+                if transmit.kind == TransmitKind::Ike && (self.filter)(index, &transmit) {
+                    self.wire.push_back((self.now.instant + self.latency, index, transmit));
+                }
+            }
+            Output::Ask(id, question) => side.questions.push((id, *question)),
+            Output::Work(id, job) if side.hold_jobs => side.jobs.push_back((id, job)),
+            Output::Work(id, job) => side.endpoint.handle_work(self.now, id, job.run()),
+            Output::Event(event) => side.events.push(event),
+        }
+    }
+
+    /// Runs the jobs that were held back.
+    pub(crate) fn run_jobs(&mut self, side: usize) {
+        while let Some((id, job)) = self.sides[side].jobs.pop_front() {
+            self.sides[side].endpoint.handle_work(self.now, id, job.run());
+            self.drain();
+        }
+    }
+
+    fn deliver(&mut self, from: usize, transmit: &Transmit) {
+        let to = 1 - from;
+        if transmit.path.remote.ip() != self.sides[to].address {
+            return;
+        }
+        let path = Path {
+            local: transmit.path.remote,
+            remote: SocketAddr::new(self.sides[from].address, transmit.path.local.port()),
+            interface: None,
+            encapsulation: Encapsulation::Raw,
+        };
+        let mut octets = transmit.octets.clone();
+        self.sides[to].endpoint.handle_datagram(self.now, path, &mut octets);
+        self.drain();
+    }
+
+    /// Gives a datagram to a side, as if it came from an address.
+    pub(crate) fn inject(&mut self, to: usize, remote: &str, local_port: u16, octets: &[u8]) {
+        let path = Path {
+            local: SocketAddr::new(self.sides[to].address, local_port),
+            remote: remote.parse().unwrap(),
+            interface: None,
+            encapsulation: Encapsulation::Raw,
+        };
+        self.sides[to].endpoint.handle_datagram(self.now, path, &mut octets.to_vec());
+        self.drain();
+    }
+
+    /// Lets time pass, with everything that happens meanwhile.
+    pub(crate) fn run_for(&mut self, span: Duration) {
+        let until = self.now.instant + span;
+        self.drain();
+        loop {
+            let arrival = self.wire.iter().map(|(at, ..)| *at).min();
+            let timers = self.sides.iter().filter_map(|side| side.endpoint.poll_timeout());
+            let timer = timers.map(|(at, _)| at).min();
+            let Some(next) = arrival.into_iter().chain(timer).min().filter(|next| *next <= until) else {
+                break;
+            };
+            self.advance_to(next.max(self.now.instant));
+            if arrival.is_some_and(|at| at <= self.now.instant) {
+                let at = self.wire.iter().position(|(at, ..)| *at <= self.now.instant).unwrap();
+                let (_, from, transmit) = self.wire.remove(at).unwrap();
+                self.deliver(from, &transmit);
+            } else {
+                for index in [A, B] {
+                    self.sides[index].endpoint.handle_timeout(self.now);
+                }
+                self.drain();
+            }
+        }
+        self.advance_to(until);
+    }
+
+    fn advance_to(&mut self, instant: Instant) {
+        self.now.unix += instant - self.now.instant;
+        self.now.instant = instant;
+    }
+
+    /// A second: enough for any exchange without loss.
+    pub(crate) fn settle(&mut self) {
+        self.run_for(Duration::from_secs(1));
+    }
+
+    pub(crate) fn established(&self, side: usize) -> Vec<IkeSaStatus> {
+        self.sides[side].endpoint.ike_sas(self.now).into_iter().filter(|sa| sa.established).collect()
+    }
+
+    /// Checks what must hold at rest: one IKE SA on each side with the same SPIs, and as many Child
+    /// SAs with keys that fit, each sent on.
+    pub(crate) fn assert_connected(&self, children: usize) {
+        let (a, b) = (self.established(A), self.established(B));
+        assert_eq!((a.len(), b.len()), (1, 1), "one IKE SA each: {a:#?} {b:#?}");
+        assert_eq!((a[0].spi_i, a[0].spi_r), (b[0].spi_i, b[0].spi_r));
+        assert_eq!((a[0].children.len(), b[0].children.len()), (children, children), "{a:#?} {b:#?}");
+        for child in &a[0].children {
+            let other =
+                b[0].children.iter().find(|other| other.spi_in == child.spi_out).expect("its other half");
+            assert_eq!(child.spi_in, other.spi_out);
+            assert!(child.sends && other.sends, "{child:?} {other:?}");
+            assert_eq!((&child.local, &child.remote), (&other.remote, &other.local));
+            let (ours, theirs) = (&self.sides[A].installed[&child.id], &self.sides[B].installed[&other.id]);
+            assert_eq!((&ours.inbound, &ours.outbound), (&theirs.outbound, &theirs.inbound));
+            assert_eq!(ours.ike_sa, a[0].id);
+        }
+    }
+
+    /// Checks that nothing is left on a side.
+    pub(crate) fn assert_empty(&self, side: usize) {
+        let side = &self.sides[side];
+        assert!(side.endpoint.is_idle(), "{:#?}", side.endpoint.ike_sas(self.now));
+        assert!(side.installed.is_empty(), "{:?}", side.installed.keys());
+        assert!(side.host.is_empty());
+    }
+
+    pub(crate) fn saw(&self, side: usize, what: impl Fn(&Event) -> bool) -> bool {
+        self.sides[side].events.iter().any(what)
+    }
+
+    /// Returns the only IKE SA of a side.
+    pub(crate) fn ike_sa(&self, side: usize) -> IkeSaStatus {
+        let mut all = self.established(side);
+        assert_eq!(all.len(), 1, "{all:#?}");
+        all.remove(0)
+    }
+
+    /// Returns the only Child SA of a side.
+    pub(crate) fn child_sa(&self, side: usize) -> ChildSaId {
+        let sa = self.ike_sa(side);
+        assert_eq!(sa.children.len(), 1, "{sa:#?}");
+        sa.children[0].id
+    }
+}
+
+pub(crate) fn ts(text: &str) -> SelectorConfig {
+    let (base, length) = text.split_once('/').unwrap();
+    SelectorConfig::Fixed(TrafficSelector::prefix(base.parse().unwrap(), length.parse().unwrap()).unwrap())
+}
+
+pub(crate) fn id(text: &str) -> Identity {
+    Identity::parse(text).unwrap()
+}
+
+/// A child with fixed selectors, as `A` sees it.
+pub(crate) fn child(name: &str, esp: &str, local: &str, remote: &str) -> ChildConfig {
+    ChildConfig {
+        name: name.into(),
+        local: vec![ts(local)],
+        remote: vec![ts(remote)],
+        esp: EspSuite::parse_all(esp, &[Sequence::SHORT]).unwrap(),
+        mode: Mode::Tunnel,
+        lifetime: Lifetime {
+            rekey_after: Some(Duration::from_secs(3600)),
+            rekey_bytes: None,
+            rekey_packets: None,
+            jitter_percent: 10,
+        },
+        replay_window: 64,
+    }
+}
+
+/// The same child as `B` sees it.
+pub(crate) fn mirrored(child: &ChildConfig) -> ChildConfig {
+    ChildConfig { local: child.remote.clone(), remote: child.local.clone(), ..child.clone() }
+}
+
+/// `A`'s connection to `B`.
+pub(crate) fn initiator(ike: &str, children: Vec<ChildConfig>) -> PeerConfig {
+    let secret = SecretBytes::new(b"a secret that both know".to_vec());
+    PeerConfig {
+        name: "b".into(),
+        initiate: true,
+        respond: true,
+        gateways: vec![Gateway { address: "192.0.2.2:500".parse().unwrap() }],
+        local_id: id("a.lab"),
+        peer_id: PeerIdentity::Is(id("b.lab")),
+        secrets: Secrets { by_peer: BTreeMap::new(), default: Some(secret) },
+        ike: IkeSuite::parse_all(ike).unwrap(),
+        children,
+        start: Start::Manual,
+        request_address: RequestAddress::default(),
+        pools: Vec::new(),
+        encapsulation: EncapsulationPolicy::Auto,
+        timing: Timing { liveness_idle: Duration::ZERO, ..Timing::default() },
+    }
+}
+
+/// `B`'s connection to `A`.
+pub(crate) fn responder(a: &PeerConfig) -> PeerConfig {
+    PeerConfig {
+        name: "a".into(),
+        gateways: vec![Gateway { address: "192.0.2.1:500".parse().unwrap() }],
+        local_id: id("b.lab"),
+        peer_id: PeerIdentity::Is(id("a.lab")),
+        children: a.children.iter().map(mirrored).collect(),
+        start: Start::Manual,
+        request_address: RequestAddress::default(),
+        ..a.clone()
+    }
+}
+
+pub(crate) fn config(connection: PeerConfig) -> EndpointConfig {
+    EndpointConfig {
+        connections: vec![Arc::new(connection)],
+        allow_legacy: true,
+        ..EndpointConfig::default()
+    }
+}
+
+pub(crate) const IKE: &str = "aes128-sha256-x25519";
+
+/// Two endpoints with one child, nothing begun yet.
+pub(crate) fn pair() -> Pump {
+    pair_of(initiator(IKE, vec![child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24")]))
+}
+
+pub(crate) fn pair_of(a: PeerConfig) -> Pump {
+    let b = responder(&a);
+    Pump::new(config(a), config(b))
+}
+
+/// Two endpoints that are connected.
+pub(crate) fn connected() -> Pump {
+    let mut pump = pair();
+    pump.command(A, Command::Initiate("b".into()));
+    pump.settle();
+    pump.assert_connected(1);
+    pump
+}
