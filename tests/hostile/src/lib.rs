@@ -134,9 +134,10 @@ fn hoard() -> ! {
     }
 }
 
+/// Small frames: the run time's stack ends before the guest's own, in its memory, does.
 fn recurse(depth: usize) -> usize {
-    let frame = black_box([depth; 256]);
-    if depth == usize::MAX { frame[0] } else { recurse(depth + 1) + black_box(frame)[255] }
+    let depth = black_box(depth);
+    if depth == usize::MAX { depth } else { black_box(recurse(depth + 1)) ^ depth }
 }
 
 vpnhost_plugin_sdk::export_policy!(Hostile: rank_proposals, authorize_peer, rank_paths);

@@ -1,0 +1,249 @@
+//! Plugins that loop, hoard, trap, lie and flood: what the host makes of them.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tracing::span;
+use vpnhost_model::{Identity, LinkKind, Role};
+use vpnhost_plugin_host::{LoadError, PluginSpec, PluginState, SettingValue, WasmPolicy, limits};
+use vpnhost_policy::{
+    Answer, Authorization, Chain, Decision, Failure, OnFailure, Outcome, PathCause, PathFacts, PathMenu,
+    PeerClaim, Policy, Question, Ranking,
+};
+use vpnhost_policy_standard::Standard;
+
+use crate::{component, engine, load};
+
+fn hostile(behaviour: &str) -> WasmPolicy {
+    load("hostile", &[("behaviour", behaviour)]).unwrap()
+}
+
+/// Misbehaves only for the connection `bad`.
+fn moody(behaviour: &str) -> WasmPolicy {
+    load("hostile", &[("behaviour", behaviour), ("connection", "bad")]).unwrap()
+}
+
+fn paths(connection: &str) -> Question {
+    let path = PathFacts {
+        local: [192, 0, 2, 1].into(),
+        remote: ([198, 51, 100, 1], 4500).into(),
+        interface: "eth0".into(),
+        kind: LinkKind::ETHERNET,
+        metered: false,
+        mtu: 1500,
+        rtt_us: None,
+        loss_permille: None,
+        age_ms: 0,
+    };
+    Question::RankPaths(PathMenu {
+        connection: connection.into(),
+        cause: PathCause::ADDED,
+        current: None,
+        paths: vec![path.clone(), path],
+        since_move_ms: None,
+        hints: Vec::new(),
+    })
+}
+
+fn claim(connection: &str) -> Question {
+    Question::AuthorizePeer(PeerClaim {
+        connection: connection.into(),
+        role: Role::Responder,
+        local_id: Identity::Fqdn("moon".into()),
+        peer_id: Identity::Fqdn("carol".into()),
+        auth_method: 2,
+        remote: ([198, 51, 100, 1], 4500).into(),
+        unix_secs: 0,
+        utc_offset_secs: 0,
+        other_sas: 0,
+        hints: Vec::new(),
+    })
+}
+
+fn in_order() -> Answer {
+    Answer::RankPaths(Ranking::of([0, 1]))
+}
+
+/// What a chain of the plugin and the built-in policy comes to.
+fn decide(plugin: &Arc<WasmPolicy>, question: &Question) -> Decision {
+    Chain::new(vec![plugin.clone(), Arc::new(Standard)]).decide(question)
+}
+
+fn failed(reply: Result<Option<Answer>, Failure>) -> Failure {
+    reply.expect_err("the plugin should have failed")
+}
+
+fn trap(reply: Result<Option<Answer>, Failure>) -> String {
+    let failure = failed(reply);
+    let Failure::Trap(how) = failure else { panic!("not a trap: {failure:?}") };
+    how
+}
+
+#[test]
+fn an_endless_loop_ends_near_its_deadline() {
+    let plugin = hostile("loop");
+    let started = Instant::now();
+    assert_eq!(failed(plugin.consult(&paths("any"))), Failure::Deadline);
+    let elapsed = started.elapsed();
+    let limit = plugin.limits().call;
+    assert!(elapsed >= limit, "{elapsed:?}");
+    assert!(elapsed < limit + Duration::from_millis(450), "{elapsed:?}");
+}
+
+#[test]
+fn a_hoarder_runs_out_of_its_own_memory() {
+    assert_eq!(failed(hostile("hoard").consult(&paths("any"))), Failure::Memory);
+}
+
+#[test]
+fn a_panic_tells_its_message() {
+    let how = trap(hostile("trap").consult(&paths("carol")));
+    assert!(how.contains("told to panic on carol"), "{how}");
+}
+
+#[test]
+fn a_stack_that_overflows_is_the_guests_own() {
+    assert_eq!(trap(hostile("recurse").consult(&paths("any"))), "stack overflow");
+}
+
+#[test]
+fn a_gigantic_answer_does_not_reach_the_host() {
+    let how = trap(hostile("giant").consult(&paths("any")));
+    assert!(how.contains("too much data"), "{how}");
+}
+
+#[test]
+fn the_next_question_after_a_failure_finds_a_fresh_instance() {
+    for behaviour in ["loop", "hoard", "trap", "recurse", "giant"] {
+        let plugin = moody(behaviour);
+        failed(plugin.consult(&paths("bad")));
+        assert_eq!(plugin.consult(&paths("good")), Ok(Some(in_order())), "{behaviour}");
+        assert_eq!(plugin.usage().restarts, 1, "{behaviour}");
+    }
+}
+
+#[test]
+fn an_answer_off_the_menu_is_an_abstention_that_the_trace_tells() {
+    let decision = decide(&Arc::new(hostile("lie")), &paths("any"));
+    assert_eq!(decision.decided_by.as_deref(), Some("standard"));
+    assert_eq!(decision.trace[0].policy, "hostile");
+    assert_eq!(decision.trace[0].outcome, Outcome::OffTheMenu);
+}
+
+#[test]
+fn the_built_in_policy_answers_for_whoever_fails() {
+    for behaviour in ["loop", "hoard", "trap", "recurse", "giant"] {
+        let decision = decide(&Arc::new(hostile(behaviour)), &paths("any"));
+        assert_eq!(decision.decided_by.as_deref(), Some("standard"), "{behaviour}");
+        assert!(matches!(decision.trace[0].outcome, Outcome::Failed(_)), "{behaviour}");
+    }
+}
+
+#[test]
+fn who_fails_to_authorize_denies_unless_the_operator_says_otherwise() {
+    for behaviour in ["loop", "hoard", "trap", "recurse", "giant", "lie"] {
+        let settings = vec![("behaviour".to_owned(), SettingValue::Text(behaviour.to_owned()))];
+        let spec = PluginSpec { settings, ..PluginSpec::new(component("hostile")) };
+        for (on_failure, refused) in [(OnFailure::Deny, true), (OnFailure::Native, false)] {
+            let plugin = WasmPolicy::load(&engine(), PluginSpec { on_failure, ..spec.clone() }).unwrap();
+            let decision = decide(&Arc::new(plugin), &claim("any"));
+            let is_refused =
+                matches!(decision.answer, Some(Answer::AuthorizePeer(Authorization::Refuse { .. })));
+            assert_eq!(is_refused, refused, "{behaviour}: {decision:?}");
+        }
+    }
+}
+
+#[test]
+fn an_explicit_none_is_an_abstention_also_for_permission() {
+    let decision = decide(&Arc::new(hostile("abstain")), &claim("any"));
+    assert_eq!(decision.answer, Some(Answer::AuthorizePeer(Authorization::allow())));
+    assert_eq!(decision.trace[0].outcome, Outcome::Abstained);
+}
+
+#[test]
+fn who_fails_too_often_is_switched_off_and_says_so() {
+    let plugin = moody("trap");
+    for _ in 0..limits::FAULTS {
+        assert_eq!(plugin.state(), PluginState::Active);
+        trap(plugin.consult(&paths("bad")));
+    }
+    assert_eq!(plugin.state(), PluginState::Disabled);
+    assert!(matches!(plugin.consult(&paths("good")), Err(Failure::Disabled(_))));
+}
+
+#[test]
+fn no_peer_can_switch_a_guard_off() {
+    let plugin = moody("trap");
+    for _ in 0..limits::FAULTS * 4 {
+        trap(plugin.consult(&claim("bad")));
+    }
+    assert_eq!(plugin.state(), PluginState::Active);
+    for _ in 0..limits::FAULTS {
+        trap(plugin.consult(&paths("bad")));
+    }
+    assert_eq!(plugin.state(), PluginState::Disabled);
+    let answer = plugin.consult(&claim("good"));
+    assert!(matches!(answer, Ok(Some(Answer::AuthorizePeer(Authorization::Allow { .. })))), "{answer:?}");
+}
+
+#[test]
+fn a_plugin_that_fails_while_it_is_configured_is_not_loaded() {
+    for behaviour in ["configure-trap", "configure-hoard", "configure-recurse"] {
+        let error = load("hostile", &[("behaviour", behaviour)]).unwrap_err();
+        assert!(matches!(error, LoadError::Start { .. }), "{behaviour}: {error}");
+    }
+    let started = Instant::now();
+    let error = load("hostile", &[("behaviour", "configure-loop")]).unwrap_err();
+    assert!(matches!(error, LoadError::Start { source: Failure::Deadline, .. }), "{error}");
+    assert!(started.elapsed() < limits::START + Duration::from_secs(4), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_flood_of_lines_is_cut_and_counted() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let plugin = hostile("flood");
+    let answer = tracing::subscriber::with_default(Lines(lines.clone()), || plugin.consult(&paths("any")));
+    // Either it came through its hundred thousand calls in time, or its time was up.
+    assert!(matches!(answer, Ok(Some(_)) | Err(Failure::Deadline)), "{answer:?}");
+    let lines = lines.lock().unwrap();
+    let written = lines.iter().filter(|line| line.contains("line ")).count();
+    assert_eq!(written, plugin.limits().log_lines as usize);
+    assert!(lines.iter().any(|line| line.contains("too many lines")), "{:?}", lines.last());
+    assert!(lines.iter().all(|line| line.contains("hostile")), "{:?}", lines.first());
+}
+
+/// Keeps events as text.
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Text(String);
+        impl tracing::field::Visit for Text {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0.push_str(&format!("{field}={value:?} "));
+            }
+        }
+        if event.metadata().target().starts_with("vpnhost_plugin_host") {
+            let mut text = Text(String::new());
+            event.record(&mut text);
+            self.0.lock().unwrap().push(text.0);
+        }
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}

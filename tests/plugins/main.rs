@@ -1,0 +1,41 @@
+//! Plugins under the real host: built by `cargo xtask build-plugins`, loaded from files.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod agreement;
+mod hostile;
+mod loading;
+mod questions;
+mod shelf;
+mod version_skew;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use vpnhost_plugin_host::{LoadError, PluginEngine, PluginSpec, SettingValue, WasmPolicy};
+
+/// Returns the file of a component that was built before.
+fn component(name: &str) -> PathBuf {
+    let directory = std::env::var_os("VPNHOST_PLUGINS").map_or_else(built, PathBuf::from);
+    let path = directory.join(format!("{name}.wasm"));
+    assert!(path.is_file(), "there is no {}: run cargo xtask build-plugins first", path.display());
+    path
+}
+
+fn built() -> PathBuf {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root.join("target"), |it| root.join(it))
+        .join("plugins")
+}
+
+fn engine() -> Arc<PluginEngine> {
+    PluginEngine::new().unwrap()
+}
+
+/// Loads a component with texts as settings.
+fn load(name: &str, settings: &[(&str, &str)]) -> Result<WasmPolicy, LoadError> {
+    let text = |(key, value): &(&str, &str)| ((*key).to_owned(), SettingValue::Text((*value).to_owned()));
+    let spec =
+        PluginSpec { settings: settings.iter().map(text).collect(), ..PluginSpec::new(component(name)) };
+    WasmPolicy::load(&engine(), spec)
+}
