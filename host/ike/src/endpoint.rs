@@ -278,13 +278,10 @@ impl IkeEndpoint {
 
     fn deliver_letter(&mut self, now: Now, to: IkeSaId, letter: Letter) {
         match letter {
-            Letter::Inherit { from, estate, tasks } => {
-                if self.sas.contains_key(&to) {
-                    self.visit_one(to, |sa, host| sa.inherit(host, now, from, (*estate, tasks)));
-                } else {
-                    IkeSa::bury(&mut self.host, from, *estate);
-                }
+            Letter::Inherit(inheritance) if self.sas.contains_key(&to) => {
+                self.visit_one(to, |sa, host| sa.inherit(host, now, *inheritance));
             }
+            Letter::Inherit(inheritance) => IkeSa::bury(&mut self.host, to, *inheritance),
             Letter::Delete(reason) => self.visit_one(to, |sa, host| sa.order_end(host, now, reason)),
         }
     }
@@ -413,11 +410,11 @@ impl IkeEndpoint {
     /// Tells whether a connection has an IKE SA that is up or may come up.
     fn is_alive(&self, name: &str) -> bool {
         self.sas_of(name).iter().filter_map(|id| self.sas.get(id)).any(|sa| match &sa.state {
-            State::SaInitSent(_)
-            | State::SaInitAnswered(_)
-            | State::AuthSent(_)
-            | State::Authorizing(_)
-            | State::Established(_) => true,
+            State::SaInitSent(_) | State::SaInitAnswered(_) | State::AuthSent(_) | State::Authorizing(_) => {
+                true
+            }
+            // A redundant IKE SA of a simultaneous rekey is no connection.
+            State::Established(_) => sa.announced,
             State::Rekeyed | State::Closing(_) | State::Gone | State::Closed => false,
         })
     }

@@ -81,17 +81,23 @@ impl Directory {
 /// What one IKE SA tells another.
 #[derive(Debug)]
 pub(crate) enum Letter {
-    /// You inherit the Child SAs and addresses of the IKE SA that you replace.
-    Inherit {
-        /// The replaced IKE SA.
-        from: IkeSaId,
-        /// What it leaves.
-        estate: Box<Estate>,
-        /// The exchanges that wait.
-        tasks: Vec<Task>,
-    },
+    /// You inherit what the IKE SA has that you replace.
+    Inherit(Box<Inheritance>),
     /// Say goodbye to the peer, and end.
     Delete(CloseReason),
+}
+
+/// What passes from an IKE SA to the one that replaces it.
+#[derive(Debug)]
+pub(crate) struct Inheritance {
+    /// The replaced IKE SA.
+    pub(crate) from: IkeSaId,
+    /// The connection of both.
+    pub(crate) connection: Arc<PeerConfig>,
+    /// What it leaves.
+    pub(crate) estate: Estate,
+    /// The exchanges that wait.
+    pub(crate) tasks: Vec<Task>,
 }
 
 /// An IKE SA that ended, for the connection's next attempt.

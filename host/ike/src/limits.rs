@@ -91,5 +91,11 @@ pub const NAT_DETECTION_SOURCES: usize = 8;
 /// Largest wait between retransmissions.
 pub const RETRANSMIT_CAP: Duration = Duration::from_secs(60);
 
+/// How long the answer to a CREATE_CHILD_SA may take to arrive before what it made is taken for known.
+pub const ANSWER_ARRIVES: Duration = Duration::from_secs(3);
+
+/// Deletes that are remembered while an answer is awaited which may make what they delete.
+pub const EARLY_DELETES: usize = 16;
+
 /// How long an IKE SA that ended repeats its last reply.
 pub const LAST_REPLY: Duration = Duration::from_secs(15);

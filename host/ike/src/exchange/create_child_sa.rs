@@ -42,6 +42,8 @@ pub(crate) struct LocalChild {
     attempts: u8,
     /// The peer replaced the old one too, and has deleted it since: what it made, and the lower of its nonces.
     pub(crate) rival: Option<(ChildSaId, Vec<u8>)>,
+    /// What the peer deleted before its answer arrived, by the SPIs that it receives on.
+    pub(crate) early_deletes: Vec<ChildSpi>,
     stage: LocalStage,
 }
 
@@ -96,6 +98,7 @@ impl IkeSa {
             ts_r: selectors::resolve(&config.remote, &peer_addresses, self.path.remote.ip()),
             attempts: 0,
             rival: None,
+            early_deletes: Vec::new(),
             stage: LocalStage::Ranking,
             suites: suites.clone(),
         };
@@ -232,6 +235,14 @@ impl IkeSa {
                 return self.abandon_half_made(host, now, child.spi_in, reason);
             }
         };
+        if child.early_deletes.contains(&new.spi_out) {
+            // The Delete overtook the answer: what the answer made is no more.
+            host.free_child_spi(child.spi_in);
+            if child.rekeys.is_none() {
+                self.on_child_failed(host, now, child.index, CloseReason::DeletedByPeer);
+            }
+            return;
+        }
         let LocalStage::Sent(active) = std::mem::replace(&mut child.stage, LocalStage::Ranking) else {
             return;
         };
@@ -464,8 +475,9 @@ impl IkeSa {
             return Err(Refusal::of(NotifyType::TEMPORARY_FAILURE));
         };
         let rekeying_ike = matches!(established.local, Some(LocalExchange::RekeyIkeSa(_)));
-        if rekeying_ike || established.rival.is_some() || established.queue.ends_ike_sa() {
-            // RFC 7296, 2.25.2.
+        let taken = established.rival.is_some() || established.queue.ends_ike_sa();
+        if rekeying_ike || taken || !self.announced {
+            // RFC 7296, 2.25.2; and who has not inherited yet does not know the Child SAs.
             return Err(Refusal::of(NotifyType::TEMPORARY_FAILURE));
         }
         let (Some(offer), Some(nonce), Some(ts_i), Some(ts_r)) =
@@ -620,6 +632,11 @@ impl IkeSa {
         answered: Option<(Vec<u8>, SecretBytes)>,
     ) -> Result<Next, Refusal> {
         let ChildDecision { asked, index, local, remote, suite, .. } = decision;
+        let active = |old| self.established().is_some_and(|it| it.estate.is_active(old));
+        if asked.rekeys.is_some_and(|old| !active(old)) {
+            // RFC 7296, 2.25.1: while this was being decided, our own exchange replaced the old one.
+            return Err(Refusal::of(NotifyType::TEMPORARY_FAILURE));
+        }
         let refusal = || Refusal::of(NotifyType::NO_PROPOSAL_CHOSEN);
         let suite = suite.ok_or_else(refusal)?;
         let proposal = proposals::fitting(&Suite::Esp(suite), &asked.offer).ok_or_else(refusal)?;

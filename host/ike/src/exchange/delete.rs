@@ -5,6 +5,7 @@ use vpnhost_model::{ChildSaId, ChildSpi, Now, Protocol};
 use crate::exchange::LocalExchange;
 use crate::exchange::shape::{ExchangeShapes, Shape};
 use crate::host::Host;
+use crate::limits;
 use crate::output::CloseReason;
 use crate::sa::IkeSa;
 use crate::sa::estate::ChildPhase;
@@ -112,7 +113,16 @@ impl IkeSa {
     ///
     /// RFC 7296, 1.4.1: who deletes the same pair at the same time leaves it out of the answer.
     fn on_child_deleted(&mut self, host: &mut Host, now: Now, spi: ChildSpi) -> Option<ChildSpi> {
-        let established = self.established()?;
+        if !self.announced && self.early_deletes.len() < limits::CHILDREN_PER_IKE_SA * 2 {
+            self.early_deletes.push(spi);
+        }
+        let established = self.established_mut()?;
+        if let (None, Some(LocalExchange::CreateChild(child))) =
+            (established.estate.by_peer_spi(spi), &mut established.local)
+            && child.early_deletes.len() < limits::EARLY_DELETES
+        {
+            child.early_deletes.push(spi);
+        }
         let child = established.estate.by_peer_spi(spi)?;
         let (id, index, spi_in) = (child.id, child.index, child.spi_in);
         let both = match &established.local {

@@ -33,7 +33,12 @@ impl IkeSa {
             return Err(Refusal::of(NotifyType::TEMPORARY_FAILURE));
         };
         let child = notify.child_spi().and_then(|spi| established.estate.by_peer_spi(spi));
-        let Some(child) = child else { return Err(Refusal::of(NotifyType::CHILD_SA_NOT_FOUND)) };
+        let Some(child) = child else {
+            // It may be what the answer makes that is still on its way to us.
+            let making = matches!(established.local, Some(LocalExchange::CreateChild(_)));
+            let notify = if making { NotifyType::TEMPORARY_FAILURE } else { NotifyType::CHILD_SA_NOT_FOUND };
+            return Err(Refusal::of(notify));
+        };
         let closes = Task::DeleteChild(child.id, CloseReason::Local);
         match child.phase {
             ChildPhase::Active if !established.queue.holds(&closes) => Ok(child.id),
@@ -93,7 +98,7 @@ impl IkeSa {
                 | ChildPhase::Active
                 | ChildPhase::Closing,
             ) => None,
-            None => remembered.filter(|(by, _)| estate.children.contains_key(by)),
+            None => remembered,
         };
         if let Some((by, theirs)) = &rival
             && ours_is_redundant(lowest, theirs)

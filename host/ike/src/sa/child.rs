@@ -8,13 +8,12 @@ use vpnhost_policy::SituationCause;
 
 use crate::error::IkeError;
 use crate::exchange::LocalExchange;
-use crate::host::{Host, Letter};
+use crate::host::{Ending, Host, Inheritance, Letter};
 use crate::limits;
 use crate::output::{ChildSaKeys, CloseReason, Event, HostConfiguration, Output};
 use crate::sa::IkeSa;
-use crate::sa::estate::{ChildPhase, ChildSa, Estate};
+use crate::sa::estate::{ChildPhase, ChildSa};
 use crate::sa::keys::{self, Nonces};
-use crate::sa::queue::Task;
 use crate::sa::state::State;
 use crate::timer::Timer;
 
@@ -158,14 +157,24 @@ impl IkeSa {
         {
             local.rival = Some((*by, lowest_nonce.clone()));
         }
+        let heir = match &child.phase {
+            ChildPhase::ReplacedByPeer { by, .. } | ChildPhase::ReplacedByUs { by } => Some(*by),
+            ChildPhase::Active | ChildPhase::Closing => None,
+        };
         for other in established.estate.children.values_mut() {
-            let orphaned = match &other.phase {
-                ChildPhase::ReplacedByPeer { by, .. } | ChildPhase::ReplacedByUs { by } => *by == id,
-                ChildPhase::Active | ChildPhase::Closing => false,
-            };
-            // What was to take its place is gone: it is in use again, unless our Delete is on its way.
-            if orphaned && matches!(other.phase, ChildPhase::ReplacedByPeer { .. }) {
-                other.phase = ChildPhase::Active;
+            match (&mut other.phase, heir) {
+                (ChildPhase::ReplacedByPeer { by, .. }, Some(heir)) if *by == id => *by = heir,
+                // What was to take its place is gone: it is in use again.
+                (phase @ ChildPhase::ReplacedByPeer { .. }, None) if phase.is_by(id) => {
+                    *phase = ChildPhase::Active;
+                }
+                (
+                    ChildPhase::ReplacedByPeer { .. }
+                    | ChildPhase::ReplacedByUs { .. }
+                    | ChildPhase::Active
+                    | ChildPhase::Closing,
+                    _,
+                ) => {}
             }
         }
         self.timers.stop(Timer::RekeyChildSa(id));
@@ -238,11 +247,13 @@ impl IkeSa {
         let Some(established) = self.established_mut() else { return };
         let estate = std::mem::take(&mut established.estate);
         let tasks = established.queue.take_for_successor();
+        let connection = std::sync::Arc::clone(&established.connection);
         for id in estate.children.keys() {
             host.directory.child_owners.insert(*id, to);
         }
         host.pools.rename(from, to);
-        host.write_letter(to, Letter::Inherit { from, estate: Box::new(estate), tasks });
+        let inheritance = Inheritance { from, connection, estate, tasks };
+        host.write_letter(to, Letter::Inherit(Box::new(inheritance)));
         self.waits.clear();
         self.timers.clear();
         self.timers.set(Timer::ReplacedIkeSa, now.instant + limits::REPLACED_IKE_SA);
@@ -250,18 +261,12 @@ impl IkeSa {
     }
 
     /// Takes over from the IKE SA that this one replaces.
-    pub(crate) fn inherit(
-        &mut self,
-        host: &mut Host,
-        now: Now,
-        from: IkeSaId,
-        (estate, tasks): (Estate, Vec<Task>),
-    ) {
-        let (id, path) = (self.id, self.path);
-        let role = self.role;
+    pub(crate) fn inherit(&mut self, host: &mut Host, now: Now, inheritance: Inheritance) {
+        let (id, role, path) = (self.id, self.role, self.path);
         let Some(established) = self.established_mut() else {
-            return Self::bury(host, id, estate);
+            return Self::bury(host, id, inheritance);
         };
+        let Inheritance { from, estate, tasks, .. } = inheritance;
         established.estate = estate;
         if let Some(configured) = &mut established.estate.configured {
             // The driver renames what it keeps: only what else changed is told again.
@@ -293,20 +298,31 @@ impl IkeSa {
             tracing::info!(old = %from, new = %id, "IKE SA rekeyed");
             host.event(Event::IkeSaRekeyed { old: from, new: Box::new(facts) });
         }
+        for spi in std::mem::take(&mut self.early_deletes) {
+            let child = self.established().and_then(|established| established.estate.by_peer_spi(spi));
+            if let Some(id) = child.map(|child| child.id) {
+                self.remove_child(host, now, id, CloseReason::DeletedByPeer);
+            }
+        }
         self.start_maintenance(host, now, SituationCause::REKEYED);
         self.start_next(host, now);
     }
 
-    /// What nobody is left to inherit ends.
-    pub(crate) fn bury(host: &mut Host, ike_sa: IkeSaId, estate: Estate) {
+    /// The heir went before it could inherit: what it would have got ends, and with it the connection.
+    pub(crate) fn bury(host: &mut Host, heir: IkeSaId, inheritance: Inheritance) {
+        let Inheritance { from, estate, connection, .. } = inheritance;
+        let reason = CloseReason::DeletedByPeer;
         for (id, child) in estate.children {
             host.retire_child(id, child.spi_in, None);
-            host.event(Event::ChildSaClosed { child_sa: id, ike_sa, reason: CloseReason::Replaced });
+            host.event(Event::ChildSaClosed { child_sa: id, ike_sa: heir, reason: reason.clone() });
         }
         if estate.configured.is_some() {
-            host.output(Output::ReleaseHost(ike_sa));
+            host.output(Output::ReleaseHost(from));
         }
-        host.pools.release(ike_sa);
+        host.pools.release(heir);
+        let name = Some(connection.name.clone());
+        host.event(Event::IkeSaClosed { ike_sa: heir, connection: name, reason: reason.clone() });
+        host.endings.push(Ending { connection, was_established: true, reason });
     }
 
     /// Returns this host's virtual addresses and the peer's.

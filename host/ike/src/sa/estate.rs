@@ -72,6 +72,16 @@ pub(crate) enum ChildPhase {
     Closing,
 }
 
+impl ChildPhase {
+    /// Tells whether a certain Child SA takes the place of this one.
+    pub(crate) fn is_by(&self, id: ChildSaId) -> bool {
+        match self {
+            Self::ReplacedByPeer { by, .. } | Self::ReplacedByUs { by } => *by == id,
+            Self::Active | Self::Closing => false,
+        }
+    }
+}
+
 impl Estate {
     /// Finds the Child SA that the peer receives on with an SPI: how Delete and REKEY_SA name it.
     pub(crate) fn by_peer_spi(&self, spi: ChildSpi) -> Option<&ChildSa> {

@@ -186,7 +186,7 @@ impl IkeSa {
     fn on_resume_timer(&mut self, now: Now) {
         let Some(established) = self.established_mut() else { return };
         if let Some(next) = established.queue.resume(now.instant) {
-            self.timers.set(Timer::Resume, next);
+            self.timers.set_earlier(Timer::Resume, next);
         }
     }
 
@@ -256,9 +256,13 @@ impl IkeSa {
         loop {
             let busy = self.window.is_busy();
             let worn = self.window.is_worn_out();
+            let unconfirmed = self.unconfirmed_until.filter(|until| now.instant < *until);
             let Some(established) = self.established_mut() else { return };
             if busy || established.local.is_some() || established.remote.is_some() {
                 return;
+            }
+            if let Some(until) = unconfirmed.filter(|_| !established.queue.ends_ike_sa()) {
+                return self.timers.set_earlier(Timer::Resume, until);
             }
             if worn && !established.queue.holds(&Task::RekeyIkeSa) {
                 established.queue.push(Task::RekeyIkeSa);

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vpnhost_model::{Encapsulation, IkeSaId, IkeSpi, Instant, Now, Path, Role};
+use vpnhost_model::{ChildSpi, Encapsulation, IkeSaId, IkeSpi, Instant, Now, Path, Role};
 use vpnhost_policy::{Question, SituationCause};
 
 use crate::config::PeerConfig;
@@ -59,6 +59,11 @@ pub(crate) struct IkeSa {
     pub(crate) last_sent: Instant,
     pub(crate) last_heard: Instant,
     pub(crate) counted_half_open: Option<IpAddr>,
+    /// Until then the answer to the peer's CREATE_CHILD_SA may not have arrived: what it made does not
+    /// exist over there yet, and nothing is begun that may be about it.
+    pub(crate) unconfirmed_until: Option<Instant>,
+    /// What the peer deleted here before this IKE SA inherited it, by the SPIs that it receives on.
+    pub(crate) early_deletes: Vec<ChildSpi>,
     /// Whether people were told of it: a redundant IKE SA of a simultaneous rekey comes and goes untold.
     pub(crate) announced: bool,
 }
@@ -91,6 +96,8 @@ impl IkeSa {
             last_sent: now.instant,
             last_heard: now.instant,
             counted_half_open: None,
+            unconfirmed_until: None,
+            early_deletes: Vec::new(),
             announced: false,
         }
     }
@@ -215,6 +222,7 @@ impl IkeSa {
             host.transmit(path, datagram.clone());
         }
         self.last_sent = now.instant;
+        self.unconfirmed_until = self.unconfirmed_until.map(|_| now.instant + limits::ANSWER_ARRIVES);
     }
 
     fn take_request(
@@ -225,6 +233,8 @@ impl IkeSa {
         message: Result<Message, DecodeError>,
     ) {
         self.window.decide();
+        // The next request shows that the last answer has arrived.
+        self.unconfirmed_until = None;
         let message = match message {
             Ok(message) => message,
             Err(error) => {
@@ -391,6 +401,9 @@ impl IkeSa {
                 }
                 self.last_sent = now.instant;
                 self.window.answer(datagrams);
+                if exchange == ExchangeType::CREATE_CHILD_SA {
+                    self.unconfirmed_until = Some(now.instant + limits::ANSWER_ARRIVES);
+                }
             }
             Err(error) => self.end(host, now, error.close_reason()),
         }

@@ -7,5 +7,6 @@ mod decisions;
 mod endings;
 mod hostile;
 mod pump;
+mod random_interaction;
 mod rekeying;
 mod set_up;

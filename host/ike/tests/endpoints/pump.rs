@@ -63,6 +63,24 @@ pub(crate) struct Pump {
     pub(crate) wire: VecDeque<(Instant, usize, Transmit)>,
     pub(crate) latency: Duration,
     pub(crate) filter: Filter,
+    pub(crate) weather: Option<Weather>,
+}
+
+/// What the network does by itself, in percent.
+pub(crate) struct Weather {
+    pub(crate) random: Seeded,
+    pub(crate) loss: u64,
+    pub(crate) duplication: u64,
+    pub(crate) most_delay: Duration,
+}
+
+impl Seeded {
+    /// Draws a number below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        let mut octets = [0; 8];
+        self.fill(&mut octets).unwrap();
+        u64::from_be_bytes(octets) % bound
+    }
 }
 
 impl Pump {
@@ -100,6 +118,7 @@ impl Pump {
             wire: VecDeque::new(),
             latency: Duration::from_millis(10),
             filter: Box::new(|_, _| true),
+            weather: None,
         }
     }
 
@@ -158,7 +177,9 @@ impl Pump {
             Output::Transmit(transmit) => {
                 side.sent.push(transmit.clone());
                 if transmit.kind == TransmitKind::Ike && (self.filter)(index, &transmit) {
-                    self.wire.push_back((self.now.instant + self.latency, index, transmit));
+                    for delay in self.delays() {
+                        self.wire.push_back((self.now.instant + delay, index, transmit.clone()));
+                    }
                 }
             }
             Output::Ask(id, question) => side.questions.push((id, *question)),
@@ -166,6 +187,15 @@ impl Pump {
             Output::Work(id, job) => side.endpoint.handle_work(self.now, id, job.run()),
             Output::Event(event) => side.events.push(event),
         }
+    }
+
+    /// Returns after which times a datagram arrives: not at all, once, or more often.
+    fn delays(&mut self) -> Vec<Duration> {
+        let Some(weather) = &mut self.weather else { return vec![self.latency] };
+        let mut copies = u64::from(weather.random.below(100) >= weather.loss);
+        copies += u64::from(weather.random.below(100) < weather.duplication);
+        let most = weather.most_delay.as_micros() as u64;
+        (0..copies).map(|_| self.latency + Duration::from_micros(weather.random.below(most))).collect()
     }
 
     /// Runs the jobs that were held back.
@@ -217,7 +247,8 @@ impl Pump {
             };
             self.advance_to(next.max(self.now.instant));
             if arrival.is_some_and(|at| at <= self.now.instant) {
-                let at = self.wire.iter().position(|(at, ..)| *at <= self.now.instant).unwrap();
+                let due = self.wire.iter().enumerate().filter(|(_, (at, ..))| *at <= self.now.instant);
+                let at = due.min_by_key(|(_, (at, ..))| *at).unwrap().0;
                 let (_, from, transmit) = self.wire.remove(at).unwrap();
                 self.deliver(from, &transmit);
             } else {
