@@ -1,17 +1,26 @@
-//! The lab: hosts in network namespaces, joined by veth pairs,.
+//! The lab: hosts in network namespaces, joined by veth pairs, with strongSwan or vpnhost on them..
 //!
 //! A [`Lab`] is a topology; a daemon is a [`Strongswan`] or a [`Vpnhost`] in one of its namespaces; [`traffic`]
 //! moves octets and counts what is lost; [`capture`] records what an outsider sees. Root only. Everything that
 //! a lab starts ends with the value that holds it. What a test says about the parts stands in [`stories`].
 
+pub mod capture;
 pub mod command;
+pub mod judge;
 pub mod lab;
 pub mod namespace;
+pub mod peers;
 pub mod running;
+pub mod stories;
+pub mod story;
+pub mod strongswan;
 pub mod suite;
 pub mod traffic;
+pub mod vpnhost;
 pub mod wait;
 
 pub use lab::{Lab, Topology};
 pub use namespace::Namespace;
 pub use running::Running;
+pub use strongswan::Strongswan;
+pub use vpnhost::Vpnhost;

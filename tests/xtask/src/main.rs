@@ -3,6 +3,7 @@
 mod arrows;
 mod build_plugins;
 mod fuzz;
+mod interop;
 mod lab;
 mod steps;
 mod test;
@@ -33,6 +34,8 @@ enum Task {
     WitFrozen,
     /// Runs the fuzz targets
     Fuzz(fuzz::Options),
+    /// Tells the stories in network namespaces: against strongSwan and against itself
+    Interop(interop::Options),
     /// Network namespaces to experiment in by hand
     Lab(lab::Options),
     /// One end of a checked transfer; the tests start it inside a namespace
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         }),
         Task::WitFrozen => wit_frozen::run(),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Interop(options) => interop::run(&options),
         Task::Lab(options) => lab::run(&options),
         Task::Traffic(options) => lab::traffic(&options),
     };

@@ -1,0 +1,238 @@
+//! The two ends of a tunnel, whoever implements them.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use crate::{Lab, Namespace, Strongswan, Vpnhost, lab, suite};
+
+/// Who plays an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Player {
+    /// vpnhost.
+    Ours,
+    /// strongSwan with its user-space ESP.
+    Strongswan,
+}
+
+/// Which end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// carol, who initiates.
+    Client,
+    /// moon, before the inner network.
+    Gateway,
+}
+
+impl End {
+    /// Returns its namespace.
+    #[must_use]
+    pub fn space(self, lab: &Lab) -> &Namespace {
+        match self {
+            Self::Client => &lab.carol,
+            Self::Gateway => &lab.moon,
+        }
+    }
+
+    /// Returns its identity.
+    #[must_use]
+    pub fn identity(self) -> &'static str {
+        match self {
+            Self::Client => "carol.lab",
+            Self::Gateway => "moon.lab",
+        }
+    }
+
+    /// Returns the other end.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Gateway,
+            Self::Gateway => Self::Client,
+        }
+    }
+
+    /// Returns a short name for files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "carol",
+            Self::Gateway => "moon",
+        }
+    }
+}
+
+/// What both ends are configured with; a story changes what it is about.
+#[derive(Clone, Debug)]
+pub struct Tunnel {
+    /// IKE proposal.
+    pub ike: String,
+    /// ESP proposal.
+    pub esp: String,
+    /// The client's secret.
+    pub client_psk: String,
+    /// The gateway's secret.
+    pub gateway_psk: String,
+    /// The gateway's outside address.
+    pub gateway: String,
+    /// What is behind the gateway.
+    pub inner: Vec<String>,
+    /// What the client asks for; the gateway's, where empty.
+    pub client_wants: Vec<String>,
+    /// Whether the client asks for a virtual IPv4 address, and for an IPv6 one.
+    pub virtual_addresses: (bool, bool),
+    /// `encapsulation` of ours: `always` or `auto`.
+    pub encapsulation: String,
+    /// Largest IKE message before it is fragmented; 0: the default.
+    pub fragment_size: u32,
+    /// Half-open SAs from which the gateway asks for cookies (strongSwan only).
+    pub cookies: bool,
+    /// Further lines for `[host]`.
+    pub host: String,
+    /// Further lines for `[[connection]]`.
+    pub connection: String,
+    /// Further lines for `[[connection.child]]`.
+    pub child: String,
+    /// Further tables, such as `[[plugin]]`, for the client, and for the gateway.
+    pub tables: (String, String),
+    /// The program and its options before `run`.
+    pub program: Program,
+}
+
+/// Where vpnhost lies.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The binary.
+    pub path: PathBuf,
+    /// Options of `run`.
+    pub options: Vec<String>,
+}
+
+impl Tunnel {
+    /// Returns a tunnel of a suite with everything else as usual.
+    #[must_use]
+    pub fn new(program: &std::path::Path, ike: &str, esp: &str) -> Self {
+        Self {
+            ike: ike.to_owned(),
+            esp: esp.to_owned(),
+            client_psk: SECRET.to_owned(),
+            gateway_psk: SECRET.to_owned(),
+            gateway: lab::MOON.to_owned(),
+            inner: vec![lab::INNER[0].to_owned()],
+            client_wants: Vec::new(),
+            virtual_addresses: (true, false),
+            encapsulation: "always".to_owned(),
+            fragment_size: 0,
+            cookies: false,
+            host: String::new(),
+            connection: String::new(),
+            child: String::new(),
+            tables: (String::new(), String::new()),
+            program: Program { path: program.to_path_buf(), options: Vec::new() },
+        }
+    }
+
+    /// Returns what the client asks for behind the gateway.
+    #[must_use]
+    pub fn wants(&self) -> &[String] {
+        if self.client_wants.is_empty() { &self.inner } else { &self.client_wants }
+    }
+
+    /// Returns whether either suite is an old one.
+    #[must_use]
+    pub fn is_legacy(&self) -> bool {
+        suite::is_legacy(&self.ike) || suite::is_legacy(&self.esp)
+    }
+
+    /// Returns an end's secret.
+    #[must_use]
+    pub fn secret(&self, end: End) -> &str {
+        match end {
+            End::Client => &self.client_psk,
+            End::Gateway => &self.gateway_psk,
+        }
+    }
+}
+
+/// The secret that both ends share where a story is not about that.
+const SECRET: &str = "a secret of the lab 5d2f81";
+
+/// The name of the connection and of its child, at both ends and for both players.
+pub const CONNECTION: &str = "home";
+/// The child's name.
+pub const CHILD: &str = "net";
+
+/// How many SAs an end has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SaCount {
+    /// IKE SAs.
+    pub ike: usize,
+    /// Child SAs, installed.
+    pub child: usize,
+}
+
+impl SaCount {
+    /// One of each.
+    pub const ONE: Self = Self { ike: 1, child: 1 };
+    /// None at all.
+    pub const NONE: Self = Self { ike: 0, child: 0 };
+}
+
+/// An end that runs.
+pub trait Peer: std::fmt::Debug {
+    /// Sets the connection up, waiting for the outcome.
+    fn up(&self) -> Result<()>;
+    /// Takes the IKE SA down, waiting for the outcome.
+    fn down(&self) -> Result<()>;
+    /// Rekeys the Child SA, waiting until it is asked for.
+    fn rekey_child(&self) -> Result<()>;
+    /// Rekeys the IKE SA, waiting until it is asked for.
+    fn rekey_ike(&self) -> Result<()>;
+    /// Counts its SAs.
+    fn sas(&self) -> Result<SaCount>;
+    /// Returns something that changes when the Child SA is another, and when the IKE SA is.
+    fn spis(&self) -> Result<(String, String)>;
+    /// Ends it in order.
+    fn stop(self: Box<Self>) -> Result<()>;
+    /// Returns its log.
+    fn log(&self) -> String;
+}
+
+/// Starts an end.
+pub fn start(player: Player, lab: &Lab, end: End, tunnel: &Tunnel) -> Result<Box<dyn Peer>> {
+    Ok(match player {
+        Player::Ours => Box::new(Vpnhost::start(lab, end, tunnel)?),
+        Player::Strongswan => Box::new(Strongswan::start(lab, end, tunnel)?),
+    })
+}
+
+/// Both ends of a tunnel, running.
+#[derive(Debug)]
+pub struct Pair {
+    /// carol.
+    pub client: Box<dyn Peer>,
+    /// moon.
+    pub gateway: Box<dyn Peer>,
+}
+
+impl Pair {
+    /// Starts the gateway, then the client.
+    pub fn start(lab: &Lab, players: (Player, Player), tunnel: &Tunnel) -> Result<Self> {
+        let gateway = start(players.1, lab, End::Gateway, tunnel)?;
+        let client = start(players.0, lab, End::Client, tunnel)?;
+        Ok(Self { client, gateway })
+    }
+
+    /// Fails unless both ends have so many SAs within a moment.
+    pub fn expect(&self, count: SaCount, limit: std::time::Duration) -> Result<()> {
+        let mut last = (SaCount::NONE, SaCount::NONE);
+        let waited = crate::wait::until_true("the SAs", limit, || {
+            last = (self.client.sas()?, self.gateway.sas()?);
+            Ok(last == (count, count))
+        });
+        match waited {
+            Ok(()) => Ok(()),
+            Err(_) => bail!("{count:?} expected at both ends; carol has {:?}, moon {:?}", last.0, last.1),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! strongSwan in a namespace: its files, its daemon, its control. ESP runs in user space (kernel-libipsec).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::command::run;
+use crate::peers::{CHILD, CONNECTION, End, Peer, SaCount, Tunnel};
+use crate::{Lab, Running, wait};
+
+/// What charon loads; kernel-libipsec comes before kernel-netlink and takes SAs and policies.
+const PLUGINS: &str = "random nonce openssl aes des sha1 sha2 md5 hmac xcbc cmac kdf gcm ctr ccm chapoly curve25519 \
+     x509 revocation constraints pubkey pem pkcs1 pkcs8 kernel-libipsec kernel-netlink socket-default vici updown";
+
+/// A strongSwan daemon.
+#[derive(Debug)]
+pub struct Strongswan {
+    daemon: Option<Running>,
+    dir: PathBuf,
+    space: String,
+}
+
+impl Strongswan {
+    /// Writes its files, starts it, loads its connection.
+    pub fn start(lab: &Lab, end: End, tunnel: &Tunnel) -> Result<Self> {
+        let dir = lab.dir().join(format!("strongswan-{}", end.name()));
+        // swanctl looks into each of these and complains where one is absent.
+        for sub in [
+            "x509", "x509ca", "x509aa", "x509ac", "x509ocsp", "x509crl", "private", "pubkey", "rsa", "ecdsa",
+            "bliss", "pkcs8", "pkcs12",
+        ] {
+            std::fs::create_dir_all(dir.join("swanctl").join(sub))?;
+        }
+        std::fs::write(dir.join("strongswan.conf"), strongswan_conf(&dir, tunnel))?;
+        std::fs::write(dir.join("swanctl/swanctl.conf"), swanctl_conf(end, tunnel))?;
+        let socket = dir.join("charon.vici");
+        if socket.exists() {
+            std::fs::remove_file(&socket)?;
+        }
+        let space = end.space(lab);
+        let mut command = space.command("charon-systemd");
+        command.env("STRONGSWAN_CONF", dir.join("strongswan.conf"));
+        let mut daemon = Running::start(&mut command, &dir.join("stdout.log"))?;
+        wait::until("charon's control socket", Duration::from_secs(15), || match daemon.ended()? {
+            Some(status) => anyhow::bail!("charon ended ({status}): {}", daemon.log()),
+            None => Ok(socket.exists().then_some(())),
+        })?;
+        let host = Self { daemon: Some(daemon), dir, space: space.name().to_owned() };
+        host.control(&["--load-all"]).context("swanctl --load-all")?;
+        // Its TUN device drops what does not fit into a short queue: that is not what the tests are about.
+        space.run("ip link set ipsec0 txqueuelen 5000")?;
+        Ok(host)
+    }
+
+    /// Runs swanctl against it.
+    pub fn control(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = std::process::Command::new("ip");
+        command.args(["netns", "exec", &self.space, "swanctl"]).args(arguments);
+        command.args(["--uri", &format!("unix://{}/charon.vici", self.dir.display())]);
+        command.env("STRONGSWAN_CONF", self.dir.join("strongswan.conf"));
+        command.env("SWANCTL_DIR", self.dir.join("swanctl"));
+        run(&mut command)
+    }
+}
+
+impl Peer for Strongswan {
+    fn up(&self) -> Result<()> {
+        self.control(&["--initiate", "--child", CHILD, "--timeout", "20"]).map(drop)
+    }
+
+    fn down(&self) -> Result<()> {
+        self.control(&["--terminate", "--ike", CONNECTION, "--timeout", "20"]).map(drop)
+    }
+
+    fn rekey_child(&self) -> Result<()> {
+        self.control(&["--rekey", "--child", CHILD]).map(drop)
+    }
+
+    fn rekey_ike(&self) -> Result<()> {
+        self.control(&["--rekey", "--ike", CONNECTION]).map(drop)
+    }
+
+    fn sas(&self) -> Result<SaCount> {
+        let text = self.control(&["--list-sas"])?;
+        let count = |word: &str| text.lines().filter(|line| line.contains(word)).count();
+        Ok(SaCount { ike: count(", ESTABLISHED, IKEv2"), child: count(", INSTALLED, TUNNEL") })
+    }
+
+    fn spis(&self) -> Result<(String, String)> {
+        let text = self.control(&["--list-sas"])?;
+        let children: Vec<&str> = text
+            .lines()
+            .skip_while(|line| !line.contains(", INSTALLED, TUNNEL"))
+            .filter(|line| line.trim_start().starts_with("in "))
+            .filter_map(|line| line.split_whitespace().nth(1))
+            .collect();
+        let ike = text.lines().find(|line| line.contains(", ESTABLISHED, IKEv2")).unwrap_or_default();
+        let ike = ike.split_whitespace().filter(|word| word.contains("_i") || word.contains("_r"));
+        let ike: Vec<&str> = ike.map(|word| word.trim_end_matches('*')).collect();
+        Ok((children.first().copied().unwrap_or_default().to_owned(), ike.join(" ")))
+    }
+
+    fn stop(mut self: Box<Self>) -> Result<()> {
+        match self.daemon.take() {
+            Some(daemon) => daemon.stop("TERM").map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("charon.log")).unwrap_or_default()
+    }
+}
+
+fn strongswan_conf(dir: &Path, tunnel: &Tunnel) -> String {
+    let mut options = String::from("  retransmit_timeout = 1\n  close_ike_on_child_failure = no\n");
+    if tunnel.fragment_size > 0 {
+        options += &format!("  fragment_size = {}\n", tunnel.fragment_size);
+    }
+    if tunnel.cookies {
+        options += "  cookie_threshold_ip = 0\n  cookie_threshold = 0\n";
+    }
+    format!(
+        "charon-systemd {{\n  journal {{\n    default = -1\n  }}\n}}\n\
+         charon {{\n  load_modular = no\n  load = {PLUGINS}\n{options}\
+         \x20 plugins {{\n    vici {{\n      socket = unix://{dir}/charon.vici\n    }}\n    kernel-libipsec {{\n      load = yes\n    }}\n  }}\n\
+         \x20 filelog {{\n    main {{\n      path = {dir}/charon.log\n      time_format = %H:%M:%S\n      time_add_ms = yes\n\
+         \x20     flush_line = yes\n      append = no\n      default = 1\n      ike = 2\n    }}\n  }}\n}}\n\
+         swanctl {{\n  load = random nonce openssl pubkey pem pkcs1 pkcs8\n}}\n",
+        dir = dir.display(),
+    )
+}
+
+fn swanctl_conf(end: End, tunnel: &Tunnel) -> String {
+    let local = end.identity();
+    let remote = end.other().identity();
+    let mut connection =
+        format!("    version = 2\n    proposals = {}\n    fragmentation = yes\n", tunnel.ike);
+    // Nothing happens by time: a story says when.
+    connection += "    rekey_time = 0\n    mobike = no\n    dpd_delay = 0\n";
+    let child = match end {
+        End::Client => {
+            connection += &format!("    remote_addrs = {}\n", tunnel.gateway);
+            let wanted = match tunnel.virtual_addresses {
+                (true, true) => "0.0.0.0, ::",
+                (true, false) => "0.0.0.0",
+                (false, true) => "::",
+                (false, false) => "",
+            };
+            if !wanted.is_empty() {
+                connection += &format!("    vips = {wanted}\n");
+            }
+            format!("remote_ts = {}", tunnel.wants().join(", "))
+        }
+        End::Gateway => {
+            connection += "    pools = vip4, vip6\n";
+            format!("local_ts = {}", tunnel.inner.join(", "))
+        }
+    };
+    format!(
+        "connections {{\n  {CONNECTION} {{\n{connection}\
+         \x20   local {{\n      auth = psk\n      id = {local}\n    }}\n\
+         \x20   remote {{\n      auth = psk\n      id = {remote}\n    }}\n\
+         \x20   children {{\n      {CHILD} {{\n        {child}\n        esp_proposals = {esp}\n        rekey_time = 0\n      }}\n    }}\n  }}\n}}\n\
+         pools {{\n  vip4 {{\n    addrs = 10.30.0.0/24\n    dns = 10.20.0.10\n  }}\n  vip6 {{\n    addrs = fd30::/112\n  }}\n}}\n\
+         secrets {{\n  ike-lab {{\n    id-1 = carol.lab\n    id-2 = moon.lab\n    secret = \"{secret}\"\n  }}\n}}\n",
+        esp = tunnel.esp,
+        secret = tunnel.secret(end),
+    )
+}

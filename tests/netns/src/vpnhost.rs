@@ -1,0 +1,295 @@
+//! vpnhost in a namespace: its configuration, its daemon, its control socket.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::command::{output, run, said};
+use crate::peers::{CHILD, CONNECTION, End, Peer, SaCount, Tunnel};
+use crate::{Lab, Running, wait};
+
+/// The pools of a gateway of ours: the same as strongSwan's, so that stories need not know who it is.
+const POOLS: &str = "[[pool]]\nname = \"road4\"\naddresses = \"10.30.0.0/24\"\ndns = [\"10.20.0.10\"]\n\n\
+     [[pool]]\nname = \"road6\"\naddresses = \"fd30::/112\"\n";
+
+/// How long a daemon may take until it is ready on a busy machine.
+const START: Duration = Duration::from_secs(20);
+
+/// A vpnhost daemon.
+#[derive(Debug)]
+pub struct Vpnhost {
+    daemon: Option<Running>,
+    files: Files,
+}
+
+/// The files of a host: enough to run verbs against it, also while no daemon runs.
+#[derive(Clone, Debug)]
+pub struct Files {
+    program: PathBuf,
+    options: Vec<String>,
+    dir: PathBuf,
+    space: String,
+}
+
+impl Files {
+    /// Writes the configuration of an end.
+    pub fn write(lab: &Lab, end: End, tunnel: &Tunnel) -> Result<Self> {
+        let dir = lab.dir().join(format!("vpnhost-{}", end.name()));
+        std::fs::create_dir_all(&dir)?;
+        let files = Self {
+            program: tunnel.program.path.clone(),
+            options: tunnel.program.options.clone(),
+            dir,
+            space: end.space(lab).name().to_owned(),
+        };
+        let secret = files.dir.join("lab.psk");
+        std::fs::write(&secret, tunnel.secret(end))?;
+        run(Command::new("chmod").arg("600").arg(&secret))?;
+        std::fs::write(files.config(), configuration(&files.dir, end, tunnel))?;
+        Ok(files)
+    }
+
+    /// Returns where its configuration lies.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("vpnhost.toml")
+    }
+
+    /// Returns where it writes keys for Wireshark.
+    #[must_use]
+    pub fn keylog(&self) -> PathBuf {
+        self.dir.join("keylog")
+    }
+
+    /// Returns a command of vpnhost in the namespace, with its control socket.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.space]).arg(&self.program);
+        command.arg("--control").arg(self.dir.join("control.sock")).args(arguments);
+        command
+    }
+
+    /// Returns the command that runs the daemon.
+    #[must_use]
+    pub fn run(&self) -> Command {
+        let mut command = self.command(&["run", "--config"]);
+        command.arg(self.config()).args(&self.options);
+        command
+    }
+
+    /// Runs a verb and returns all that came of it.
+    pub fn verb(&self, arguments: &[&str]) -> Result<Output> {
+        output(&mut self.command(arguments))
+    }
+
+    /// Starts the daemon and waits until it says that it is ready.
+    pub fn start(self) -> Result<Vpnhost> {
+        let log = self.dir.join("daemon.log");
+        let mut command = self.run();
+        // The environment of the test must not reach into what it tests.
+        command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET");
+        let mut daemon = Running::start(&mut command, &log)?;
+        daemon.wait_log("ready", START)?;
+        Ok(Vpnhost { daemon: Some(daemon), files: self })
+    }
+}
+
+impl Vpnhost {
+    /// Writes its files and starts it.
+    pub fn start(lab: &Lab, end: End, tunnel: &Tunnel) -> Result<Self> {
+        Files::write(lab, end, tunnel)?.start()
+    }
+
+    /// Returns its files.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Returns its process id.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.daemon.as_ref().map(Running::pid)
+    }
+
+    /// Runs a verb that must succeed and returns what it printed.
+    pub fn verb(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.files.verb(arguments)?;
+        ensure!(
+            output.status.success(),
+            "vpnhost {}: {}: {}",
+            arguments.join(" "),
+            output.status,
+            said(&output)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs a verb with `--json` and returns the document.
+    pub fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let mut all = vec!["--json"];
+        all.extend(arguments);
+        let text = self.verb(&all)?;
+        serde_json::from_str(&text).with_context(|| format!("vpnhost {} is no JSON: {text}", all.join(" ")))
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(mut self) -> Result<Files> {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.kill()?;
+        }
+        Ok(self.files)
+    }
+
+    /// Ends it in order and returns its files; its exit code must be 0.
+    pub fn end(mut self) -> Result<Files> {
+        if let Some(daemon) = self.daemon.take() {
+            let status = daemon.stop("TERM")?;
+            ensure!(status.success(), "vpnhost ended with {status}");
+        }
+        Ok(self.files)
+    }
+}
+
+impl Peer for Vpnhost {
+    fn up(&self) -> Result<()> {
+        self.verb(&["up", CONNECTION]).map(drop)
+    }
+
+    fn down(&self) -> Result<()> {
+        self.verb(&["terminate", CONNECTION]).map(drop)
+    }
+
+    fn rekey_child(&self) -> Result<()> {
+        self.verb(&["rekey", CONNECTION, "--child", CHILD]).map(drop)
+    }
+
+    fn rekey_ike(&self) -> Result<()> {
+        self.verb(&["rekey", CONNECTION, "--ike"]).map(drop)
+    }
+
+    fn sas(&self) -> Result<SaCount> {
+        let status = self.json(&["status"])?;
+        Ok(SaCount { ike: found(&status, "ike_sas").len(), child: found(&status, "children").len() })
+    }
+
+    fn spis(&self) -> Result<(String, String)> {
+        let status = self.json(&["status"])?;
+        let text =
+            |items: Vec<&Value>, key: &str| items.last().map_or(String::new(), |item| item[key].to_string());
+        let ike = found(&status, "ike_sas");
+        let both = format!("{} {}", text(ike.clone(), "spi_i"), text(ike, "spi_r"));
+        Ok((text(found(&status, "children"), "spi_in"), both))
+    }
+
+    fn stop(self: Box<Self>) -> Result<()> {
+        self.end().map(drop)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.files.dir.join("daemon.log")).unwrap_or_default()
+    }
+}
+
+/// Returns the items of all arrays of that name, however deep they stand.
+#[must_use]
+pub fn found<'a>(value: &'a Value, name: &str) -> Vec<&'a Value> {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .flat_map(|(key, inner)| match inner {
+                Value::Array(items) if key == name => items.iter().collect(),
+                _ => found(inner, name),
+            })
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(|item| found(item, name)).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    }
+}
+
+/// Fails unless a program that was to fail did so as the contract says: this exit code, one line `error: …` that
+/// holds each of the words, at most a hint after it, and no trace of a panic.
+pub fn expect_error(output: &Output, code: i32, words: &[&str]) -> Result<()> {
+    let text = said(output);
+    ensure!(output.status.code() == Some(code), "exit code {code} expected, {}: {text}", output.status);
+    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error: ")).collect();
+    ensure!(errors.len() == 1, "one line `error: …` expected: {text}");
+    for word in words {
+        ensure!(text.contains(word), "{word:?} is missing in: {text}");
+    }
+    if text.contains("panicked") || text.contains("backtrace") {
+        bail!("a panic: {text}");
+    }
+    Ok(())
+}
+
+/// Waits until a daemon that cannot start has ended, and returns what came of it.
+pub fn fails_to_start(files: &Files) -> Result<Output> {
+    let mut child = files
+        .run()
+        .env_remove("RUST_LOG")
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()?;
+    let ended = wait::until("the end of a daemon that cannot start", START, || Ok(child.try_wait()?));
+    if ended.is_err() {
+        child.kill()?;
+    }
+    let output = child.wait_with_output()?;
+    ended.with_context(|| said(&output))?;
+    Ok(output)
+}
+
+fn quoted(items: &[String]) -> String {
+    let items: Vec<String> = items.iter().map(|item| format!("{item:?}")).collect();
+    format!("[{}]", items.join(", "))
+}
+
+fn configuration(dir: &Path, end: End, tunnel: &Tunnel) -> String {
+    let dir = dir.display();
+    let (local, remote) = (end.identity(), end.other().identity());
+    let (role, gateway, address, selectors, tables) = match end {
+        End::Client => (
+            "initiator",
+            tunnel.gateway.as_str(),
+            // One word asks for what the tunnel carries: an IPv4 or an IPv6 address, or both.
+            tunnel.virtual_addresses != (false, false),
+            format!("local_ts = [\"dynamic\"]\nremote_ts = {}", quoted(tunnel.wants())),
+            &tunnel.tables.0,
+        ),
+        End::Gateway => (
+            "responder",
+            "%any",
+            false,
+            format!("local_ts = {}\nremote_ts = [\"dynamic\"]", quoted(&tunnel.inner)),
+            &tunnel.tables.1,
+        ),
+    };
+    let request = if address { "request_address = true\n" } else { "" };
+    let pools = match end {
+        End::Gateway => POOLS,
+        End::Client => "",
+    };
+    format!(
+        "[host]\ncontrol = \"{dir}/control.sock\"\nstate = \"{dir}/state\"\ntun = {{ name = \"vpn0\", mtu = 1400 }}\n\
+         keylog = \"{dir}/keylog\"\n{host}\n\
+         [floor]\nallow_legacy = {legacy}\n\n\
+         [[connection]]\nname = \"{CONNECTION}\"\nrole = \"{role}\"\ngateway = [\"{gateway}\"]\n\
+         local = {{ id = \"{local}\", psk_file = \"{dir}/lab.psk\" }}\n\
+         peer = {{ id = \"{remote}\", psk_file = \"{dir}/lab.psk\" }}\n\
+         ike = [{ike:?}]\nstart = \"manual\"\n{request}encapsulation = {encapsulation:?}\n{connection}\n\
+         [[connection.child]]\nname = \"{CHILD}\"\n{selectors}\nesp = [{esp:?}]\n{child}\n{pools}\n{tables}\n",
+        host = tunnel.host,
+        legacy = tunnel.is_legacy(),
+        ike = tunnel.ike,
+        encapsulation = tunnel.encapsulation,
+        connection = tunnel.connection,
+        esp = tunnel.esp,
+        child = tunnel.child,
+    )
+}
