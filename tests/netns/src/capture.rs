@@ -21,7 +21,7 @@ impl Capture {
     pub fn start(space: &Namespace, interface: &str, file: &Path) -> Result<Self> {
         let mut command = space.command("tcpdump");
         command
-            .args(["-n", "-U", "-s", "0", "-B", "16384", "-i", interface, "-w"])
+            .args(["-n", "-U", "--immediate-mode", "-s", "0", "-B", "16384", "-i", interface, "-w"])
             .arg(file)
             .args(["-Z", "root"]);
         let mut dump = Running::start(&mut command, &file.with_extension("log"))?;
@@ -32,7 +32,7 @@ impl Capture {
     /// Ends the recording once all that was seen is written, and returns the file.
     pub fn finish(self) -> Result<PathBuf> {
         let log = self.file.with_extension("log");
-        // What has arrived already is handed over by the kernel in blocks.
+        // What has arrived already is still on its way through the capture's buffer.
         std::thread::sleep(Duration::from_millis(300));
         self.dump.stop("INT")?;
         let said = std::fs::read_to_string(&log)?;

@@ -65,9 +65,9 @@ impl End {
 /// What both ends are configured with; a story changes what it is about.
 #[derive(Clone, Debug)]
 pub struct Tunnel {
-    /// IKE proposal.
+    /// IKE proposals, parted by commas.
     pub ike: String,
-    /// ESP proposal.
+    /// ESP proposals, parted by commas.
     pub esp: String,
     /// The client's secret.
     pub client_psk: String,

@@ -119,14 +119,14 @@ fn strongswan_conf(dir: &Path, tunnel: &Tunnel) -> String {
         options += &format!("  fragment_size = {}\n", tunnel.fragment_size);
     }
     if tunnel.cookies {
-        options += "  cookie_threshold_ip = 0\n  cookie_threshold = 0\n";
+        options += "  cookie_threshold_ip = 1\n  cookie_threshold = 1\n  block_threshold = 0\n";
     }
     format!(
         "charon-systemd {{\n  journal {{\n    default = -1\n  }}\n}}\n\
          charon {{\n  load_modular = no\n  load = {PLUGINS}\n{options}\
          \x20 plugins {{\n    vici {{\n      socket = unix://{dir}/charon.vici\n    }}\n    kernel-libipsec {{\n      load = yes\n    }}\n  }}\n\
          \x20 filelog {{\n    main {{\n      path = {dir}/charon.log\n      time_format = %H:%M:%S\n      time_add_ms = yes\n\
-         \x20     flush_line = yes\n      append = no\n      default = 1\n      ike = 2\n    }}\n  }}\n}}\n\
+         \x20     flush_line = yes\n      append = no\n      default = 1\n      ike = 2\n      cfg = 2\n    }}\n  }}\n}}\n\
          swanctl {{\n  load = random nonce openssl pubkey pem pkcs1 pkcs8\n}}\n",
         dir = dir.display(),
     )

@@ -26,8 +26,8 @@ pub const ESP: [&str; 13] = [
     "aes256gcm16",
 ];
 
-/// Returns whether a suite needs `allow_legacy`.
+/// Returns whether one of the suites, which commas part, needs `allow_legacy`.
 #[must_use]
 pub fn is_legacy(suite: &str) -> bool {
-    suite.split('-').any(|part| matches!(part, "3des" | "modp1024" | "modp1536"))
+    suite.split(['-', ',']).any(|part| matches!(part, "3des" | "modp1024" | "modp1536"))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,6 +61,27 @@ pub fn send(address: &str, octets: u64, per_second: u64) -> Result<()> {
     }
     stream.shutdown(std::net::Shutdown::Write)?;
     println!("done {sent} {}", hex(&digest.finalize()));
+    Ok(())
+}
+
+/// Holds a UDP port until standard input closes.
+pub fn occupy(address: &str) -> Result<()> {
+    let _socket = UdpSocket::bind(address).with_context(|| format!("cannot bind {address}"))?;
+    println!("listening");
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+    Ok(())
+}
+
+/// Sends a datagram, given in hex, so often, each time with another number in its first four octets.
+pub fn flood(address: &str, datagram: &str, times: u32) -> Result<()> {
+    let octet = |at: usize| u8::from_str_radix(datagram.get(at..at + 2).unwrap_or_default(), 16);
+    let mut octets = (0..datagram.len()).step_by(2).map(octet).collect::<Result<Vec<u8>, _>>()?;
+    ensure!(octets.len() > 4, "a datagram of {} octets", octets.len());
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    for number in 1..=times {
+        octets[..4].copy_from_slice(&number.to_be_bytes());
+        socket.send_to(&octets, address)?;
+    }
     Ok(())
 }
 

@@ -245,8 +245,8 @@ pub fn fails_to_start(files: &Files) -> Result<Output> {
     Ok(output)
 }
 
-fn quoted(items: &[String]) -> String {
-    let items: Vec<String> = items.iter().map(|item| format!("{item:?}")).collect();
+fn quoted<S: AsRef<str>>(items: impl IntoIterator<Item = S>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| format!("{:?}", item.as_ref())).collect();
     format!("[{}]", items.join(", "))
 }
 
@@ -282,14 +282,14 @@ fn configuration(dir: &Path, end: End, tunnel: &Tunnel) -> String {
          [[connection]]\nname = \"{CONNECTION}\"\nrole = \"{role}\"\ngateway = [\"{gateway}\"]\n\
          local = {{ id = \"{local}\", psk_file = \"{dir}/lab.psk\" }}\n\
          peer = {{ id = \"{remote}\", psk_file = \"{dir}/lab.psk\" }}\n\
-         ike = [{ike:?}]\nstart = \"manual\"\n{request}encapsulation = {encapsulation:?}\n{connection}\n\
-         [[connection.child]]\nname = \"{CHILD}\"\n{selectors}\nesp = [{esp:?}]\n{child}\n{pools}\n{tables}\n",
+         ike = {ike}\nstart = \"manual\"\n{request}encapsulation = {encapsulation:?}\n{connection}\n\
+         [[connection.child]]\nname = \"{CHILD}\"\n{selectors}\nesp = {esp}\n{child}\n{pools}\n{tables}\n",
         host = tunnel.host,
         legacy = tunnel.is_legacy(),
-        ike = tunnel.ike,
+        ike = quoted(tunnel.ike.split(',')),
         encapsulation = tunnel.encapsulation,
         connection = tunnel.connection,
-        esp = tunnel.esp,
+        esp = quoted(tunnel.esp.split(',')),
         child = tunnel.child,
     )
 }

@@ -94,11 +94,17 @@ enum End {
     Receive { address: String },
     /// Sends at least so many octets, and on until standard input closes
     Send { address: String, octets: u64, per_second: u64 },
+    /// Sends a datagram so often, each time with another number in its first octets
+    Flood { address: String, datagram: String, times: u32 },
+    /// Holds a UDP port until standard input closes
+    Occupy { address: String },
 }
 
 pub(crate) fn traffic(options: &TrafficOptions) -> Result<Outcome> {
     match &options.end {
         End::Receive { address } => traffic::receive(address)?,
+        End::Flood { address, datagram, times } => traffic::flood(address, datagram, *times)?,
+        End::Occupy { address } => traffic::occupy(address)?,
         End::Send { address, octets, per_second } => traffic::send(address, *octets, *per_second)?,
     }
     Ok(Outcome::Passed)

@@ -1,11 +1,30 @@
 //! The stories: what a tunnel must do, each in namespaces of its own.
 
+pub mod cipher;
+pub mod failure;
+pub mod leak;
+pub mod network;
+pub mod plugin;
 pub mod session;
+pub mod wire;
 
 use crate::story::Story;
 
-/// Returns all stories, in the order in which they are told.
+/// Returns the stories about working and failing tunnels, in the order in which they are told.
+#[must_use]
+pub fn interop() -> Vec<Story> {
+    let rooms =
+        [session::stories(), cipher::stories(), network::stories(), failure::stories(), plugin::stories()];
+    rooms.into_iter().flatten().collect()
+}
+
+/// Returns all stories; those of the harness itself, which only show that the lab works, at the end.
 #[must_use]
 pub fn all() -> Vec<Story> {
-    session::stories()
+    let mut stories = interop();
+    stories.extend(leak::stories());
+    stories.extend(wire::stories());
+    stories.push(session::harness());
+    stories.extend(network::harness());
+    stories
 }
