@@ -1,8 +1,10 @@
 //! `cargo xtask lab`: the namespaces of the tests, to experiment in by hand.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use vpnhost_netns::judge::judge;
 use vpnhost_netns::{Lab, Topology, namespace, traffic};
 
 use crate::steps::Outcome;
@@ -26,6 +28,8 @@ enum Action {
     },
     /// Ends what runs in them and removes them
     Down,
+    /// Lets tshark decrypt a capture with the keys that vpnhost wrote, and tells what it saw
+    Judge { capture: PathBuf, keylog: PathBuf },
     /// Runs a command in one of them: lab exec carol ping 10.20.0.10
     Exec {
         role: String,
@@ -47,6 +51,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     match &options.action {
         Action::Up { topology } => up(*topology)?,
         Action::Down => down()?,
+        Action::Judge { capture, keylog } => println!("{:#?}", judge(capture, keylog)?),
         Action::Exec { role, command } => exec(role, command)?,
     }
     Ok(Outcome::Passed)

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod build_plugins;
+mod bench;
 mod fuzz;
 mod interop;
 mod lab;
@@ -36,6 +37,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Tells the stories in network namespaces: against strongSwan and against itself
     Interop(interop::Options),
+    /// Measures throughput and round trips beside strongSwan and a plain link
+    Bench(bench::Options),
     /// Network namespaces to experiment in by hand
     Lab(lab::Options),
     /// One end of a checked transfer; the tests start it inside a namespace
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Task::WitFrozen => wit_frozen::run(),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Interop(options) => interop::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Lab(options) => lab::run(&options),
         Task::Traffic(options) => lab::traffic(&options),
     };
