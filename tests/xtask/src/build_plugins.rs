@@ -116,15 +116,45 @@ fn find_plugins(root: &Path) -> Result<Vec<Plugin>> {
     Ok(plugins)
 }
 
-/// One cargo run for all, in a target directory of its own: the outer cargo holds the other's lock.
+/// One cargo run for all.
 fn compile(root: &Path, guests: &Path, plugins: &[Plugin], toolchain: &Toolchain) -> Result<()> {
-    let mut cargo = Command::new(cargo());
-    cargo.current_dir(root).args(["build", "--quiet", "--profile", "guest", "--target", TARGET]);
+    let mut cargo = guest_cargo(root, guests, toolchain);
+    cargo.args(["build", "--quiet", "--profile", "guest", "--target", TARGET]);
     for plugin in plugins {
         cargo.args(["--package", &plugin.package]);
     }
     if toolchain.build_std {
         cargo.arg("-Zbuild-std=std,panic_abort");
+    }
+    let status = cargo.status().context("cannot run cargo")?;
+    ensure!(status.success(), "the plugins do not compile");
+    Ok(())
+}
+
+/// Checks that crates compile for wasm32, which keeps sockets, runtimes and C libraries out of them.
+///
+/// # Errors
+/// A compiler that is missing; a crate that does not compile.
+pub(crate) fn check_guest(packages: &[&str]) -> Result<()> {
+    let root = root();
+    let guests = crate::target().join("guests");
+    let toolchain = Toolchain::find()?;
+    let mut cargo = guest_cargo(&root, &guests, &toolchain);
+    cargo.args(["check", "--quiet", "--profile", "guest", "--target", TARGET]);
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    if toolchain.build_std {
+        cargo.arg("-Zbuild-std=std,panic_abort");
+    }
+    crate::steps::logged("guest-check", &mut cargo).map(drop)
+}
+
+/// A cargo for guests, in a target directory of its own: the outer cargo holds the other's lock.
+fn guest_cargo(root: &Path, guests: &Path, toolchain: &Toolchain) -> Command {
+    let mut cargo = Command::new(cargo());
+    cargo.current_dir(root);
+    if toolchain.build_std {
         // The standard library only builds with unstable features.
         cargo.env("RUSTC_BOOTSTRAP", "1");
     }
@@ -145,9 +175,7 @@ fn compile(root: &Path, guests: &Path, plugins: &[Plugin], toolchain: &Toolchain
     if let Some(linker) = &toolchain.linker {
         cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
     }
-    let status = cargo.status().context("cannot run cargo")?;
-    ensure!(status.success(), "the plugins do not compile");
-    Ok(())
+    cargo
 }
 
 /// Paths of this machine do not belong into a component: who builds it elsewhere gets the same one.

@@ -7,6 +7,7 @@ use anyhow::Result;
 use vpnhost_netns::stories;
 use vpnhost_netns::story::{Ground, Story, tell};
 
+use crate::build_plugins::build_plugins;
 use crate::steps::{Outcome, logged};
 use crate::tools;
 
@@ -33,7 +34,7 @@ pub(crate) fn tell_all(stories: &[Story], words: &[String]) -> Result<Outcome> {
     if let Some(skip) = tools::network_skip(&needed) {
         return Ok(skip);
     }
-    let ground = Ground::new(&vpnhost()?, &crate::target().join("plugins"), &crate::target().join("netns"));
+    let ground = Ground::new(&vpnhost()?, &build_plugins()?, &crate::target().join("netns"));
     let (passed, failed) = tell(stories, words, &ground)?;
     Ok(Outcome::Counted { passed, failed })
 }

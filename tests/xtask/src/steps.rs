@@ -18,8 +18,10 @@ pub(crate) enum Outcome {
     Passed,
     /// It ran checks of its own and counted them.
     Counted { passed: usize, failed: usize },
-    /// Something that it needs is not here.
+    /// Something that it needs is not here; an error where everything was to be installed.
     Skipped(String),
+    /// There is nothing to do, or nothing to do it with, and that is no error anywhere.
+    Optional(String),
 }
 
 /// The sum of the steps so far.
@@ -59,6 +61,7 @@ impl Report {
                     self.failures.push(format!("{name}: {failed} failed"));
                 }
             }
+            Ok(Outcome::Optional(why)) => println!("skipped: {name}: {why}"),
             Ok(Outcome::Skipped(why)) => {
                 println!("skipped: {name}: {why}");
                 self.skips.push(name.to_owned());

@@ -4,8 +4,10 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
+use vpnhost_netns::stories;
+
 use crate::steps::{Outcome, Report, logged};
-use crate::{arrows, fuzz, tools, wit_frozen};
+use crate::{arrows, build_plugins, fuzz, interop, tools, wit_frozen};
 
 /// How long CI fuzzes each target.
 const FUZZ_SECONDS: u32 = 60;
@@ -37,20 +39,27 @@ struct Step {
 }
 
 const STEPS: &[Step] = &[
+    Step { name: "tools", run: tools },
     Step { name: "fmt", run: |_| cargo("fmt", &["fmt", "--all", "--check"]) },
-    Step {
-        name: "clippy",
-        run: |_| {
-            cargo("clippy", &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])
-        },
-    },
-    Step { name: "doc", run: |_| doc() },
     Step { name: "arrows", run: |_| arrows::run() },
     Step { name: "wit-frozen", run: |_| wit_frozen::run() },
+    Step { name: "deny", run: |_| deny() },
+    Step { name: "clippy", run: |_| cargo("clippy", CLIPPY) },
+    Step { name: "doc", run: |_| doc() },
+    Step { name: "guest-check", run: |_| guest_check() },
+    Step { name: "build-plugins", run: |_| build_plugins::build_plugins().map(|_| Outcome::Passed) },
     Step { name: "unit", run: |_| unit() },
     Step { name: "doctest", run: |_| doctest() },
+    Step { name: "interop", run: |_| interop::tell_all(&stories::interop(), &[]) },
+    Step { name: "no-leak", run: |_| interop::tell_all(&stories::leak::stories(), &[]) },
+    Step { name: "tshark", run: |_| interop::tell_all(&stories::wire::stories(), &[]) },
     Step { name: "fuzz", run: |setting| fuzz::run(&fuzz::Options::short(FUZZ_SECONDS, setting.install)) },
 ];
+
+const CLIPPY: &[&str] = &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
+
+/// What must compile for wasm32: the machines and the built-in policy know no operating system.
+const PURE: &[&str] = &["vpnhost-ike", "vpnhost-ipsec", "vpnhost-policy-standard"];
 
 pub(crate) fn run(options: &Options) -> ExitCode {
     if options.list {
@@ -74,6 +83,35 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         }
     }
     if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Installs what the later steps need, where that is wanted.
+fn tools(setting: &Setting) -> Result<Outcome> {
+    let all = [tools::NETWORK, tools::STRONGSWAN, tools::TSHARK, tools::IPERF, tools::PYTHON, tools::GUEST];
+    if setting.install {
+        tools::install(&all)?;
+    }
+    match tools::missing(&all) {
+        // Each step that misses something says so again, as a skip of its own.
+        Some(text) => println!("          {text}"),
+        None => println!("          all tools are here"),
+    }
+    Ok(Outcome::Passed)
+}
+
+fn guest_check() -> Result<Outcome> {
+    build_plugins::check_guest(PURE)?;
+    Ok(Outcome::Passed)
+}
+
+/// Checks licences and sources of what we build on, where cargo-deny is installed.
+fn deny() -> Result<Outcome> {
+    if tools::find("cargo-deny").is_none() {
+        return Ok(Outcome::Optional(
+            "cargo-deny missing (install with: cargo install cargo-deny)".to_owned(),
+        ));
+    }
+    cargo("deny", &["deny", "--config", ".deny.toml", "check", "bans", "licenses", "sources"])
 }
 
 fn cargo(name: &str, arguments: &[&str]) -> Result<Outcome> {

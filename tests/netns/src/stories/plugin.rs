@@ -13,8 +13,8 @@ use crate::{Topology, Vpnhost, lab};
 
 const SOON: Duration = Duration::from_secs(15);
 
-/// Plugins that misbehave, each in its own way.
-const HOSTILE: [&str; 4] = ["loop", "trap", "hoard", "lie"];
+/// How the hostile plugin can misbehave.
+const HOSTILE: [&str; 6] = ["loop", "trap", "hoard", "recurse", "lie", "flood"];
 
 /// Returns the stories.
 #[must_use]
@@ -86,7 +86,8 @@ fn hostile(ground: &Ground, name: &str) -> Result<()> {
     let lab = ground.lab(Topology::Direct)?;
     let mut tunnel = Tunnel::new(&ground.vpnhost, "aes256gcm16-prfsha384-x25519", "aes128gcm16");
     // Who fails to answer for a peer refuses it, unless the operator says otherwise.
-    let table = table(ground, &format!("hostile-{name}"), "on_failure = \"native\"");
+    let settings = format!("settings = {{ behaviour = {name:?} }}\non_failure = \"native\"");
+    let table = table(ground, "hostile", &settings);
     tunnel.tables = (table.clone(), table);
     let pair = Pair::start(&lab, (Player::Ours, Player::Ours), &tunnel)?;
     pair.client.up().context("set-up")?;
@@ -100,10 +101,7 @@ fn hostile(ground: &Ground, name: &str) -> Result<()> {
     std::thread::sleep(Duration::from_secs(1));
     pings.finish()?.check_none_lost()?;
     pair.expect(SaCount::ONE, SOON)?;
-    ensure!(
-        explains(&lab, End::Gateway, &tunnel, &format!("hostile-{name}"))?,
-        "explain does not name the plugin"
-    );
+    ensure!(explains(&lab, End::Gateway, &tunnel, "hostile")?, "explain does not name the plugin");
     pair.client.stop()?;
     pair.gateway.stop()
 }
