@@ -47,3 +47,9 @@ pub fn packets(file: &Path, filter: &str) -> Result<Vec<String>> {
     let text = run(Command::new("tcpdump").args(["-n", "-r"]).arg(file).arg(filter))?;
     Ok(text.lines().map(str::to_owned).collect())
 }
+
+/// Returns the length of the UDP payload of each packet that a filter of tcpdump selects.
+pub fn lengths(file: &Path, filter: &str) -> Result<Vec<usize>> {
+    let text = run(Command::new("tcpdump").args(["-n", "-q", "-r"]).arg(file).arg(filter))?;
+    Ok(text.lines().filter_map(|line| line.rsplit("UDP, length ").next()?.trim().parse().ok()).collect())
+}

@@ -23,6 +23,7 @@ pub fn receive(address: &str) -> Result<()> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot listen at {address}"))?;
     println!("listening");
     let (mut stream, _) = listener.accept()?;
+    let began = Instant::now();
     stream.set_read_timeout(Some(PATIENCE))?;
     let (mut buffer, mut octets, mut digest) = (vec![0; 256 * 1024], 0_u64, Sha256::new());
     loop {
@@ -33,6 +34,7 @@ pub fn receive(address: &str) -> Result<()> {
         octets += length as u64;
         digest.update(&buffer[..length]);
     }
+    println!("seconds {}", began.elapsed().as_secs_f64());
     println!("done {octets} {}", hex(&digest.finalize()));
     Ok(())
 }
@@ -143,8 +145,8 @@ impl Transfer {
         Ok(())
     }
 
-    /// Lets it end, compares the ends, and returns how many octets went.
-    pub fn finish(mut self, limit: Duration) -> Result<u64> {
+    /// Lets it end, compares the ends, and returns how many octets went in how many seconds.
+    pub fn finish(mut self, limit: Duration) -> Result<Carried> {
         self.sender.close_input();
         for end in [&mut self.sender, &mut self.receiver] {
             let status = end.wait(limit)?;
@@ -159,8 +161,20 @@ impl Transfer {
             received.0,
             received.1
         );
-        Ok(sent.0)
+        let log = self.receiver.log();
+        let seconds =
+            log.lines().find_map(|line| line.strip_prefix("seconds ")).context("no time printed")?;
+        Ok(Carried { octets: sent.0, seconds: seconds.parse()? })
     }
+}
+
+/// What a transfer carried.
+#[derive(Clone, Copy, Debug)]
+pub struct Carried {
+    /// Octets that arrived as they were sent.
+    pub octets: u64,
+    /// From the first to the last.
+    pub seconds: f64,
 }
 
 fn done(log: &str) -> Result<(u64, String)> {

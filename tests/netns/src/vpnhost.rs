@@ -198,17 +198,21 @@ impl Peer for Vpnhost {
 /// Returns the items of all arrays of that name, however deep they stand.
 #[must_use]
 pub fn found<'a>(value: &'a Value, name: &str) -> Vec<&'a Value> {
-    match value {
-        Value::Object(map) => map
-            .iter()
-            .flat_map(|(key, inner)| match inner {
-                Value::Array(items) if key == name => items.iter().collect(),
-                _ => found(inner, name),
-            })
-            .collect(),
-        Value::Array(items) => items.iter().flat_map(|item| found(item, name)).collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    if let Value::Array(items) = value {
+        return items.iter().flat_map(|item| found(item, name)).collect();
     }
+    let Value::Object(map) = value else { return Vec::new() };
+    let mut all = Vec::new();
+    for (key, inner) in map {
+        if key == name
+            && let Value::Array(items) = inner
+        {
+            all.extend(items);
+        } else {
+            all.extend(found(inner, name));
+        }
+    }
+    all
 }
 
 /// Fails unless a program that was to fail did so as the contract says: this exit code, one line `error: …` that

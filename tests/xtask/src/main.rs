@@ -3,6 +3,7 @@
 mod arrows;
 mod bench;
 mod build_plugins;
+mod demo;
 mod fuzz;
 mod interop;
 mod lab;
@@ -25,6 +26,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Two hosts, a tunnel between them, and what it measured
+    Demo(demo::Options),
     /// Runs every test, or the steps named with --only
     Test(test::Options),
     /// Checks which crate depends on which against the table of the house
@@ -49,6 +52,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test(options) => return test::run(&options),
+        Task::Demo(options) => demo::run(&options),
         Task::Arrows => arrows::run(),
         Task::BuildPlugins => build_plugins::build_plugins().map(|output| {
             println!("plugins: {}", output.display());

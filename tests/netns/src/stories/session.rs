@@ -97,7 +97,7 @@ fn under_rekeying(lab: &Lab, pair: &Pair) -> Result<()> {
         }
     }
     for (transfer, way) in [(up, "to alice"), (down, "from alice")] {
-        let octets = transfer.finish(TRANSFER).with_context(|| format!("transfer {way}"))?;
+        let octets = transfer.finish(TRANSFER).with_context(|| format!("transfer {way}"))?.octets;
         ensure!(octets >= OCTETS, "only {octets} octets went {way}");
     }
     let pings = pings.finish()?;
