@@ -63,6 +63,8 @@ pub(crate) struct Directory {
     pub(crate) since: BTreeMap<IkeSaId, Instant>,
     /// Half-open IKE SAs as responder, by the peer's address.
     pub(crate) half_open: BTreeMap<IpAddr, usize>,
+    /// Half-open IKE SAs as responder, in all.
+    pub(crate) all_half_open: usize,
 }
 
 impl Directory {
@@ -281,12 +283,14 @@ impl Host {
     /// Counts a half-open IKE SA of an address.
     pub(crate) fn count_half_open(&mut self, address: IpAddr) {
         *self.directory.half_open.entry(address).or_insert(0) += 1;
+        self.directory.all_half_open += 1;
     }
 
     /// Counts one less.
     pub(crate) fn uncount_half_open(&mut self, address: IpAddr) {
         if let Some(count) = self.directory.half_open.get_mut(&address) {
             *count -= 1;
+            self.directory.all_half_open -= 1;
             if *count == 0 {
                 self.directory.half_open.remove(&address);
             }
@@ -296,7 +300,7 @@ impl Host {
     /// Returns how many half-open IKE SAs there are, in all and of an address.
     pub(crate) fn half_open(&self, address: IpAddr) -> (usize, usize) {
         let of_address = self.directory.half_open.get(&address).copied().unwrap_or(0);
-        (self.directory.half_open.values().sum(), of_address)
+        (self.directory.all_half_open, of_address)
     }
 
     /// Sends an answer to an unprotected message, if not too many were sent lately (RFC 7296 §2.21.4).

@@ -43,6 +43,10 @@ impl IkeSa {
     /// Ends this IKE SA in an orderly way, as far as its state has one.
     pub(crate) fn order_end(&mut self, host: &mut Host, now: Now, reason: CloseReason) {
         match &mut self.state {
+            // Whoever started anew will not answer what is on its way to it.
+            State::Established(_) if reason == CloseReason::InitialContact && self.window.is_busy() => {
+                self.end(host, now, reason);
+            }
             State::Established(established) => {
                 established.queue.push(Task::DeleteIkeSa(reason));
                 self.recall_unsent(host);

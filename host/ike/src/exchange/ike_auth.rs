@@ -615,7 +615,11 @@ impl IkeSa {
                     host.event(Event::ChildSaFailed {
                         ike_sa: self.id,
                         connection: established.connection.name.clone(),
-                        child: String::new(),
+                        child: established
+                            .connection
+                            .children
+                            .first()
+                            .map_or_else(String::new, |child| child.name.clone()),
                         reason: refusal.reason(),
                     });
                 }

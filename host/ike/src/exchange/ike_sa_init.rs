@@ -453,7 +453,8 @@ pub(crate) fn accept(host: &mut Host, now: Now, path: Path, datagram: &[u8]) -> 
     let candidates = candidates(host, path);
     let suites = acceptable(host, &candidates, offer);
     if suites.is_empty() {
-        tracing::debug!(%path, "no common proposal for an IKE SA");
+        tracing::info!("a peer offered no acceptable proposal for an IKE SA");
+        tracing::debug!(%path, "no common proposal");
         answer_unprotected(host, now, path, &header, Notify::new(NotifyType::NO_PROPOSAL_CHOSEN, vec![]));
         return None;
     }
@@ -473,7 +474,6 @@ pub(crate) fn accept(host: &mut Host, now: Now, path: Path, datagram: &[u8]) -> 
     let mut sa = IkeSa::new(now, (id, Role::Responder), (header.spi_i, spi), path, state);
     sa.find_nats(host, &message);
     sa.fragmentation = message.notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED).is_some();
-    sa.announced = true;
     Some(sa)
 }
 
@@ -546,12 +546,6 @@ impl IkeSa {
     pub(crate) fn start_answer(&mut self, host: &mut Host, now: Now) {
         host.count_half_open(self.path.remote.ip());
         self.counted_half_open = Some(self.path.remote.ip());
-        host.event(Event::IkeSaStarted {
-            ike_sa: self.id,
-            connection: None,
-            role: Role::Responder,
-            path: self.path,
-        });
         let State::SaInitAnswered(init) = &self.state else { return };
         let timing = init.candidates.first().map(|connection| connection.timing).unwrap_or_default();
         self.timers.set(Timer::HalfOpen, now.instant + timing.half_open);
@@ -612,7 +606,6 @@ impl IkeSa {
         if let Ok(header) = Header::decode(&init.init.request) {
             answer_unprotected(host, now, self.path, &header, notify);
         }
-        self.announced = false;
         self.end(host, now, CloseReason::NoProposalChosen);
     }
 
@@ -652,6 +645,10 @@ impl IkeSa {
         init.init.response = octets.clone();
         let record = init.init.clone();
         self.secure(host, suite, shared, &record)?;
+        self.announced = true;
+        let (ike_sa, role, path) = (self.id, Role::Responder, self.path);
+        tracing::info!(%ike_sa, "IKE SA begun by a peer");
+        host.event(Event::IkeSaStarted { ike_sa, connection: None, role, path });
         host.transmit(self.path, octets.clone());
         self.last_sent = now.instant;
         self.window = Window::new(0, 0);

@@ -26,6 +26,8 @@ pub(crate) fn honour(host: &mut Host, peer: &Identity, newcomer: IkeSaId, begun:
         .filter(|&other| other != newcomer && host.directory.established_since(other) < begun)
         .collect();
     for other in others {
+        // The newcomer is to get the address that its identity had.
+        host.pools.release(other);
         host.write_letter(other, Letter::Delete(CloseReason::InitialContact));
     }
 }

@@ -321,7 +321,10 @@ impl IkeSa {
                 self.path = path;
                 self.choose_encapsulation(host);
             }
-            State::Established(_) if self.nat.peer && !self.nat.local => self.move_to(host, now, path),
+            // An initiator behind a NAT of its own stays with the gateway that it chose.
+            State::Established(_) if self.nat.peer && !(self.nat.local && self.role.is_initiator()) => {
+                self.move_to(host, now, path);
+            }
             State::Established(_)
             | State::SaInitSent(_)
             | State::AuthSent(_)

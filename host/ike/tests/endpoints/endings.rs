@@ -214,3 +214,31 @@ fn a_child_that_the_peer_deleted_is_made_anew_where_it_is_to_be_up() {
     pump.assert_connected(1);
     assert_ne!(pump.child_sa(B), old);
 }
+
+#[test]
+fn a_peer_that_starts_anew_gets_the_address_that_it_had() {
+    let mut a = initiator(IKE, vec![child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24")]);
+    a.children[0].local = vec![vpnhost_ike::SelectorConfig::Dynamic];
+    let b = responder(&a);
+    a.request_address = vpnhost_ike::RequestAddress { v4: true, v6: false };
+    let with_pool = || {
+        let mut b = config(b.clone());
+        b.pools = vec![vpnhost_ike::PoolConfig {
+            name: "road".into(),
+            base: "10.99.0.0".parse().unwrap(),
+            prefix_len: 24,
+            dns: vec![],
+        }];
+        b
+    };
+    let mut pump = Pump::new(config(a.clone()), with_pool());
+    pump.command(A, Command::Initiate("b".into()));
+    pump.run_for(Duration::from_secs(10));
+    let before = pump.ike_sa(A).addresses;
+    let [side, _] = Pump::seeded(config(a), with_pool(), 99).sides;
+    pump.sides[A] = side;
+    pump.command(A, Command::Initiate("b".into()));
+    pump.run_for(Duration::from_secs(20));
+    pump.assert_connected(1);
+    assert_eq!(pump.ike_sa(A).addresses, before);
+}

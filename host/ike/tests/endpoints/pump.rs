@@ -64,6 +64,8 @@ pub(crate) struct Pump {
     pub(crate) latency: Duration,
     pub(crate) filter: Filter,
     pub(crate) weather: Option<Weather>,
+    /// What `A` looks like from `B`: address and port behind a NAT.
+    pub(crate) masquerade: Option<SocketAddr>,
 }
 
 /// What the network does by itself, in percent.
@@ -119,6 +121,7 @@ impl Pump {
             latency: Duration::from_millis(10),
             filter: Box::new(|_, _| true),
             weather: None,
+            masquerade: None,
         }
     }
 
@@ -208,15 +211,24 @@ impl Pump {
 
     fn deliver(&mut self, from: usize, transmit: &Transmit) {
         let to = 1 - from;
-        if transmit.path.remote.ip() != self.sides[to].address {
+        let mut local = transmit.path.remote;
+        let mut remote = SocketAddr::new(self.sides[from].address, transmit.path.local.port());
+        match self.masquerade {
+            Some(outside) if from == A => remote = outside,
+            // The NAT knows one mapping, and forwards it to the port that it was made for.
+            Some(outside) if local == outside => {
+                local = SocketAddr::new(
+                    self.sides[A].address,
+                    self.sides[A].sent.last().unwrap().path.local.port(),
+                );
+            }
+            Some(_) => return,
+            None => {}
+        }
+        if local.ip() != self.sides[to].address {
             return;
         }
-        let path = Path {
-            local: transmit.path.remote,
-            remote: SocketAddr::new(self.sides[from].address, transmit.path.local.port()),
-            interface: None,
-            encapsulation: Encapsulation::Raw,
-        };
+        let path = Path { local, remote, interface: None, encapsulation: Encapsulation::Raw };
         let mut octets = transmit.octets.clone();
         self.sides[to].endpoint.handle_datagram(self.now, path, &mut octets);
         self.drain();

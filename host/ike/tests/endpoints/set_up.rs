@@ -376,3 +376,34 @@ fn a_held_back_job_delays_and_breaks_nothing() {
     pump.settle();
     pump.assert_connected(1);
 }
+
+#[test]
+fn behind_a_nat_esp_is_wrapped_the_mapping_kept_alive_and_its_loss_followed() {
+    let mut a = initiator(IKE, vec![child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24")]);
+    a.timing.liveness_idle = Duration::from_secs(60);
+    let mut b = responder(&a);
+    b.timing.liveness_idle = Duration::ZERO;
+    b.gateways.clear();
+    let mut pump = Pump::new(config(a), config(b));
+    pump.masquerade = Some("203.0.113.7:1024".parse().unwrap());
+    pump.command(A, Command::Initiate("b".into()));
+    pump.settle();
+    pump.assert_connected(1);
+    let (ours, theirs) = (pump.ike_sa(A), pump.ike_sa(B));
+    assert!(ours.local_behind_nat && theirs.peer_behind_nat && !ours.peer_behind_nat);
+    assert_eq!(theirs.path.remote.to_string(), "203.0.113.7:1024");
+    assert_eq!(
+        (ours.path.encapsulation, theirs.path.encapsulation),
+        (Encapsulation::Udp, Encapsulation::Udp)
+    );
+    pump.run_for(Duration::from_secs(50));
+    let keepalives =
+        |pump: &Pump, side: usize| pump.sides[side].sent.iter().filter(|sent| sent.octets == [0xff]).count();
+    assert_eq!((keepalives(&pump, A), keepalives(&pump, B)), (2, 0));
+    // The NAT forgets and maps anew; the next authentic message shows where.
+    pump.masquerade = Some("203.0.113.8:2048".parse().unwrap());
+    pump.run_for(Duration::from_secs(60));
+    assert_eq!(pump.ike_sa(B).path.remote.to_string(), "203.0.113.8:2048");
+    assert!(pump.sides[B].installed.values().all(|keys| keys.path == pump.ike_sa(B).path));
+    pump.assert_connected(1);
+}
