@@ -1,0 +1,208 @@
+//! IKE_AUTH as this host begins it.
+
+use vpnhost_model::{Mode, Now, Role, Suite};
+
+use crate::config::{PeerConfig, PeerIdentity};
+use crate::error::IkeError;
+use crate::exchange::ike_sa_init::{InitRecord, join, notify};
+use crate::exchange::{proposals, selectors};
+use crate::extension::configuration;
+use crate::extension::initial_contact;
+use crate::host::Host;
+use crate::output::{AuthenticationFailure, CloseReason};
+use crate::question::rank_proposals;
+use crate::sa::IkeSa;
+use crate::sa::child::NewChild;
+use crate::sa::queue::Task;
+use crate::sa::state::State;
+use crate::wire::payload::{AuthMethod, Authentication, Identification, NotifyType};
+use crate::wire::{ExchangeType, Message, Payload};
+use crate::work::{Resumed, Track};
+
+use super::{AuthError, AuthSent, Authorizing, OfferedChild, secret_for_expected};
+
+impl IkeSa {
+    /// Ranks the suites of the first Child SA.
+    pub(crate) fn begin_auth(&mut self, host: &mut Host, now: Now, init: InitRecord) -> Result<(), IkeError> {
+        let Some(connection) = self.connection.clone() else { return Ok(()) };
+        let configured = connection.children.first().map_or(&[][..], |child| &child.esp);
+        let usable = proposals::usable_esp(host.crypto, host.config.allow_legacy, configured);
+        let suites = proposals::without_key_exchange(&usable);
+        let menu: Vec<Suite> = suites.iter().copied().map(Suite::Esp).collect();
+        self.state = State::AuthSent(Box::new(AuthSent { child: None, init, suites }));
+        let about = (connection.name.as_str(), Role::Initiator);
+        let question = rank_proposals::question(host.crypto, self, about, &menu, None);
+        self.ask(host, now, Track::Local, question);
+        Ok(())
+    }
+
+    /// Sends the proof once the suites are ranked.
+    pub(crate) fn resume_auth_sent(&mut self, host: &mut Host, now: Now, resumed: Resumed) {
+        let (State::AuthSent(auth), Resumed::Answer(answer, by)) = (&mut self.state, resumed) else { return };
+        auth.suites = rank_proposals::ranked(answer, &auth.suites);
+        if auth.suites.is_empty() {
+            return self.end(host, now, CloseReason::NoProposalChosen);
+        }
+        let order = join(&auth.suites);
+        self.decided(host, "rank_proposals", by, order);
+        match self.send_auth(host, now) {
+            Ok(()) => {}
+            Err(AuthError::Ike(error)) => self.settle(host, now, Err(error)),
+            Err(AuthError::Failed(failure)) => {
+                self.end(host, now, CloseReason::AuthenticationFailed(failure))
+            }
+        }
+    }
+
+    fn send_auth(&mut self, host: &mut Host, now: Now) -> Result<(), AuthError> {
+        let Some(connection) = self.connection.clone() else { return Ok(()) };
+        let secret = secret_for_expected(&connection).ok_or(AuthenticationFailure::NoSecret)?;
+        let id = Identification::new(connection.local_id.clone());
+        let data = self.sign(Role::Initiator, secret, &id)?;
+        let child = self.offer_first_child(host, &connection)?;
+        let mut payloads = vec![Payload::IdInitiator(id)];
+        if let PeerIdentity::Is(peer) = &connection.peer_id {
+            if initial_contact::is_first(host, peer) {
+                payloads.push(notify(NotifyType::INITIAL_CONTACT));
+            }
+            payloads.push(Payload::IdResponder(Identification::new(peer.clone())));
+        }
+        payloads.push(Payload::Authentication(Authentication { method: AuthMethod::SHARED_KEY, data }));
+        payloads.extend(configuration::request(connection.request_address).map(Payload::Configuration));
+        let suites: Vec<Suite> = child.suites.iter().copied().map(Suite::Esp).collect();
+        let offer = proposals::offer(&suites, &child.spi_in.0.to_be_bytes());
+        payloads.push(Payload::SecurityAssociation(offer));
+        payloads.push(Payload::TsInitiator(child.ts_i.clone().into()));
+        payloads.push(Payload::TsResponder(child.ts_r.clone().into()));
+        if connection.children.first().is_some_and(|child| child.mode == Mode::Transport) {
+            payloads.push(notify(NotifyType::USE_TRANSPORT_MODE));
+        }
+        if let State::AuthSent(auth) = &mut self.state {
+            auth.child = Some(child);
+        }
+        self.request(host, now, ExchangeType::IKE_AUTH, &payloads)?;
+        Ok(())
+    }
+
+    fn offer_first_child(&self, host: &mut Host, connection: &PeerConfig) -> Result<OfferedChild, IkeError> {
+        let State::AuthSent(auth) = &self.state else { return Err(IkeError::Local("the state")) };
+        let wanted = connection.request_address;
+        let (local, remote) = connection
+            .children
+            .first()
+            .map_or((&[][..], &[][..]), |child| (&child.local[..], &child.remote[..]));
+        let families = (wanted.v4, wanted.v6);
+        Ok(OfferedChild {
+            spi_in: host.draw_child_spi()?,
+            suites: auth.suites.clone(),
+            ts_i: selectors::resolve_before_assignment(local, families, self.path.local.ip()),
+            ts_r: selectors::resolve(remote, &[], self.path.remote.ip()),
+        })
+    }
+
+    /// Takes the response to IKE_AUTH.
+    pub(crate) fn on_auth_response(&mut self, host: &mut Host, now: Now, message: Message) {
+        let State::AuthSent(auth) = &mut self.state else { return };
+        let Some(connection) = self.connection.clone() else { return };
+        let (init, child) = (auth.init.clone(), auth.child.clone());
+        let (Some(id), Some(authentication)) = (message.id_responder(), message.authentication()) else {
+            // RFC 7296, 2.21.2: without the responder's AUTH there is no IKE SA.
+            let notify = message.error_notify().map_or_else(String::new, |notify| notify.kind.to_string());
+            return self.end(host, now, CloseReason::RefusedByPeer { notify });
+        };
+        let peer_id = id.identity.clone();
+        match self.verify(&connection, Role::Responder, (id, authentication), &init) {
+            Ok(proof) => {
+                let local_id = connection.local_id.clone();
+                self.authorize(
+                    host,
+                    now,
+                    Track::Local,
+                    Authorizing { proof, connection, local_id, peer_id, init, message, child },
+                );
+            }
+            Err(failure) => self.refuse_peer(host, now, CloseReason::AuthenticationFailed(failure)),
+        }
+    }
+
+    /// Tells the responder that it is not who it should be, and ends (RFC 7296 §2.21.2).
+    pub(super) fn refuse_peer(&mut self, host: &mut Host, now: Now, reason: CloseReason) {
+        tracing::warn!(ike_sa = %self.id, %reason, "peer refused");
+        self.say_goodbye(host, now, reason, notify(NotifyType::AUTHENTICATION_FAILED));
+    }
+
+    pub(super) fn finish_auth_as_initiator(&mut self, host: &mut Host, now: Now, authorizing: Authorizing) {
+        let Authorizing { connection, message, init, child, .. } = authorizing;
+        if let (Some(reply), Some(established)) = (message.configuration(), self.established_mut()) {
+            let assigned = configuration::read_reply(reply, connection.request_address);
+            established.estate.addresses = assigned.addresses;
+            established.estate.dns = assigned.dns;
+        }
+        let Some(child) = child else { return };
+        match self.first_child(&connection, &message, &init, &child) {
+            Ok(new) => match self.install_child(host, now, new) {
+                Ok(id) => self.activate_child(host, id),
+                Err(error) => {
+                    host.free_child_spi(child.spi_in);
+                    self.settle(host, now, Err(error));
+                }
+            },
+            Err(reason) => {
+                host.free_child_spi(child.spi_in);
+                self.on_child_failed(host, now, 0, reason);
+            }
+        }
+        for index in 1..connection.children.len() {
+            self.want(Task::CreateChild(index));
+        }
+    }
+
+    /// Reads the first Child SA out of the response, or why there is none.
+    fn first_child(
+        &self,
+        connection: &PeerConfig,
+        message: &Message,
+        init: &InitRecord,
+        offered: &OfferedChild,
+    ) -> Result<NewChild, CloseReason> {
+        if let Some(error) = message.error_notify() {
+            return Err(CloseReason::RefusedByPeer { notify: error.kind.to_string() });
+        }
+        let (Some(choice), Some(ts_i), Some(ts_r)) =
+            (message.security_association(), message.ts_initiator(), message.ts_responder())
+        else {
+            return Err(CloseReason::Protocol("the answer has no Child SA".into()));
+        };
+        let suites: Vec<Suite> = offered.suites.iter().copied().map(Suite::Esp).collect();
+        let chosen = proposals::chosen(choice, &suites);
+        let Some((Suite::Esp(suite), proposal)) = chosen else { return Err(CloseReason::NoProposalChosen) };
+        let Some(spi_out) = proposal.child_spi() else { return Err(CloseReason::NoProposalChosen) };
+        // A dynamic selector that was offered wide is held to the addresses that were given.
+        let given = connection.children.first().map_or_else(Vec::new, |child| {
+            let (addresses, _) = self.virtual_addresses();
+            selectors::resolve(&child.local, &addresses, self.path.local.ip())
+        });
+        let within = selectors::is_within(&ts_i.selectors, &offered.ts_i)
+            && selectors::is_within(&ts_r.selectors, &offered.ts_r);
+        let local = selectors::intersect(&ts_i.selectors, &given);
+        if !within || local.is_empty() {
+            return Err(CloseReason::TsUnacceptable);
+        }
+        let transport = message.notify(NotifyType::USE_TRANSPORT_MODE).is_some()
+            && connection.children.first().is_some_and(|child| child.mode == Mode::Transport);
+        Ok(NewChild {
+            index: 0,
+            spi_in: offered.spi_in,
+            spi_out,
+            suite,
+            nonce_i: init.nonce_i.clone(),
+            nonce_r: init.nonce_r.clone(),
+            shared: None,
+            ours: true,
+            local,
+            remote: ts_r.selectors.clone(),
+            mode: if transport { Mode::Transport } else { Mode::Tunnel },
+            replaces: None,
+        })
+    }
+}

@@ -1,0 +1,198 @@
+//! IKE_SA_INIT: suites, key exchange and nonces, in clear (RFC 7296 §1.2), with COOKIE, INVALID_KE_PAYLOAD
+//! and NAT detection.
+//!
+//! Nothing that arrives here is authentic. It moves an exchange forward, or is noise; it ends none.
+
+mod initiator;
+mod responder;
+
+pub(crate) use responder::{accept, nonce_of, unprotected};
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use vpnhost_crypto::{ActiveKeyExchange, CryptoError, SecretBytes};
+use vpnhost_model::{IkeSuite, KeyExchange as Method};
+
+use crate::config::PeerConfig;
+use crate::error::IkeError;
+use crate::exchange::shape::{ExchangeShapes, Shape};
+use crate::extension::nat_detection;
+use crate::host::Host;
+use crate::limits;
+use crate::output::CloseReason;
+use crate::sa::IkeSa;
+use crate::sa::keys::{self, IkeKeys, Nonces};
+use crate::sa::secured::Secured;
+use crate::wire::payload::{KeyExchange, Notify, NotifyType, SecurityAssociation};
+use crate::wire::{ExchangeType, Message, Payload, PayloadType};
+
+/// This host begins.
+pub(crate) struct SaInitSent {
+    stage: Stage,
+    suites: Vec<IkeSuite>,
+    method: Method,
+    active: Option<Box<dyn ActiveKeyExchange>>,
+    nonce_i: Vec<u8>,
+    cookie: Option<Vec<u8>>,
+    attempts: u8,
+    request: Vec<u8>,
+    answer: Option<Answer>,
+    refused: Option<NotifyType>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Ranking,
+    StartingKeyExchange,
+    Sent,
+    CompletingKeyExchange,
+}
+
+/// A response that fits.
+struct Answer {
+    octets: Vec<u8>,
+    suite: IkeSuite,
+    nonce_r: Vec<u8>,
+}
+
+/// The peer begins.
+pub(crate) struct SaInitAnswered {
+    pub(crate) candidates: Vec<Arc<PeerConfig>>,
+    pub(crate) init: InitRecord,
+    suites: Vec<IkeSuite>,
+    suite: Option<IkeSuite>,
+    offer: SecurityAssociation,
+    key_exchange: KeyExchange,
+}
+
+/// What IKE_AUTH needs of IKE_SA_INIT.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InitRecord {
+    /// RealMessage1.
+    pub(crate) request: Vec<u8>,
+    /// RealMessage2.
+    pub(crate) response: Vec<u8>,
+    pub(crate) nonce_i: Vec<u8>,
+    pub(crate) nonce_r: Vec<u8>,
+}
+
+impl SaInitSent {
+    /// Returns the unprotected refusal that came, if one did.
+    pub(crate) fn refusal(&self) -> Option<CloseReason> {
+        self.refused.map(|notify| CloseReason::RefusedByPeer { notify: notify.to_string() })
+    }
+}
+
+impl IkeSa {
+    /// Derives the keys and takes them into use.
+    fn secure(
+        &mut self,
+        host: &Host,
+        suite: IkeSuite,
+        shared: &SecretBytes,
+        record: &InitRecord,
+    ) -> Result<(), IkeError> {
+        let prf = host.crypto.find_prf(suite.prf).ok_or(CryptoError::Unsupported)?;
+        let nonces = Nonces { i: &record.nonce_i, r: &record.nonce_r };
+        let seed = keys::skeyseed(prf, nonces, shared)?;
+        let spis = (self.spi_i, self.spi_r);
+        let layout = packet_layout(host, suite)?;
+        let keys = IkeKeys::derive(prf, layout, &seed, nonces, spis)?;
+        self.secured = Some(Secured::new(host.crypto, suite, keys, self.role)?);
+        Ok(())
+    }
+
+    /// Says where this host's messages come from and go to, as far as it knows.
+    fn nat_notifies(&self, host: &Host) -> Vec<Payload> {
+        let spis = (self.spi_i, self.spi_r);
+        let (local, remote) = (self.path.local, self.path.remote);
+        let mut sources = Vec::new();
+        if self.wants_encapsulation() {
+            // RFC 7296, 2.23: a hash that matches nothing makes the peer wrap ESP in UDP.
+            sources.extend(nat_detection::hash(host.crypto, spis, SocketAddr::new(local.ip(), 0)));
+        } else if local.ip().is_unspecified() {
+            // The kernel chooses the source: any of our addresses may be it.
+            let mine = host.local_addresses.iter().map(|link| link.address);
+            let family = mine.filter(|address| address.is_ipv4() == local.is_ipv4());
+            sources.extend(family.take(limits::NAT_DETECTION_SOURCES).filter_map(|ip| {
+                nat_detection::hash(host.crypto, spis, SocketAddr::new(ip, local.port())).ok()
+            }));
+        }
+        if sources.is_empty() {
+            sources.extend(nat_detection::hash(host.crypto, spis, local));
+        }
+        let destination = nat_detection::hash(host.crypto, spis, remote);
+        let source = |digest: [u8; 20]| (NotifyType::NAT_DETECTION_SOURCE_IP, digest);
+        sources
+            .into_iter()
+            .map(source)
+            .chain(destination.map(|digest| (NotifyType::NAT_DETECTION_DESTINATION_IP, digest)))
+            .map(|(kind, digest)| Payload::Notify(Notify::new(kind, digest)))
+            .collect()
+    }
+
+    fn find_nats(&mut self, host: &Host, message: &Message) {
+        let digests = |kind: NotifyType| -> Vec<&[u8]> {
+            let of_kind = message.notifies().filter(|notify| notify.kind == kind);
+            of_kind.map(|notify| notify.data.as_slice()).collect()
+        };
+        let sources = digests(NotifyType::NAT_DETECTION_SOURCE_IP);
+        let destinations = digests(NotifyType::NAT_DETECTION_DESTINATION_IP);
+        let spis = (message.header.spi_i, message.header.spi_r);
+        let ends = (self.path.local, self.path.remote);
+        self.nat = nat_detection::find(host.crypto, spis, ends, (&sources, &destinations));
+        tracing::debug!(ike_sa = %self.id, nat = ?self.nat, "NAT detection");
+    }
+
+    /// Moves to the NAT traversal port where there is a NAT, or where the operator wants UDP.
+    ///
+    /// RFC 7296, 2.23: the initiator moves, right after IKE_SA_INIT.
+    fn float(&mut self, host: &Host) {
+        let wanted = self.nat.local || self.nat.peer || self.wants_encapsulation();
+        if self.nat.supported && wanted {
+            self.path.local.set_port(host.config.ports[1]);
+            if self.path.remote.port() == 500 {
+                self.path.remote.set_port(4500);
+            }
+        }
+        self.choose_encapsulation(host);
+    }
+}
+
+/// Returns the lengths of an IKE suite's keys.
+pub(crate) fn packet_layout(
+    host: &Host,
+    suite: IkeSuite,
+) -> Result<vpnhost_crypto::PacketLayout, CryptoError> {
+    use vpnhost_crypto::PacketAlgorithm;
+    Ok(host.crypto.find_packet(suite.packet).ok_or(CryptoError::Unsupported)?.layout())
+}
+
+pub(crate) fn notify(kind: NotifyType) -> Payload {
+    Payload::Notify(Notify::new(kind, vec![]))
+}
+
+/// Writes suites for people.
+pub(crate) fn join<S: std::fmt::Display>(suites: &[S]) -> String {
+    suites.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// RFC 7296 §1.2 and appendix C.1.
+pub(crate) const SHAPES: ExchangeShapes = ExchangeShapes {
+    exchange: ExchangeType::IKE_SA_INIT,
+    requests: &[Shape::of(
+        "request",
+        &[PayloadType::SECURITY_ASSOCIATION, PayloadType::KEY_EXCHANGE, PayloadType::NONCE],
+        &[],
+    )],
+    responses: &[
+        Shape::of(
+            "answer",
+            &[PayloadType::SECURITY_ASSOCIATION, PayloadType::KEY_EXCHANGE, PayloadType::NONCE],
+            &[],
+        ),
+        Shape::error("error"),
+        Shape::of("cookie", &[PayloadType::NOTIFY], &[]),
+    ],
+};
