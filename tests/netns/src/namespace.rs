@@ -1,10 +1,11 @@
 //! A network namespace, for as long as its value lives.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::command::{run, words};
 use crate::wait;
@@ -20,9 +21,17 @@ impl Namespace {
     pub fn create(name: String) -> Result<Self> {
         run(Command::new("ip").args(["netns", "add", &name]))?;
         let space = Self { name };
-        // Its own file is bound over /etc/resolv.conf by `ip netns exec`: the machine's stays untouched.
-        std::fs::create_dir_all(space.etc())?;
-        std::fs::write(space.resolv_conf(), "# of a lab\n")?;
+        // Its own file is bound over /etc/resolv.conf by `ip netns exec`: the machine's stays untouched. Who is
+        // root in a user namespace only may not write there, and needs it for nothing.
+        if let Err(error) = std::fs::create_dir_all(space.etc()) {
+            ensure!(
+                error.kind() == ErrorKind::PermissionDenied,
+                "cannot make {}: {error}",
+                space.etc().display()
+            );
+        } else {
+            std::fs::write(space.resolv_conf(), "# of a lab\n")?;
+        }
         space.run(
             "sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
              net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0",

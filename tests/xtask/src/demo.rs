@@ -1,9 +1,10 @@
 //! `cargo xtask demo`: two hosts in network namespaces, a NAT between them, a real tunnel, policy in WebAssembly at the
 //! gateway, and what it measured.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use vpnhost_netns::capture::{Capture, lengths};
 use vpnhost_netns::peers::{CONNECTION, End, Peer as _, Tunnel};
@@ -45,6 +46,9 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     if options.install || (tools::is_root() && tools::missing(&[tools::NETWORK]).is_some()) {
         tools::install(&[tools::NETWORK, tools::GUEST])?;
     }
+    if !tools::is_root() {
+        return as_ordinary_user();
+    }
     if let Some(skip) = tools::network_skip(&[tools::NETWORK]) {
         return Ok(skip);
     }
@@ -67,6 +71,30 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     }
     println!("{}", "─".repeat(78));
     println!("done in {:.0} s; the namespaces are gone", began.elapsed().as_secs_f64());
+    Ok(Outcome::Passed)
+}
+
+/// Shows the same in a user namespace, where an ordinary user may make network namespaces and TUN devices.
+fn as_ordinary_user() -> Result<Outcome> {
+    say("not root: building, then the same in a user namespace of this user's own");
+    interop::vpnhost()?;
+    build_plugins::build_plugins()?;
+    let unshare = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--mount-proc"]);
+        // `ip netns` keeps its names in /run/netns.
+        command.args(["sh", "-c", &format!("mount -t tmpfs tmpfs /run && {script}"), "sh"]);
+        command
+    };
+    let possible = unshare("ip netns add probe && ip netns del probe").output();
+    if !possible.is_ok_and(|output| output.status.success()) {
+        return Ok(Outcome::Skipped(
+            "no user namespaces for ordinary users here (run with sudo -E)".to_owned(),
+        ));
+    }
+    let program = std::env::current_exe()?;
+    let status = unshare("exec \"$@\"").arg(program).arg("demo").status().context("unshare")?;
+    ensure!(status.success(), "the demonstration failed: {status}");
     Ok(Outcome::Passed)
 }
 
