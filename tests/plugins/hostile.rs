@@ -103,7 +103,9 @@ fn a_panic_tells_its_message() {
 
 #[test]
 fn a_stack_that_overflows_is_the_guests_own() {
-    assert_eq!(trap(hostile("recurse").consult(&paths("any"))), "stack overflow");
+    // Which of the guest's two stacks ends first, the machine's or the one in its memory, is its compiler's choice.
+    let how = trap(hostile("recurse").consult(&paths("any")));
+    assert!(["stack overflow", "wasm trap: out of bounds memory access"].contains(&how.as_str()), "{how}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -95,6 +95,15 @@ impl Report {
 
 /// Runs a program of the build with its output in a log; shows the end of the log when it fails.
 pub(crate) fn logged(name: &str, command: &mut Command) -> Result<String> {
+    let (status, text) = logged_status(name, command)?;
+    if !status.success() {
+        bail!("{status}; log: {}", log_path(name)?.display());
+    }
+    Ok(text)
+}
+
+/// Does the same for a program whose failure the caller understands better.
+pub(crate) fn logged_status(name: &str, command: &mut Command) -> Result<(ExitStatus, String)> {
     let path = log_path(name)?;
     let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     let status = command
@@ -107,9 +116,8 @@ pub(crate) fn logged(name: &str, command: &mut Command) -> Result<String> {
     let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
     if !status.success() {
         show_end(&text);
-        bail!("{status}; log: {}", path.display());
     }
-    Ok(text)
+    Ok((status, text))
 }
 
 fn log_path(name: &str) -> Result<PathBuf> {

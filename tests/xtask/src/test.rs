@@ -2,11 +2,11 @@
 
 use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use vpnhost_netns::stories;
 
-use crate::steps::{Outcome, Report, logged};
+use crate::steps::{Outcome, Report, logged, logged_status};
 use crate::{arrows, build_plugins, fuzz, interop, tools, wit_frozen};
 
 /// How long CI fuzzes each target.
@@ -128,36 +128,43 @@ fn doc() -> Result<Outcome> {
 /// Runs the tests of all crates, with nextest where it is installed.
 fn unit() -> Result<Outcome> {
     if tools::find("cargo-nextest").is_some() {
-        let text = logged(
+        return counted(
             "unit",
-            Command::new("cargo").args(["nextest", "run", "--release", "--workspace", "--no-fail-fast"]),
-        )?;
-        return Ok(nextest_counts(&text));
+            &["nextest", "run", "--release", "--workspace", "--no-fail-fast"],
+            nextest_counts,
+        );
     }
-    let text = logged(
-        "unit",
-        Command::new("cargo").args(["test", "--release", "--workspace", "--all-targets", "--no-fail-fast"]),
-    )?;
-    Ok(libtest_counts(&text))
+    let arguments = ["test", "--release", "--workspace", "--all-targets", "--no-fail-fast"];
+    counted("unit", &arguments, libtest_counts)
 }
 
 fn doctest() -> Result<Outcome> {
-    let text = logged("doctest", Command::new("cargo").args(["test", "--release", "--workspace", "--doc"]))?;
-    Ok(libtest_counts(&text))
+    counted("doctest", &["test", "--release", "--workspace", "--doc", "--no-fail-fast"], libtest_counts)
+}
+
+/// Runs a cargo command that counts its tests; one that fails without a failed test failed itself.
+fn counted(name: &str, arguments: &[&str], count: fn(&str) -> (usize, usize)) -> Result<Outcome> {
+    let (status, text) = logged_status(name, Command::new("cargo").args(arguments))?;
+    let (passed, failed) = count(&text);
+    if !status.success() && failed == 0 {
+        bail!("cargo {}: {status}", arguments.join(" "));
+    }
+    Ok(Outcome::Counted { passed, failed })
 }
 
 /// Reads `Summary [ 1.2s] 34 tests run: 33 passed (1 slow), 1 failed, 0 skipped`.
-fn nextest_counts(text: &str) -> Outcome {
+fn nextest_counts(text: &str) -> (usize, usize) {
     let summary = text.lines().rev().find(|line| line.contains("tests run:") || line.contains("test run:"));
     let counts = summary.and_then(|line| line.split_once("run:")).map_or("", |(_, counts)| counts);
-    Outcome::Counted { passed: count_before(counts, "passed"), failed: count_before(counts, "failed") }
+    let timed_out = count_before(counts, "timed out");
+    (count_before(counts, "passed"), count_before(counts, "failed") + timed_out)
 }
 
 /// Sums the lines `test result: ok. 12 passed; 0 failed; …`.
-fn libtest_counts(text: &str) -> Outcome {
+fn libtest_counts(text: &str) -> (usize, usize) {
     let results = || text.lines().filter(|line| line.starts_with("test result:"));
     let sum = |word| results().map(|line| count_before(line, word)).sum();
-    Outcome::Counted { passed: sum("passed"), failed: sum("failed") }
+    (sum("passed"), sum("failed"))
 }
 
 /// Returns the number that stands before a word.
@@ -176,14 +183,14 @@ mod tests {
     #[test]
     fn the_counts_of_nextest_are_read() {
         let text = "  x\n     Summary [  1.2s] 34 tests run: 33 passed (1 slow), 1 failed, 2 skipped\n";
-        assert!(matches!(nextest_counts(text), Outcome::Counted { passed: 33, failed: 1 }));
+        assert_eq!(nextest_counts(text), (33, 1));
     }
 
     #[test]
     fn the_counts_of_several_test_binaries_are_added() {
         let text =
             "test result: ok. 12 passed; 0 failed; 0 ignored\n\ntest result: ok. 3 passed; 2 failed;\n";
-        assert!(matches!(libtest_counts(text), Outcome::Counted { passed: 15, failed: 2 }));
+        assert_eq!(libtest_counts(text), (15, 2));
     }
 
     #[test]
