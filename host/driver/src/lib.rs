@@ -1,20 +1,23 @@
 //! The one crate that does I/O: sockets, TUN, netlink, clock, event loop.
 //!
 //! It carries out what the machines ask for, and knows neither WebAssembly nor the command line.
-//!
-//! ```no_run
-//! # async fn example(config: vpnhost_driver::HostConfig) -> Result<(), vpnhost_driver::DriverError> {
-//! use vpnhost_driver::Host;
-//! let host = Host::start(config).await?;
-//! let handle = host.handle();
-//! // … `handle.command(..)`, `handle.events()`, `handle.snapshot()`, `handle.shutdown()` from elsewhere.
-//! # drop(handle);
-//! host.run().await
-//! # }
-//! ```
 
+#![allow(dead_code)]
+
+mod clock;
+pub mod config;
 pub mod data_plane;
+pub mod error;
+mod journal;
+mod limits;
 pub mod pmtu;
 pub mod raw_esp;
+pub mod snapshot;
 pub mod tun;
 pub mod udp;
+
+pub use config::{
+    ConnectionRouting, DnsMode, HostConfig, KeyLog, Leak, PoolRouting, RandomSource, TunSettings,
+};
+pub use error::DriverError;
+pub use journal::Entry;

@@ -49,7 +49,7 @@ pub(crate) fn read_header(esp: &[u8]) -> Option<(ChildSpi, u32)> {
 /// Writes padding 1, 2, 3 … and the trailer behind `inner` octets of a text.
 pub(crate) fn write_trailer(text: &mut [u8], inner: usize, next_header: u8) {
     let pad = text.len() - inner - TRAILER;
-    for (octet, value) in text[inner..inner + pad].iter_mut().zip(1..) {
+    for (octet, value) in text[inner..inner + pad].iter_mut().zip(1..=u8::MAX) {
         *octet = value;
     }
     text[inner + pad] = pad as u8;
@@ -61,7 +61,7 @@ pub(crate) fn read_trailer(text: &[u8]) -> Result<(usize, u8), DropCause> {
     let [rest @ .., pad, next_header] = text else { return Err(DropCause::BadPadding) };
     let inner = rest.len().checked_sub((*pad).into()).ok_or(DropCause::BadPadding)?;
     // RFC 4303 §2.4: a receiver should inspect the padding.
-    if rest[inner..].iter().zip(1u8..).any(|(octet, value)| *octet != value) {
+    if rest[inner..].iter().zip(1..=u8::MAX).any(|(octet, value)| *octet != value) {
         return Err(DropCause::BadPadding);
     }
     Ok((inner, *next_header))
