@@ -64,18 +64,19 @@ pub enum DriverError {
 impl DriverError {
     /// Makes an error of an I/O error: a missing permission is named by its capability.
     pub(crate) fn io(action: &'static str, source: io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::PermissionDenied => Self::Permission { action, capability: "CAP_NET_ADMIN" },
-            _ => Self::Io { action, source },
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            return Self::Permission { action, capability: "CAP_NET_ADMIN" };
         }
+        Self::Io { action, source }
     }
 
     /// Makes an error of a refused netlink request.
     pub(crate) fn netlink(action: &'static str, source: rtnetlink::Error) -> Self {
-        let refused = match &source {
-            rtnetlink::Error::NetlinkError(message) => message.to_io().kind() == io::ErrorKind::PermissionDenied,
-            _ => false,
-        };
-        if refused { Self::Permission { action, capability: "CAP_NET_ADMIN" } } else { Self::Netlink { action, source } }
+        if let rtnetlink::Error::NetlinkError(message) = &source
+            && message.to_io().kind() == io::ErrorKind::PermissionDenied
+        {
+            return Self::Permission { action, capability: "CAP_NET_ADMIN" };
+        }
+        Self::Netlink { action, source }
     }
 }

@@ -1,6 +1,20 @@
 //! The one crate that does I/O: sockets, TUN, netlink, clock, event loop.
 //!
 //! It carries out what the machines ask for, and knows neither WebAssembly nor the command line.
+//!
+//! ```no_run
+//! use vpnhost_driver::{DriverError, Host, HostConfig};
+//!
+//! async fn serve(config: HostConfig) -> Result<(), DriverError> {
+//!     let host = Host::start(config).await?;
+//!     let handle = host.handle();
+//!     tokio::spawn(async move {
+//!         // … up to a signal, say …
+//!         handle.shutdown().await;
+//!     });
+//!     host.run().await
+//! }
+//! ```
 
 #![allow(dead_code)]
 
@@ -8,8 +22,10 @@ mod clock;
 pub mod config;
 pub mod data_plane;
 pub mod error;
+mod event_loop;
+mod host;
 mod journal;
-mod limits;
+pub mod limits;
 pub mod pmtu;
 pub mod raw_esp;
 pub mod snapshot;
@@ -20,4 +36,9 @@ pub use config::{
     ConnectionRouting, DnsMode, HostConfig, KeyLog, Leak, PoolRouting, RandomSource, TunSettings,
 };
 pub use error::DriverError;
+pub use host::{Host, HostEvent, HostHandle};
 pub use journal::Entry;
+pub use snapshot::{
+    ChildSaState, ConnectionState, Decision, IkeSaState, Phase, PluginState, QuestionCounters, Snapshot,
+    Traffic,
+};

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use vpnhost_model::{
-    ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, LocalAddress, Path, Role, TrafficSelector,
+    ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, LocalAddress, Path, Role,
+    TrafficSelector,
 };
 
 /// The state of a host at one moment.
