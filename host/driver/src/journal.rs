@@ -24,6 +24,8 @@ pub struct Entry {
     pub question: Option<&'static str>,
     /// Who decided: `plugins` or `native`.
     pub by: Option<&'static str>,
+    /// The plugin, of a decision or a failure of one.
+    pub plugin: Option<String>,
     /// What happened, as a sentence.
     pub text: String,
 }
@@ -70,6 +72,7 @@ mod tests {
             kind: "started",
             question: None,
             by: None,
+            plugin: None,
             text: "it began".to_owned(),
         }
     }

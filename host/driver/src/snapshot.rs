@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use vpnhost_model::{
-    ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, LocalAddress, Path, Role,
+    ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, LocalAddress, Mode, Path, Role,
     TrafficSelector,
 };
+use vpnhost_policy::{OnFailure, QuestionSet};
 
 /// The state of a host at one moment.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,10 @@ pub struct Snapshot {
     pub backend_version: String,
     /// What became of questions to plugins.
     pub questions: QuestionCounters,
+    /// The name of the inside interface.
+    pub tun: String,
+    /// What the packet path makes use of, such as segmentation offload, and how.
+    pub features: Vec<(String, String)>,
 }
 
 /// One configured connection.
@@ -40,6 +45,8 @@ pub struct ConnectionState {
     pub name: String,
     /// Whether it has an IKE SA that is up, or is being set up.
     pub phase: Phase,
+    /// Whether it is tried again after an end.
+    pub kept_up: bool,
     /// How the last try ended, if none is up.
     pub last_failure: Option<String>,
 }
@@ -88,6 +95,10 @@ pub struct IkeSaState {
     pub established: Duration,
     /// How many IKE SAs it replaced by rekeying.
     pub rekeyed: u32,
+    /// When it will be rekeyed.
+    pub rekey_in: Option<Duration>,
+    /// Time since the peer was heard of.
+    pub last_heard: Duration,
     /// The round-trip time of the last liveness check.
     pub round_trip: Option<Duration>,
     /// Virtual addresses that this host was given.
@@ -98,7 +109,7 @@ pub struct IkeSaState {
     pub peer_addresses: Vec<IpAddr>,
     /// Its Child SAs.
     pub children: Vec<ChildSaState>,
-    /// The last decision of each question: name, who decided, what.
+    /// The last decision of each question.
     pub decisions: Vec<Decision>,
 }
 
@@ -125,6 +136,14 @@ pub struct ChildSaState {
     pub installed: Duration,
     /// How many Child SAs it replaced by rekeying.
     pub rekeyed: u32,
+    /// When it will be rekeyed by its age.
+    pub rekey_in: Option<Duration>,
+    /// Its state for people: `active`, `replaced`, `closing`.
+    pub state: &'static str,
+    /// Whether this host sends on it.
+    pub sends: bool,
+    /// Tunnel or transport mode.
+    pub mode: Mode,
     /// Inbound traffic.
     pub inbound: Traffic,
     /// Outbound traffic.
@@ -149,6 +168,8 @@ pub struct Decision {
     pub question: &'static str,
     /// `plugins` or `native`.
     pub by: &'static str,
+    /// The plugin whose answer stands, if one's does.
+    pub plugin: Option<String>,
     /// What was decided, in a few words.
     pub outcome: String,
     /// When, since 1970.
@@ -160,9 +181,15 @@ pub struct Decision {
 pub struct PluginState {
     /// Its name.
     pub name: String,
+    /// The questions that it is asked.
+    pub questions: QuestionSet,
+    /// What counts when it fails to answer `authorize_peer`.
+    pub on_failure: OnFailure,
+    /// What became of questions to it.
+    pub counters: QuestionCounters,
 }
 
-/// What became of questions to plugins.
+/// What became of questions to plugins, or to one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuestionCounters {
     /// Put to the chain.
@@ -173,4 +200,8 @@ pub struct QuestionCounters {
     pub abstained: u64,
     /// Not put to it because its queue was full.
     pub refused: u64,
+    /// Not answered because it crashed, ran out of time or memory, or is switched off.
+    pub failed: u64,
+    /// Answered off the menu.
+    pub off_the_menu: u64,
 }

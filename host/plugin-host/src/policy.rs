@@ -234,6 +234,10 @@ impl Policy for WasmPolicy {
         &self.name
     }
 
+    fn questions(&self) -> QuestionSet {
+        self.questions
+    }
+
     fn rank_proposals(&self, menu: &ProposalMenu) -> Option<Ranking> {
         self.ask(QuestionKind::RankProposals, |it, store| it.rank_proposals(store, menu)).ok().flatten()
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::{
     Answer, Authorization, Decision, Deliberation, MaintenancePlan, Narrowing, PathMenu, PeerClaim, Policy,
-    ProposalMenu, Question, Ranking, Reply, SelectorMenu, Situation,
+    ProposalMenu, Question, QuestionSet, Ranking, Reply, SelectorMenu, Situation,
 };
 
 /// A list of policies, asked one after the other in the caller's thread.
@@ -55,6 +55,10 @@ impl Chain {
 impl Policy for Chain {
     fn name(&self) -> &str {
         "chain"
+    }
+
+    fn questions(&self) -> QuestionSet {
+        self.policies.iter().fold(QuestionSet::EMPTY, |all, policy| all.union(policy.questions()))
     }
 
     fn consult(&self, question: &Question) -> Reply {
@@ -104,7 +108,9 @@ mod tests {
     use vpnhost_model::{Identity, Protocol, Role};
 
     use super::*;
-    use crate::{Attribute, Failure, OfferedSuite, OnFailure, Outcome, PathCause, PeerHint, Strength};
+    use crate::{
+        Attribute, Failure, OfferedSuite, OnFailure, Outcome, PathCause, PeerHint, QuestionKind, Strength,
+    };
 
     /// Replies to everything with one prepared reply.
     struct Says(&'static str, Reply, OnFailure);
@@ -282,6 +288,27 @@ mod tests {
         let outcomes: Vec<_> = decision.trace.into_iter().map(|step| step.outcome).collect();
         let failed = Outcome::Failed("ran out of time".into());
         assert_eq!(outcomes, [failed, Outcome::OffTheMenu, Outcome::Answered]);
+    }
+
+    #[test]
+    fn a_chain_answers_what_any_of_its_policies_may_answer() {
+        struct Only(QuestionKind);
+        impl Policy for Only {
+            fn name(&self) -> &str {
+                "only"
+            }
+
+            fn questions(&self) -> QuestionSet {
+                [self.0].into_iter().collect()
+            }
+        }
+        let chain = Chain::new(vec![
+            Arc::new(Only(QuestionKind::RankPaths)),
+            Arc::new(Only(QuestionKind::AuthorizePeer)),
+        ]);
+        let expected = [QuestionKind::AuthorizePeer, QuestionKind::RankPaths];
+        assert_eq!(chain.questions().iter().collect::<Vec<_>>(), expected);
+        assert!(QuestionKind::ALL.into_iter().all(|kind| QuestionSet::ALL.contains(kind)));
     }
 
     #[test]

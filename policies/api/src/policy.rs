@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::{
-    Answer, Authorization, MaintenancePlan, Narrowing, PathMenu, PeerClaim, ProposalMenu, Question, Ranking,
-    SelectorMenu, Situation,
+    Answer, Authorization, MaintenancePlan, Narrowing, PathMenu, PeerClaim, ProposalMenu, Question,
+    QuestionSet, Ranking, SelectorMenu, Situation,
 };
 
 /// Answers questions; `None` abstains, and the next policy of the chain is asked.
@@ -13,6 +13,11 @@ use crate::{
 pub trait Policy: Send + Sync {
     /// Returns the name that logs, `status` and `explain` show.
     fn name(&self) -> &str;
+
+    /// Returns the questions that it may answer; the others need not be put to it.
+    fn questions(&self) -> QuestionSet {
+        QuestionSet::ALL
+    }
 
     /// Ranks the suites that may protect an SA.
     fn rank_proposals(&self, menu: &ProposalMenu) -> Option<Ranking> {

@@ -186,6 +186,9 @@ impl QuestionSet {
     /// No question.
     pub const EMPTY: Self = Self(0);
 
+    /// Every question.
+    pub const ALL: Self = Self(0b1_1111);
+
     /// Adds a question.
     pub fn insert(&mut self, kind: QuestionKind) {
         self.0 |= bit(kind);
