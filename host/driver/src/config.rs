@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use vpnhost_crypto::{CryptoBackend, SecureRandom};
 use vpnhost_ike::config::EndpointConfig;
 use vpnhost_ike::output::{ChildSaKeys, IkeSaFacts};
-use vpnhost_policy::{Chain, Policy};
+use vpnhost_policy::{Chain, Decision, Policy, Question};
 
 /// Makes independent sources of randomness: one for the endpoint, one for each packet path.
 pub type RandomSource = Arc<dyn Fn() -> Box<dyn SecureRandom> + Send + Sync>;
@@ -38,6 +39,8 @@ pub struct HostConfig {
     pub metered: BTreeSet<String>,
     /// Who is told keys; only for debugging.
     pub keylog: Option<Arc<dyn KeyLog>>,
+    /// Who is told what plugins were asked and what they said, so that it can be replayed.
+    pub decisions: Option<Arc<dyn DecisionLog>>,
 }
 
 /// The inside interface.
@@ -111,4 +114,10 @@ pub trait KeyLog: Send + Sync {
     fn ike_sa(&self, facts: &IkeSaFacts);
     /// Takes the keys of a pair of ESP SAs.
     fn child_sa(&self, keys: &ChildSaKeys);
+}
+
+/// Takes what plugins were asked and what they said. Called by the event loop: it must not block.
+pub trait DecisionLog: Send + Sync {
+    /// Takes a question and what the chain came to, at a time since 1970.
+    fn decided(&self, unix: Duration, question: &Question, decision: &Decision);
 }

@@ -33,7 +33,7 @@ pub mod tun;
 pub mod udp;
 
 pub use config::{
-    ConnectionRouting, DnsMode, HostConfig, KeyLog, Leak, PoolRouting, RandomSource, TunSettings,
+    ConnectionRouting, DecisionLog, DnsMode, HostConfig, KeyLog, Leak, PoolRouting, RandomSource, TunSettings,
 };
 pub use error::DriverError;
 pub use host::{Host, HostEvent, HostHandle};
