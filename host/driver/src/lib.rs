@@ -18,6 +18,7 @@
 
 #![allow(dead_code)]
 
+mod cleanup;
 mod clock;
 pub mod config;
 pub mod data_plane;
@@ -26,12 +27,15 @@ mod event_loop;
 mod host;
 mod journal;
 pub mod limits;
+mod links;
+mod machine;
 pub mod pmtu;
 pub mod raw_esp;
 pub mod snapshot;
 pub mod tun;
 pub mod udp;
 
+pub use cleanup::cleanup;
 pub use config::{
     ConnectionRouting, DecisionLog, DnsMode, HostConfig, KeyLog, Leak, PoolRouting, RandomSource, TunSettings,
 };
