@@ -9,7 +9,9 @@ pub trait KeyExchangeAlgorithm: Send + Sync {
     /// Returns its transform number.
     fn id(&self) -> KeyExchange;
 
-    /// Begins: draws a private value and computes the public one.
+    /// Begins: draws a private value and computes the public one. A Diffie-Hellman method draws its
+    /// private value as it is, in one call, so that the same octets give the same values everywhere:
+    /// a big-endian exponent (MODP), 32 octets as RFC 7748 decodes them (Curve25519).
     ///
     /// # Errors
     /// [`CryptoError::Backend`] if the randomness or the library fails.

@@ -1,1 +1,47 @@
-//! crypto-backends/known-answers
+//! Known answers that an algorithm must give before it is offered: [`admit`].
+//!
+//! The host owns the answers, not the backend: a backend that tests itself can lie. Right answers are
+//! half of it; the other half is what must be refused: forged ICVs, octets of another length, public
+//! values that give the secret away (RFC 6989). The vectors lie below `vectors/`, one file an algorithm,
+//! each saying where its answers come from.
+//!
+//! Layers are admitted one by one, and then laid on top of each other: an algorithm that the upper layer
+//! got wrong is then served by the lower one.
+//!
+//! ```
+//! let admission = vpnhost_known_answers::admit(vpnhost_rustcrypto::backend());
+//! println!("{}", admission.report);
+//! assert_eq!(admission.report.refused().count(), 0);
+//! ```
+
+mod admitted;
+mod answer;
+mod check;
+mod report;
+mod vectors;
+
+use vpnhost_crypto::CryptoBackend;
+
+pub use report::{Algorithm, Fault, Finding, Report, Verdict};
+
+use admitted::Admitted;
+
+/// What is left of a backend, and why.
+pub struct Admission {
+    /// The backend without what failed, and without what has no known answers here.
+    pub backend: &'static dyn CryptoBackend,
+    /// What became of each algorithm.
+    pub report: Report,
+}
+
+/// Asks every algorithm of a backend for its known answers, and leaves out those that fail.
+///
+/// A panic counts as a wrong answer. What is left is leaked, as a backend lives for the process: call
+/// this once for each backend.
+pub fn admit(backend: &'static dyn CryptoBackend) -> Admission {
+    let mut findings = Vec::new();
+    let admitted = Admitted::of(backend, &mut findings);
+    let report =
+        Report { backend: backend.name().to_owned(), version: backend.version().to_owned(), findings };
+    Admission { backend: Box::leak(Box::new(admitted)), report }
+}

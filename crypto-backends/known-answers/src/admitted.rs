@@ -1,0 +1,120 @@
+//! A backend without the algorithms that failed.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use vpnhost_crypto::{
+    CryptoBackend, EncryptionAlgorithm, HashAlgorithm, IntegrityAlgorithm, KeyExchangeAlgorithm,
+    PacketAlgorithm, PrfAlgorithm,
+};
+use vpnhost_model::PacketId;
+
+use crate::{
+    Algorithm, Fault, Finding, Verdict,
+    answer::{self, Answer},
+    check, vectors,
+};
+
+/// The backend underneath, seen through shorter lists.
+pub(crate) struct Admitted {
+    inner: &'static dyn CryptoBackend,
+    packet: &'static [&'static dyn PacketAlgorithm],
+    encryption: &'static [&'static dyn EncryptionAlgorithm],
+    integrity: &'static [&'static dyn IntegrityAlgorithm],
+    prf: &'static [&'static dyn PrfAlgorithm],
+    hash: &'static [&'static dyn HashAlgorithm],
+    key_exchange: &'static [&'static dyn KeyExchangeAlgorithm],
+}
+
+impl Admitted {
+    pub(crate) fn of(inner: &'static dyn CryptoBackend, findings: &mut Vec<Finding>) -> Self {
+        Self {
+            inner,
+            packet: keep(inner.packet(), findings, |a| Algorithm::Packet(a.id()), check::packet),
+            encryption: keep(
+                inner.encryption(),
+                findings,
+                |a| Algorithm::Encryption(a.id(), a.key_bits()),
+                check::encryption,
+            ),
+            integrity: keep(inner.integrity(), findings, |a| Algorithm::Integrity(a.id()), check::integrity),
+            prf: keep(inner.prf(), findings, |a| Algorithm::Prf(a.id()), check::prf),
+            hash: keep(inner.hash(), findings, |a| Algorithm::Hash(a.id()), check::hash),
+            key_exchange: keep(
+                inner.key_exchange(),
+                findings,
+                |a| Algorithm::KeyExchange(a.id()),
+                check::key_exchange,
+            ),
+        }
+    }
+}
+
+impl CryptoBackend for Admitted {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn version(&self) -> &str {
+        self.inner.version()
+    }
+
+    fn packet(&self) -> &'static [&'static dyn PacketAlgorithm] {
+        self.packet
+    }
+
+    fn encryption(&self) -> &'static [&'static dyn EncryptionAlgorithm] {
+        self.encryption
+    }
+
+    fn integrity(&self) -> &'static [&'static dyn IntegrityAlgorithm] {
+        self.integrity
+    }
+
+    fn prf(&self) -> &'static [&'static dyn PrfAlgorithm] {
+        self.prf
+    }
+
+    fn hash(&self) -> &'static [&'static dyn HashAlgorithm] {
+        self.hash
+    }
+
+    fn key_exchange(&self) -> &'static [&'static dyn KeyExchangeAlgorithm] {
+        self.key_exchange
+    }
+
+    fn serves(&self, packet: PacketId) -> &str {
+        self.inner.serves(packet)
+    }
+}
+
+/// Examines a list, and returns it without what failed.
+fn keep<A: ?Sized>(
+    list: &'static [&'static A],
+    findings: &mut Vec<Finding>,
+    name: fn(&A) -> Algorithm,
+    check: fn(&A, &Answer<'_>) -> Result<(), Fault>,
+) -> &'static [&'static A] {
+    let mut kept = Vec::new();
+    for &algorithm in list {
+        let named = name(algorithm);
+        let verdict = vectors::of(named).map_or(Verdict::NoAnswers, |file| examine(algorithm, file, check));
+        if verdict.is_pass() {
+            kept.push(algorithm);
+        }
+        findings.push(Finding { algorithm: named, verdict });
+    }
+    kept.leak()
+}
+
+/// Asks one algorithm for all its answers, up to the first that is wrong.
+fn examine<A: ?Sized>(algorithm: &A, file: &str, check: fn(&A, &Answer<'_>) -> Result<(), Fault>) -> Verdict {
+    let answers = answer::parse(file).expect("the files are compiled in, and a test reads each");
+    for (answer, number) in answers.iter().zip(1_usize..) {
+        // What panics is dropped at once, so no broken state can be seen afterwards.
+        let checked = catch_unwind(AssertUnwindSafe(|| check(algorithm, answer)));
+        if let Err(fault) = checked.unwrap_or(Err(Fault::Panicked)) {
+            return Verdict::Failed { answer: number, fault };
+        }
+    }
+    Verdict::Passed { answers: answers.len() }
+}

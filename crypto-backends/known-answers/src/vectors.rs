@@ -1,0 +1,87 @@
+//! Which file holds the known answers of which algorithm.
+
+use vpnhost_crypto::Hash;
+use vpnhost_model::{Encryption, Integrity, KeyExchange, PacketId, Prf};
+
+use crate::Algorithm;
+
+/// Returns the file of an algorithm.
+pub(crate) fn of(algorithm: Algorithm) -> Option<&'static str> {
+    FILES.iter().find(|(named, _)| *named == algorithm).map(|(_, file)| *file)
+}
+
+const fn packet(encryption: Encryption, key_bits: u16, integrity: Integrity) -> Algorithm {
+    Algorithm::Packet(PacketId { encryption, key_bits, integrity })
+}
+
+/// A pair of the algorithm, as the enum names it, and its file.
+macro_rules! file {
+    ($algorithm:expr, $path:literal) => {
+        ($algorithm, include_str!(concat!("../vectors/", $path, ".hex")))
+    };
+}
+
+const AES: Encryption = Encryption::AES_CBC;
+const GCM: Encryption = Encryption::AES_GCM_16;
+const TRIPLE_DES: Encryption = Encryption::TRIPLE_DES;
+const SHA1: Integrity = Integrity::HMAC_SHA1_96;
+const SHA256: Integrity = Integrity::HMAC_SHA2_256_128;
+const SHA384: Integrity = Integrity::HMAC_SHA2_384_192;
+const SHA512: Integrity = Integrity::HMAC_SHA2_512_256;
+
+static FILES: &[(Algorithm, &str)] = &[
+    file!(packet(GCM, 128, Integrity::NONE), "packet/aes128gcm16"),
+    file!(packet(GCM, 192, Integrity::NONE), "packet/aes192gcm16"),
+    file!(packet(GCM, 256, Integrity::NONE), "packet/aes256gcm16"),
+    file!(packet(AES, 128, SHA1), "packet/aes128-sha1"),
+    file!(packet(AES, 128, SHA256), "packet/aes128-sha256"),
+    file!(packet(AES, 128, SHA384), "packet/aes128-sha384"),
+    file!(packet(AES, 128, SHA512), "packet/aes128-sha512"),
+    file!(packet(AES, 192, SHA1), "packet/aes192-sha1"),
+    file!(packet(AES, 192, SHA256), "packet/aes192-sha256"),
+    file!(packet(AES, 192, SHA384), "packet/aes192-sha384"),
+    file!(packet(AES, 192, SHA512), "packet/aes192-sha512"),
+    file!(packet(AES, 256, SHA1), "packet/aes256-sha1"),
+    file!(packet(AES, 256, SHA256), "packet/aes256-sha256"),
+    file!(packet(AES, 256, SHA384), "packet/aes256-sha384"),
+    file!(packet(AES, 256, SHA512), "packet/aes256-sha512"),
+    file!(packet(TRIPLE_DES, 192, SHA1), "packet/3des-sha1"),
+    file!(packet(TRIPLE_DES, 192, SHA256), "packet/3des-sha256"),
+    file!(packet(TRIPLE_DES, 192, SHA384), "packet/3des-sha384"),
+    file!(packet(TRIPLE_DES, 192, SHA512), "packet/3des-sha512"),
+    file!(Algorithm::Encryption(AES, 128), "encryption/aes128"),
+    file!(Algorithm::Encryption(AES, 192), "encryption/aes192"),
+    file!(Algorithm::Encryption(AES, 256), "encryption/aes256"),
+    file!(Algorithm::Encryption(TRIPLE_DES, 192), "encryption/3des"),
+    file!(Algorithm::Integrity(SHA1), "integrity/sha1"),
+    file!(Algorithm::Integrity(SHA256), "integrity/sha256"),
+    file!(Algorithm::Integrity(SHA384), "integrity/sha384"),
+    file!(Algorithm::Integrity(SHA512), "integrity/sha512"),
+    file!(Algorithm::Prf(Prf::HMAC_SHA1), "prf/sha1"),
+    file!(Algorithm::Prf(Prf::HMAC_SHA2_256), "prf/sha256"),
+    file!(Algorithm::Prf(Prf::HMAC_SHA2_384), "prf/sha384"),
+    file!(Algorithm::Prf(Prf::HMAC_SHA2_512), "prf/sha512"),
+    file!(Algorithm::Hash(Hash::SHA1), "hash/sha1"),
+    file!(Algorithm::Hash(Hash::SHA2_256), "hash/sha256"),
+    file!(Algorithm::Hash(Hash::SHA2_384), "hash/sha384"),
+    file!(Algorithm::Hash(Hash::SHA2_512), "hash/sha512"),
+    file!(Algorithm::KeyExchange(KeyExchange::X25519), "key_exchange/x25519"),
+    file!(Algorithm::KeyExchange(KeyExchange::MODP_1024), "key_exchange/modp1024"),
+    file!(Algorithm::KeyExchange(KeyExchange::MODP_1536), "key_exchange/modp1536"),
+    file!(Algorithm::KeyExchange(KeyExchange::MODP_2048), "key_exchange/modp2048"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer;
+
+    #[test]
+    fn each_file_can_be_read_and_says_where_it_comes_from() {
+        for (algorithm, file) in FILES {
+            let answers = answer::parse(file).unwrap();
+            assert!(answers.len() >= 2, "{algorithm}");
+            assert!(file.lines().filter(|line| line.starts_with("# ")).count() >= 2, "{algorithm}");
+        }
+    }
+}
