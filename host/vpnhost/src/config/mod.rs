@@ -1,0 +1,147 @@
+//! The configuration: a TOML file, read whole and checked whole.
+//!
+//! [`load`] tells everything that is wrong with a file, not only the first thing. What it returns
+//! can run, as far as that can be known without plugins and crypto backends; [`crate::check`] tells
+//! the rest.
+
+mod problem;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use vpnhost_driver::{ConnectionRouting, DnsMode, PoolRouting, TunSettings};
+use vpnhost_ike::config::{PeerConfig, PoolConfig};
+use vpnhost_plugin_host::Settings;
+use vpnhost_policy::{OnFailure, QuestionSet};
+
+pub(crate) use problem::{Place, Problem, Problems, Severity};
+
+/// Everything that a file says, with defaults for what it does not say.
+#[derive(Clone, Debug)]
+pub(crate) struct Configuration {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// `[host]`.
+    pub(crate) host: HostSettings,
+    /// `[crypto] backends`, the top first.
+    pub(crate) backends: Vec<String>,
+    /// `[floor] allow_legacy`.
+    pub(crate) allow_legacy: bool,
+    /// Every `[[plugin]]`, in the order in which they are asked.
+    pub(crate) plugins: Vec<PluginSettings>,
+    /// Every `[[connection]]`, in the order of the file.
+    pub(crate) connections: Vec<Connection>,
+    /// Every `[[pool]]`.
+    pub(crate) pools: Vec<Pool>,
+    /// Interfaces that cost money: what any connection says.
+    pub(crate) metered: BTreeSet<String>,
+    /// What is weak, odd, or without effect.
+    pub(crate) warnings: Vec<Problem>,
+}
+
+/// `[host]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostSettings {
+    /// Addresses for the UDP sockets.
+    pub(crate) listen: Vec<IpAddr>,
+    /// The port for IKE and the one for NAT traversal.
+    pub(crate) ports: [u16; 2],
+    /// The control socket.
+    pub(crate) control: PathBuf,
+    /// The inside interface.
+    pub(crate) tun: TunSettings,
+    /// Where the tunnel's DNS servers go.
+    pub(crate) dns: DnsMode,
+    /// How long a whole chain of plugins may take.
+    pub(crate) answer_deadline: Duration,
+    /// The directory that keys are written to for Wireshark.
+    pub(crate) keylog: Option<PathBuf>,
+    /// The file that decisions are written to.
+    pub(crate) decisions: Option<PathBuf>,
+    /// The directory of what survives a restart.
+    pub(crate) state: PathBuf,
+}
+
+/// One plugin of the chain.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PluginSettings {
+    /// The name to go by; the plugin's own where none is given.
+    pub(crate) name: Option<String>,
+    /// The component's file.
+    pub(crate) path: PathBuf,
+    /// The questions of its roles; all that it answers where none are given.
+    pub(crate) questions: Option<QuestionSet>,
+    /// For one call.
+    pub(crate) deadline: Duration,
+    /// The most octets of memory.
+    pub(crate) memory: usize,
+    /// What counts when it fails to answer `authorize_peer`.
+    pub(crate) on_failure: OnFailure,
+    /// What it is configured with.
+    pub(crate) settings: Settings,
+    /// Where it stands in a file; `None` for one of the command line.
+    pub(crate) place: Option<Place>,
+}
+
+impl PluginSettings {
+    /// Returns the defaults for a file.
+    pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
+        let limits = vpnhost_plugin_host::Limits::default();
+        Self {
+            name: None,
+            path: path.into(),
+            questions: None,
+            deadline: limits.call,
+            memory: limits.memory,
+            on_failure: OnFailure::default(),
+            settings: Settings::new(),
+            place: None,
+        }
+    }
+}
+
+/// One `[[connection]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Connection {
+    /// What the endpoint is told; its gateways are empty until names are resolved.
+    pub(crate) peer: PeerConfig,
+    /// The peer's addresses or names, in order.
+    pub(crate) gateways: Vec<GatewayName>,
+    /// Whether the peer may come from anywhere.
+    pub(crate) any: bool,
+    /// What the machine's routing does.
+    pub(crate) routing: ConnectionRouting,
+    /// Where its proposals stand, for what only the backends can tell.
+    pub(crate) proposals: Vec<Proposals>,
+}
+
+/// A peer's address as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GatewayName {
+    /// An address or a name.
+    pub(crate) host: String,
+    /// The UDP port; one other than 500 is spoken to with the non-ESP marker.
+    pub(crate) port: u16,
+}
+
+/// One text of a list of proposals, and the suites that it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Proposals {
+    /// Where it stands.
+    pub(crate) place: Place,
+    /// The text.
+    pub(crate) text: String,
+    /// What it means.
+    pub(crate) suites: Vec<vpnhost_model::Suite>,
+}
+
+/// One `[[pool]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pool {
+    /// What the endpoint is told.
+    pub(crate) config: PoolConfig,
+    /// What the machine's routing does.
+    pub(crate) routing: PoolRouting,
+}
