@@ -39,7 +39,7 @@ impl EncryptionAlgorithm for Lenient {
     }
 
     fn key(&self, key: &[u8]) -> Result<Box<dyn EncryptionKey>, CryptoError> {
-        let good = vpnhost_rustcrypto::backend().find_encryption(self.id(), 128).unwrap();
+        let good = vpnhost_rustcrypto::backend().find_encryption(self.id(), 128).expect("rustcrypto has it");
         Ok(Box::new(LenientKey(good.key(key)?)))
     }
 }
@@ -86,7 +86,7 @@ impl IntegrityAlgorithm for Careless {
     }
 
     fn key(&self, key: &[u8]) -> Result<Box<dyn IntegrityKey>, CryptoError> {
-        let good = vpnhost_rustcrypto::backend().find_integrity(self.id()).unwrap();
+        let good = vpnhost_rustcrypto::backend().find_integrity(self.id()).expect("rustcrypto has it");
         Ok(Box::new(CarelessKey { inner: good.key(key)?, verifies: self.verifies }))
     }
 }
@@ -135,7 +135,7 @@ impl PrfAlgorithm for Forgetful {
     }
 
     fn key(&self, key: &[u8]) -> Result<Box<dyn PrfKey>, CryptoError> {
-        let good = vpnhost_rustcrypto::backend().find_prf(self.id()).unwrap();
+        let good = vpnhost_rustcrypto::backend().find_prf(self.id()).expect("rustcrypto has it");
         Ok(Box::new(ForgetfulKey(good.key(key)?)))
     }
 }
@@ -168,7 +168,7 @@ impl HashAlgorithm for Misnamed {
     }
 
     fn hash(&self, parts: &[&[u8]], out: &mut [u8]) -> Result<(), CryptoError> {
-        let good = vpnhost_rustcrypto::backend().find_hash(Hash::SHA2_256).unwrap();
+        let good = vpnhost_rustcrypto::backend().find_hash(Hash::SHA2_256).expect("rustcrypto has it");
         let mut whole = [0; 32];
         good.hash(parts, &mut whole)?;
         out.copy_from_slice(&whole[..20]);
@@ -202,7 +202,7 @@ impl KeyExchangeAlgorithm for Credulous {
     }
 
     fn start(&self, random: &mut dyn SecureRandom) -> Result<Box<dyn ActiveKeyExchange>, CryptoError> {
-        let good = vpnhost_rustcrypto::backend().find_key_exchange(self.id).unwrap();
+        let good = vpnhost_rustcrypto::backend().find_key_exchange(self.id).expect("rustcrypto has it");
         Ok(Box::new(CredulousExchange { inner: good.start(random)?, strips: self.strips }))
     }
 }

@@ -39,7 +39,7 @@ struct SpoiltKey {
 
 impl SpoiltPacket {
     fn good(&self) -> impl PacketAlgorithm {
-        vpnhost_rustcrypto::backend().find_packet(self.id).unwrap()
+        vpnhost_rustcrypto::backend().find_packet(self.id).expect("rustcrypto has it")
     }
 }
 
