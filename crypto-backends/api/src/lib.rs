@@ -5,6 +5,7 @@
 //! that has it. Keys are objects made by algorithms, used by one thread, and zeroized when dropped.
 //! Randomness is no backend's: whoever owns a machine hands it a [`SecureRandom`].
 
+mod aead;
 mod backend;
 mod encryption;
 mod error;
@@ -18,6 +19,7 @@ mod protection;
 mod random;
 mod secret;
 
+pub use aead::{AeadAad, AeadParts};
 pub use backend::CryptoBackend;
 pub use encryption::{EncryptionAlgorithm, EncryptionKey};
 pub use error::CryptoError;

@@ -143,7 +143,7 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn of(octets: &'a mut [u8], aad_len: usize, layout: PacketLayout) -> Result<Self, CryptoError> {
         let text_end = octets.len().checked_sub(layout.icv_len).ok_or(CryptoError::BadLength)?;
-        let text_start = aad_len + layout.iv_len;
+        let text_start = aad_len.checked_add(layout.iv_len).ok_or(CryptoError::BadLength)?;
         if text_start > text_end {
             return Err(CryptoError::BadLength);
         }

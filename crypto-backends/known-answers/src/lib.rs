@@ -9,9 +9,14 @@
 //! got wrong is then served by the lower one.
 //!
 //! ```
-//! let admission = vpnhost_known_answers::admit(vpnhost_rustcrypto::backend());
-//! println!("{}", admission.report);
-//! assert_eq!(admission.report.refused().count(), 0);
+//! use vpnhost_crypto::Layered;
+//!
+//! let upper = vpnhost_known_answers::admit(vpnhost_aws_lc::backend());
+//! let lower = vpnhost_known_answers::admit(vpnhost_rustcrypto::backend());
+//! for admission in [&upper, &lower] {
+//!     admission.report.refused().for_each(|finding| eprintln!("{finding}"));
+//! }
+//! let crypto = Layered::new(&[upper.backend, lower.backend]);
 //! ```
 
 mod admitted;

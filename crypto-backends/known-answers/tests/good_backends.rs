@@ -28,3 +28,8 @@ fn passes(backend: &'static dyn CryptoBackend) {
 fn every_algorithm_of_rustcrypto_passes_at_once() {
     passes(vpnhost_rustcrypto::backend());
 }
+
+#[test]
+fn every_algorithm_of_aws_lc_passes_at_once() {
+    passes(vpnhost_aws_lc::backend());
+}

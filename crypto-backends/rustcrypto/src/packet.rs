@@ -3,23 +3,17 @@
 use std::marker::PhantomData;
 
 use aes::{Aes128, Aes192, Aes256};
-use aes_gcm::{AeadInOut, AesGcm, Nonce, Tag};
+use aes_gcm::{AeadInOut, AesGcm, Tag};
 use cipher::{
     BlockCipherEncrypt, BlockSizeUser, KeyInit,
     consts::{U12, U16},
 };
-use vpnhost_crypto::{CryptoError, IvKind, PacketAlgorithm, PacketKey, PacketLayout, PacketMut};
+use vpnhost_crypto::{AeadParts, CryptoError, IvKind, PacketAlgorithm, PacketKey, PacketLayout, PacketMut};
 use vpnhost_model::{Encryption, Integrity, PacketId};
 use zeroize::Zeroize;
 
 pub(crate) static LIST: &[&dyn PacketAlgorithm] =
     &[&AesGcm16::<Aes256>(PhantomData), &AesGcm16::<Aes192>(PhantomData), &AesGcm16::<Aes128>(PhantomData)];
-
-const SALT_LEN: usize = 4;
-const IV_LEN: usize = 8;
-const ICV_LEN: usize = 16;
-/// SPI, and both halves of an extended sequence number (RFC 4106 §5).
-const ESN_AAD_LEN: usize = 12;
 
 /// What this needs of AES with one key length.
 trait Aes: KeyInit + BlockCipherEncrypt + BlockSizeUser<BlockSize = U16> + Send + 'static {}
@@ -44,7 +38,7 @@ impl<A: Aes> PacketAlgorithm for AesGcm16<A> {
 
     fn key(&self, encryption: &[u8], integrity: &[u8]) -> Result<Box<dyn PacketKey>, CryptoError> {
         // RFC 4106, 8.1: the salt is the last four octets of the key material.
-        let Some((key, &salt)) = encryption.split_last_chunk::<SALT_LEN>() else {
+        let Some((key, &salt)) = encryption.split_last_chunk::<{ AeadParts::SALT_LEN }>() else {
             return Err(CryptoError::BadLength);
         };
         if !integrity.is_empty() {
@@ -57,36 +51,36 @@ impl<A: Aes> PacketAlgorithm for AesGcm16<A> {
 
 fn layout<A: Aes>() -> PacketLayout {
     PacketLayout {
-        iv_len: IV_LEN,
+        iv_len: AeadParts::IV_LEN,
         iv_kind: IvKind::Counter,
-        icv_len: ICV_LEN,
+        icv_len: AeadParts::ICV_LEN,
         block_len: 1,
-        encryption_key_len: A::key_size() + SALT_LEN,
+        encryption_key_len: A::key_size() + AeadParts::SALT_LEN,
         integrity_key_len: 0,
     }
 }
 
 struct GcmKey<A> {
     cipher: AesGcm<A, U12, U16>,
-    salt: [u8; SALT_LEN],
+    salt: [u8; AeadParts::SALT_LEN],
 }
 
 impl<A: Aes> GcmKey<A> {
     fn seal_one(&self, packet: &mut PacketMut<'_>) -> Result<(), CryptoError> {
-        let parts = Parts::of(packet, self.salt)?;
+        let parts = AeadParts::of(packet, self.salt)?;
         let icv = self
             .cipher
-            .encrypt_inout_detached(&parts.nonce, parts.aad.octets(), parts.text.into())
+            .encrypt_inout_detached(&parts.nonce.into(), parts.aad.octets(), parts.text.into())
             .map_err(|_| CryptoError::BadLength)?;
         parts.icv.copy_from_slice(&icv);
         Ok(())
     }
 
     fn open_one(&self, packet: &mut PacketMut<'_>) -> Result<(), CryptoError> {
-        let parts = Parts::of(packet, self.salt)?;
+        let parts = AeadParts::of(packet, self.salt)?;
         self.cipher
             .decrypt_inout_detached(
-                &parts.nonce,
+                &parts.nonce.into(),
                 parts.aad.octets(),
                 parts.text.into(),
                 &Tag::<U16>::from(*parts.icv),
@@ -117,57 +111,6 @@ impl<A> Drop for GcmKey<A> {
     fn drop(&mut self) {
         // The cipher zeroizes itself.
         self.salt.zeroize();
-    }
-}
-
-/// A packet taken apart.
-struct Parts<'a> {
-    aad: Aad<'a>,
-    nonce: Nonce<U12>,
-    text: &'a mut [u8],
-    icv: &'a mut [u8; ICV_LEN],
-}
-
-impl<'a> Parts<'a> {
-    fn of(packet: &'a mut PacketMut<'_>, salt: [u8; SALT_LEN]) -> Result<Self, CryptoError> {
-        let aad_len = packet.aad_len;
-        if packet.octets.len() < ICV_LEN + IV_LEN || aad_len > packet.octets.len() - ICV_LEN - IV_LEN {
-            return Err(CryptoError::BadLength);
-        }
-        let (aad, rest) = packet.octets.split_at_mut(aad_len);
-        let (iv, rest) = rest.split_first_chunk_mut::<IV_LEN>().ok_or(CryptoError::BadLength)?;
-        let (text, icv) = rest.split_last_chunk_mut::<ICV_LEN>().ok_or(CryptoError::BadLength)?;
-        let mut nonce = Nonce::<U12>::default();
-        nonce[..SALT_LEN].copy_from_slice(&salt);
-        nonce[SALT_LEN..].copy_from_slice(iv);
-        Ok(Self { aad: Aad::of(aad, packet.esn_high)?, nonce, text, icv })
-    }
-}
-
-/// What is authenticated beside the text.
-enum Aad<'a> {
-    Written(&'a [u8]),
-    Extended([u8; ESN_AAD_LEN]),
-}
-
-impl<'a> Aad<'a> {
-    /// RFC 4106, 5: with an extended sequence number the AAD is SPI, high half, low half.
-    fn of(written: &'a [u8], esn_high: Option<u32>) -> Result<Self, CryptoError> {
-        let Some(high) = esn_high else {
-            return Ok(Self::Written(written));
-        };
-        let &[s0, s1, s2, s3, l0, l1, l2, l3] = written else {
-            return Err(CryptoError::BadLength);
-        };
-        let [h0, h1, h2, h3] = high.to_be_bytes();
-        Ok(Self::Extended([s0, s1, s2, s3, h0, h1, h2, h3, l0, l1, l2, l3]))
-    }
-
-    fn octets(&self) -> &[u8] {
-        match self {
-            Self::Written(octets) => octets,
-            Self::Extended(octets) => octets,
-        }
     }
 }
 
