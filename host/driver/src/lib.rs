@@ -18,10 +18,11 @@
 
 #![allow(dead_code)]
 
+mod ancillary;
 mod cleanup;
 mod clock;
 pub mod config;
-pub mod data_plane;
+mod data_plane;
 pub mod error;
 mod event_loop;
 mod host;
@@ -29,11 +30,13 @@ mod journal;
 pub mod limits;
 mod links;
 mod machine;
-pub mod pmtu;
-pub mod raw_esp;
+mod messages;
+mod options;
+mod pmtu;
+mod raw_esp;
 pub mod snapshot;
-pub mod tun;
-pub mod udp;
+mod tun;
+mod udp;
 
 pub use cleanup::cleanup;
 pub use config::{

@@ -1,1 +1,207 @@
-//! The packet path: one thread a direction, TUN to socket and back (RFC 4303, RFC 3948).
+//! The packet path: a thread a direction, each the owner of its half of ESP, beside the control side.
+//!
+//! Control tells the threads by commands, which they take after each receive and before the first
+//! look-up in it; they tell control by bounded channels. Nothing is locked, and nothing waits for control.
+
+mod inbound;
+pub(crate) mod limits;
+mod outbound;
+mod peers;
+mod shared;
+mod sockets;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+use vpnhost_ike::output::TransmitKind;
+use vpnhost_ipsec::{
+    CommandError, Counters, Inbound, InboundCommand, InboundSa, Outbound, OutboundCommand, OutboundSa,
+    TrafficReport, TunnelConfig,
+};
+use vpnhost_model::{ChildSaId, Path};
+
+use self::inbound::InboundThread;
+use self::outbound::OutboundThread;
+use self::shared::{Line, Shared};
+use self::sockets::Sockets;
+use self::tally::Tally;
+use crate::clock::Clock;
+use crate::config::{RandomSource, TunSettings};
+use crate::error::DriverError;
+use crate::tun::Tun;
+
+/// What the packet path is started with.
+pub(crate) struct PathSettings {
+    /// The addresses that the UDP sockets are bound to.
+    pub(crate) listen: Vec<IpAddr>,
+    /// The ports for IKE and for NAT traversal; zero takes one that is free.
+    pub(crate) ports: [u16; 2],
+    /// The inside interface.
+    pub(crate) tun: TunSettings,
+    /// The mark of everything that is sent outside; zero is none.
+    pub(crate) mark: u32,
+    /// Where randomness comes from.
+    pub(crate) random: RandomSource,
+    /// What tells the time.
+    pub(crate) clock: Clock,
+}
+
+/// What comes out of the packet path.
+pub(crate) struct FromPath {
+    /// IKE datagrams; what control does not take in time is dropped and counted.
+    pub(crate) datagrams: mpsc::Receiver<Datagram>,
+    /// What control must know.
+    pub(crate) news: mpsc::Receiver<News>,
+}
+
+/// An IKE datagram that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Datagram {
+    /// From where, and to which address of ours.
+    pub(crate) path: Path,
+    /// Its octets, without the non-ESP marker.
+    pub(crate) octets: Vec<u8>,
+}
+
+/// What control must know.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// ESP tells something of an SA, or of the lack of one.
+    Traffic(TrafficReport),
+    /// A command was refused.
+    Refused(ChildSaId, CommandError),
+    /// A thread ended: nothing is carried any more.
+    Failed(String),
+}
+
+/// The packet path, as control holds it. Only its end waits for anything.
+pub(crate) struct DataPlane {
+    shared: Arc<Shared>,
+    inbound: Line<InboundCommand>,
+    outbound: Line<OutboundCommand>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl DataPlane {
+    /// Opens sockets and TUN, and starts both threads. An error leaves nothing behind.
+    pub(crate) fn start(settings: PathSettings) -> Result<(Self, FromPath), DriverError> {
+        let failed = |source| DriverError::Io { action: "start the packet path", source };
+        let sockets = Sockets::open(&settings.listen, settings.ports, settings.mark)?;
+        let tun = Tun::open(&settings.tun.name)?;
+        let (datagrams, from_path_datagrams) = mpsc::channel(limits::DATAGRAMS);
+        let (news, from_path_news) = mpsc::channel(limits::NEWS);
+        let shared = Arc::new(Shared::new(sockets, tun, news, settings.clock));
+        let (inbound, inbound_orders) = Line::new().map_err(failed)?;
+        let (outbound, outbound_orders) = Line::new().map_err(failed)?;
+        let mut plane = Self {
+            shared: Arc::clone(&shared),
+            inbound: inbound.clone(),
+            outbound: outbound.clone(),
+            threads: Vec::with_capacity(2),
+        };
+        let sizes = tunnel_config(settings.tun.mtu);
+        let half = Inbound::new(sizes, Arc::clone(&shared.counters));
+        let of_thread = (Arc::clone(&shared), inbound_orders, outbound);
+        let receive = move || InboundThread::new(of_thread, half, datagrams).run();
+        plane.threads.push(shared::spawn("vpnhost-in", &shared, receive).map_err(failed)?);
+
+        let half = Outbound::new(sizes, (settings.random)(), Arc::clone(&shared.counters));
+        let of_thread = (Arc::clone(&shared), outbound_orders, inbound);
+        let tun_mtu = usize::from(settings.tun.mtu);
+        let send = move || OutboundThread::new(of_thread, half, tun_mtu, settings.mark).run();
+        plane.threads.push(shared::spawn("vpnhost-out", &shared, send).map_err(failed)?);
+        Ok((plane, FromPath { datagrams: from_path_datagrams, news: from_path_news }))
+    }
+
+    /// Returns the TUN's name and interface index.
+    pub(crate) fn tun(&self) -> (&str, u32) {
+        (self.shared.tun.name(), self.shared.tun.index())
+    }
+
+    /// Returns the ports that are bound: for IKE, and for NAT traversal.
+    pub(crate) fn ports(&self) -> [u16; 2] {
+        self.shared.sockets.ports()
+    }
+
+    /// Installs a pair of SAs: it receives before anything that came after this call is looked at, and
+    /// may be activated.
+    pub(crate) fn install(&self, inbound: InboundSa, outbound: OutboundSa) -> Result<(), DriverError> {
+        let gone = || DriverError::DataPlane("its threads have ended".to_owned());
+        self.inbound.send(InboundCommand::Install(Box::new(inbound))).ok_or_else(gone)?;
+        self.outbound.send(OutboundCommand::Install(Box::new(outbound))).ok_or_else(gone)
+    }
+
+    /// Has an SA used for its selectors.
+    pub(crate) fn activate(&self, id: ChildSaId) {
+        self.outbound.send(OutboundCommand::Activate(id));
+    }
+
+    /// Has an SA take another path.
+    pub(crate) fn move_sa(&self, id: ChildSaId, path: Path) {
+        self.inbound.send(InboundCommand::Move(id, path));
+        self.outbound.send(OutboundCommand::Move(id, path));
+    }
+
+    /// Removes a pair of SAs.
+    pub(crate) fn remove(&self, id: ChildSaId) {
+        self.inbound.send(InboundCommand::Remove(id));
+        self.outbound.send(OutboundCommand::Remove(id));
+    }
+
+    /// Sends an IKE datagram or a keepalive; the non-ESP marker is added where one belongs.
+    pub(crate) fn transmit(&self, path: &Path, octets: &[u8], kind: TransmitKind) -> io::Result<()> {
+        let sent = self.shared.sockets.transmit(path, octets, kind);
+        self.shared.tallies.add(sent.as_ref().map_or_else(tally::of_send, |()| Tally::IkeOut), 1);
+        sent
+    }
+
+    /// Returns the counters of ESP.
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.shared.counters
+    }
+
+    /// Returns every counter of the packet path with its stable name; drops are named `drop_…`.
+    pub(crate) fn all_counters(&self) -> Vec<(String, u64)> {
+        let mut all = self.shared.counters.snapshot();
+        all.extend(self.shared.tallies.snapshot());
+        all
+    }
+
+    /// Returns what the kernel here offers, for the log.
+    pub(crate) fn features(&self) -> Vec<(&'static str, String)> {
+        self.shared.features()
+    }
+
+    /// Ends both threads; the interface is gone after it.
+    pub(crate) fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        self.shared.is_ending.store(true, Ordering::Release);
+        self.inbound.wake();
+        self.outbound.wake();
+        for thread in self.threads.drain(..) {
+            // What a thread panicked with was told when it did.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Returns the sizes that the tunnel starts from.
+fn tunnel_config(tun_mtu: u16) -> TunnelConfig {
+    let ethernet = TunnelConfig::default().path_mtu;
+    // Who makes the TUN larger has a larger path, and the kernel knows by how much.
+    let path_mtu = if tun_mtu <= ethernet { ethernet } else { u16::MAX };
+    TunnelConfig { tun_mtu, path_mtu }
+}

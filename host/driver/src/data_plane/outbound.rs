@@ -1,0 +1,276 @@
+//! The thread from the TUN to the sockets: what was read together is sealed together and sent together.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vpnhost_ipsec::{Batch, InboundCommand, Outbound, OutboundCommand, Verdict};
+use vpnhost_model::{ChildSaId, Instant, Path};
+
+use super::inbound::deliver;
+use super::peers::{PathMtu, Peers};
+use super::shared::{Line, Orders, Shared};
+use super::tally::{self, Tally};
+use super::wait::{For, Waiting};
+use super::{News, limits, sockets};
+use crate::messages::{Sending, Sent};
+use crate::tun;
+use crate::udp::Socket;
+
+/// The thread's own things.
+pub(crate) struct OutboundThread {
+    shared: Arc<Shared>,
+    orders: Orders<OutboundCommand>,
+    inbound: Line<InboundCommand>,
+    outbound: Outbound,
+    peers: Peers,
+    sending: Sending,
+    batch: Batch,
+    /// Whether the kernel cuts messages; it may turn out not to.
+    segmented: bool,
+}
+
+/// How far a batch was sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    /// The next packet, by its place in the batch.
+    next: usize,
+    /// Packets before this place go singly: together they were refused.
+    singly_until: usize,
+    /// The packet at this place was tried again already.
+    retried: Option<usize>,
+    /// How long the packet at `next` has waited for a device's queue.
+    congested: Duration,
+}
+
+impl OutboundThread {
+    pub(crate) fn new(
+        (shared, orders, inbound): (Arc<Shared>, Orders<OutboundCommand>, Line<InboundCommand>),
+        outbound: Outbound,
+        tun_mtu: usize,
+        mark: u32,
+    ) -> Self {
+        Self {
+            shared,
+            orders,
+            inbound,
+            outbound,
+            peers: Peers::new(mark),
+            sending: Sending::new(),
+            batch: Batch::new(limits::SEAL_SLOTS, tun_mtu.max(limits::TUN_ROOM)),
+            segmented: true,
+        }
+    }
+
+    /// Reads, seals and sends until it is told to end.
+    pub(crate) fn run(mut self) -> Result<(), String> {
+        let (shared, wake) = (Arc::clone(&self.shared), Arc::clone(&self.orders.wake));
+        let descriptors = [(wake.as_fd(), For::Input), (shared.tun.as_fd(), For::Input)];
+        let mut waiting = Waiting::new(descriptors);
+        while !shared.is_ending() {
+            if self.read()? {
+                self.carry()?;
+                continue;
+            }
+            let now = shared.clock.instant();
+            let limit = self.peers.deadline().map(|deadline| deadline.saturating_since(now));
+            waiting.wait(limit).map_err(|error| format!("waiting for the TUN: {error}"))?;
+            if waiting.has_error(1) {
+                return Err(format!("the interface {} is no more", shared.tun.name()));
+            }
+            if waiting.is_ready(0) {
+                wake.clear();
+            }
+            self.obey(shared.clock.instant());
+        }
+        Ok(())
+    }
+
+    /// Reads what the TUN has into the batch; tells whether there was anything.
+    fn read(&mut self) -> Result<bool, String> {
+        self.batch.clear();
+        for _ in 0..limits::TUN_READS {
+            let Some(room) = self.batch.room() else { break };
+            match self.shared.tun.read(room) {
+                Ok(0) => break,
+                Ok(len) => self.batch.push(len),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if tun::is_gone(&error) => {
+                    return Err(format!("the interface {} is no more", self.shared.tun.name()));
+                }
+                Err(error) => return Err(format!("reading the TUN: {error}")),
+            }
+        }
+        Ok(!self.batch.is_empty())
+    }
+
+    /// Seals the batch and sends it.
+    fn carry(&mut self) -> Result<(), String> {
+        let now = self.shared.clock.instant();
+        self.obey(now);
+        self.outbound.seal(now, &mut self.batch);
+        self.send()?;
+        for (packet, octets) in self.batch.packets() {
+            match packet.verdict() {
+                Verdict::Reply => deliver(&self.shared, octets)?,
+                // Sent above, or counted by cause.
+                Verdict::Send(_) | Verdict::Dropped(_) => {}
+                Verdict::Pending | Verdict::Deliver | Verdict::Ignored => {
+                    debug_assert!(false, "what was sealed is sent, answered or dropped");
+                }
+            }
+        }
+        while let Some(report) = self.outbound.poll_report() {
+            self.shared.tell(News::Traffic(report));
+        }
+        Ok(())
+    }
+
+    /// Carries out what control ordered, and what is due.
+    fn obey(&mut self, now: Instant) {
+        while let Some(command) = self.orders.next() {
+            self.carry_out(now, command);
+        }
+        for learned in self.peers.refresh(now) {
+            self.learn(now, learned);
+        }
+    }
+
+    fn carry_out(&mut self, now: Instant, command: OutboundCommand) {
+        let (id, learned): (Option<ChildSaId>, Option<PathMtu>) = match &command {
+            OutboundCommand::Install(sa) => (Some(sa.id), self.peers.insert(now, sa.id, sa.path)),
+            OutboundCommand::Move(id, path) => (Some(*id), self.peers.replace(now, *id, *path)),
+            OutboundCommand::Activate(id) => (Some(*id), None),
+            OutboundCommand::Remove(id) => {
+                self.peers.remove(*id);
+                (Some(*id), None)
+            }
+            OutboundCommand::PathMtu(..) => (None, None),
+        };
+        if let Some(learned) = learned {
+            self.learn(now, learned);
+        }
+        if let (Err(error), Some(id)) = (self.outbound.handle_command(now, command), id) {
+            self.shared.tallies.add(Tally::Refused, 1);
+            self.shared.tell(News::Refused(id, error));
+        }
+    }
+
+    /// Tells both halves a path MTU.
+    fn learn(&mut self, now: Instant, (remote, mtu): PathMtu) {
+        // A path MTU is of no SA, so there is nothing to refuse.
+        let _ = self.outbound.handle_command(now, OutboundCommand::PathMtu(remote, mtu));
+        self.inbound.send(InboundCommand::PathMtu(remote, mtu));
+    }
+
+    /// Sends the sealed packets of the batch, in their order.
+    fn send(&mut self) -> Result<(), String> {
+        let shared = Arc::clone(&self.shared);
+        let mut progress = Progress::default();
+        while let Some((_, path)) = self.next_path(&mut progress.next) {
+            let Some(socket) = shared.sockets.for_esp(&path) else {
+                shared.tallies.add(Tally::NoSocket, 1);
+                progress.next += 1;
+                continue;
+            };
+            match self.send_run(socket, &progress) {
+                Ok(sent) => {
+                    progress.next += sent.packets;
+                    progress.congested = Duration::ZERO;
+                }
+                Err(error) => self.recover(socket, &error, &mut progress)?,
+            }
+            if shared.is_ending() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the next packet to send, and moves `next` to it.
+    fn next_path(&self, next: &mut usize) -> Option<(usize, Path)> {
+        let found =
+            self.batch.packets().enumerate().skip(*next).find_map(|(at, (packet, _))| {
+                match packet.verdict() {
+                    Verdict::Send(path) => Some((at, path)),
+                    Verdict::Pending
+                    | Verdict::Deliver
+                    | Verdict::Reply
+                    | Verdict::Ignored
+                    | Verdict::Dropped(_) => None,
+                }
+            })?;
+        *next = found.0;
+        Some(found)
+    }
+
+    /// Sends as many neighbours of one socket as it takes.
+    fn send_run(&mut self, socket: &Socket, progress: &Progress) -> io::Result<Sent> {
+        let Self { shared, sending, batch, segmented, .. } = self;
+        let run = batch.packets().skip(progress.next).map_while(|(packet, octets)| match packet.verdict() {
+            Verdict::Send(path) => {
+                let same = shared.sockets.for_esp(&path).is_some_and(|other| std::ptr::eq(other, socket));
+                same.then(|| (sockets::esp_envelope(&path, packet.tos()), octets))
+            }
+            Verdict::Pending | Verdict::Deliver | Verdict::Reply | Verdict::Ignored | Verdict::Dropped(_) => {
+                None
+            }
+        });
+        if progress.next < progress.singly_until {
+            let singly = progress.singly_until - progress.next;
+            sending.send(socket.fd.as_fd(), run.take(singly), false)
+        } else {
+            sending.send(socket.fd.as_fd(), run, *segmented && socket.segmented)
+        }
+    }
+
+    /// Does what helps against an error: waits, tries again or otherwise, or counts what is dropped.
+    fn recover(&mut self, socket: &Socket, error: &io::Error, progress: &mut Progress) -> Result<(), String> {
+        let message = self.sending.first_message().max(1);
+        match error.raw_os_error() {
+            Some(libc::EINTR) => return Ok(()),
+            Some(libc::EAGAIN) => return self.wait_for_room(socket),
+            Some(libc::ENOBUFS | libc::ENOMEM) if progress.congested < limits::CONGESTION => {
+                // Nothing tells when a device's queue has room again.
+                progress.congested += limits::CONGESTION_STEP;
+                self.shared.tallies.add(Tally::Wait, 1);
+                std::thread::sleep(limits::CONGESTION_STEP);
+                return Ok(());
+            }
+            Some(libc::EIO) if message > 1 && self.segmented => {
+                tracing::info!("the outgoing device cannot cut UDP messages: sending packets singly");
+                self.segmented = false;
+                return Ok(());
+            }
+            // Larger than the path, or a kernel with a limit of its own: each packet alone may still go.
+            Some(libc::EINVAL | libc::EMSGSIZE) if message > 1 => {
+                self.peers.hasten(self.shared.clock.instant());
+                progress.singly_until = progress.next + message;
+                return Ok(());
+            }
+            Some(_) | None => {}
+        }
+        if sockets::may_be_hearsay(error) && progress.retried != Some(progress.next) {
+            progress.retried = Some(progress.next);
+            return Ok(());
+        }
+        if error.raw_os_error() == Some(libc::EBADF) {
+            return Err(format!("sending: {error}"));
+        }
+        tracing::trace!(%error, packets = message, "dropped");
+        self.shared.tallies.add(tally::of_send(error), message);
+        progress.next += message;
+        progress.congested = Duration::ZERO;
+        Ok(())
+    }
+
+    /// Waits until a socket has room: what the TUN holds meanwhile slows its senders down.
+    fn wait_for_room(&self, socket: &Socket) -> Result<(), String> {
+        self.shared.tallies.add(Tally::Wait, 1);
+        Waiting::new([(socket.fd.as_fd(), For::Room)])
+            .wait(Some(limits::ROOM_STEP))
+            .map_err(|error| format!("waiting for room in a socket: {error}"))
+    }
+}

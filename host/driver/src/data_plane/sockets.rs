@@ -1,0 +1,124 @@
+//! Every socket of the tunnel's outside, and which of them a path takes.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
+
+use vpnhost_ike::output::TransmitKind;
+use vpnhost_model::{Encapsulation, Path};
+
+use crate::error::DriverError;
+use crate::messages::{self, Envelope};
+use crate::udp::{Carries, NON_ESP_MARKER, Socket};
+use crate::{raw_esp, udp};
+
+/// Every socket, UDP and raw.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    all: Vec<Socket>,
+    ports: [u16; 2],
+}
+
+impl Sockets {
+    /// Opens them.
+    pub(crate) fn open(listen: &[IpAddr], ports: [u16; 2], mark: u32) -> Result<Self, DriverError> {
+        let (mut all, ports) = udp::open(listen, ports, mark)?;
+        all.extend(raw_esp::open(listen, mark));
+        Ok(Self { all, ports })
+    }
+
+    /// Returns all of them.
+    pub(crate) fn all(&self) -> &[Socket] {
+        &self.all
+    }
+
+    /// Returns the ports that are bound: for IKE, and for NAT traversal.
+    pub(crate) fn ports(&self) -> [u16; 2] {
+        self.ports
+    }
+
+    /// Returns the socket that ESP on this path leaves by.
+    pub(crate) fn for_esp(&self, path: &Path) -> Option<&Socket> {
+        match path.encapsulation {
+            Encapsulation::Udp => self.find(Carries::Both, path),
+            Encapsulation::Raw => self.find(Carries::Esp, path),
+        }
+    }
+
+    /// Sends an IKE datagram or a keepalive. The port for NAT traversal takes the non-ESP marker, also
+    /// towards a peer on a port of its own choice.
+    pub(crate) fn transmit(&self, path: &Path, octets: &[u8], kind: TransmitKind) -> io::Result<()> {
+        let [ike, nat_traversal] = self.ports;
+        let is_plain = path.local.port() == ike && ike != nat_traversal;
+        let carries = if is_plain { Carries::Ike } else { Carries::Both };
+        let Some(socket) = self.find(carries, path) else {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrNotAvailable,
+                format!("no socket for {}", path.local),
+            ));
+        };
+        let marker: &[u8] = match (carries, kind) {
+            (Carries::Both, TransmitKind::Ike) => &NON_ESP_MARKER,
+            (Carries::Both, TransmitKind::Keepalive) | (Carries::Ike | Carries::Esp, _) => &[],
+        };
+        let send = || messages::send_one(socket.fd.as_fd(), envelope(path, 0), [marker, octets]);
+        match send() {
+            Err(error) if may_be_hearsay(&error) => send(),
+            done => done,
+        }
+    }
+
+    /// Finds the socket that is bound to the path's address, or to all of its family.
+    fn find(&self, carries: Carries, path: &Path) -> Option<&Socket> {
+        let local = path.local.ip();
+        let fitting = || {
+            let is_v4 = path.remote.is_ipv4();
+            self.all.iter().filter(move |s| s.carries == carries && s.local.is_ipv4() == is_v4)
+        };
+        let bound_to = |ip: IpAddr| fitting().find(move |socket| socket.local.ip() == ip);
+        if local.is_unspecified() {
+            return fitting().next();
+        }
+        bound_to(local).or_else(|| fitting().find(|socket| socket.local.ip().is_unspecified()))
+    }
+}
+
+/// Returns how an ESP packet travels on a path.
+pub(crate) fn esp_envelope(path: &Path, tos: u8) -> Envelope {
+    let mut envelope = envelope(path, tos);
+    match path.encapsulation {
+        Encapsulation::Udp => {}
+        // A raw socket of IPv6 takes a port for a protocol.
+        Encapsulation::Raw => envelope.remote.set_port(0),
+    }
+    envelope
+}
+
+fn envelope(path: &Path, tos: u8) -> Envelope {
+    let any: IpAddr = match path.remote {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = if path.local.ip().is_unspecified() { any } else { path.local.ip() };
+    Envelope { source, interface: path.interface.unwrap_or(0), remote: path.remote, tos }
+}
+
+/// Tells whether an error may be about an earlier datagram: a socket tells each ICMP error once, at the next
+/// call, and sends nothing then.
+pub(crate) fn may_be_hearsay(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNREFUSED
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+                | libc::EACCES
+                | libc::EMSGSIZE
+        )
+    )
+}

@@ -1,0 +1,1 @@
+//! The packet path with real sockets.
