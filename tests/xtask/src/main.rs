@@ -7,6 +7,7 @@ mod demo;
 mod fuzz;
 mod interop;
 mod lab;
+mod scapy;
 mod steps;
 mod test;
 mod tools;

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use vpnhost_netns::stories;
 
 use crate::steps::{Outcome, Report, logged, logged_status};
-use crate::{arrows, build_plugins, fuzz, interop, tools, wit_frozen};
+use crate::{arrows, build_plugins, fuzz, interop, scapy, tools, wit_frozen};
 
 /// How long CI fuzzes each target.
 const FUZZ_SECONDS: u32 = 60;
@@ -50,6 +50,7 @@ const STEPS: &[Step] = &[
     Step { name: "build-plugins", run: |_| build_plugins::build_plugins().map(|_| Outcome::Passed) },
     Step { name: "unit", run: |_| unit() },
     Step { name: "doctest", run: |_| doctest() },
+    Step { name: "scapy", run: |_| scapy::run() },
     Step { name: "interop", run: |_| interop::tell_all(&stories::interop(), &[]) },
     Step { name: "no-leak", run: |_| interop::tell_all(&stories::leak::stories(), &[]) },
     Step { name: "tshark", run: |_| interop::tell_all(&stories::wire::stories(), &[]) },
@@ -168,7 +169,7 @@ fn libtest_counts(text: &str) -> (usize, usize) {
 }
 
 /// Returns the number that stands before a word.
-fn count_before(text: &str, word: &str) -> usize {
+pub(crate) fn count_before(text: &str, word: &str) -> usize {
     let before = text.split(&format!(" {word}")).next().unwrap_or_default();
     if before.len() == text.len() {
         return 0;

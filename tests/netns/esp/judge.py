@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""scapy as an independent judge of ESP: it opens what vpnhost seals, and vpnhost opens what it seals.
+
+    judge.py ORACLE        (ORACLE: the built example esp_oracle of vpnhost-ipsec)
+
+Every packet protection that the backend has is judged, with IPv4 and IPv6 inside and outside, in UDP and as
+protocol 50, with short and with extended sequence numbers, for so many lengths that each length of padding
+occurs; and what was tampered with is refused by both. scapy 2.8 knows extended sequence numbers for
+encrypt-then-MAC and for AEADs (2.5 does not, nor encapsulation in UDP), so nothing is checked by hand.
+"""
+
+import os
+import subprocess
+import sys
+
+import scapy
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.ipsec import ESP, SecurityAssociation
+from scapy.packet import Raw
+
+# Our name of a cipher or an integrity algorithm, scapy's name.
+CIPHERS = {"3des": "3DES", "aes128": "AES-CBC", "aes192": "AES-CBC", "aes256": "AES-CBC",
+           "aes128gcm16": "AES-GCM", "aes192gcm16": "AES-GCM", "aes256gcm16": "AES-GCM"}
+INTEGRITIES = {"sha1": "HMAC-SHA1-96", "sha256": "SHA2-256-128", "sha384": "SHA2-384-192",
+               "sha512": "SHA2-512-256"}
+
+# What must be there, whatever else the backend has.
+EXPECTED = {f"{cipher}-{integrity}" for cipher in CIPHERS if "gcm" not in cipher
+            for integrity in ("sha256", "sha384", "sha512")}
+EXPECTED |= {cipher for cipher in CIPHERS if "gcm" in cipher}
+
+# 0 to 16 octets behind the UDP header: every length of padding of 16-octet blocks.
+LENGTHS = [*range(17), 63, 512, 1200]
+PATHS = ["udp4", "udp6", "raw4", "raw6"]
+# The first packet, the middle, the turn of the low half, and the last.
+SHORT = [1, 2, 0x7FFFFFFF, 0xFFFFFFFF]
+EXTENDED = [1, 0xFFFFFFFF, 0x1_0000_0000, 0x1_0000_0001, 0x1234_89ABCDEF, 0xFFFFFFFF_FFFFFFFE]
+
+OUTER = {"4": IP(src="192.0.2.1", dst="192.0.2.2"), "6": IPv6(src="2001:db8::1", dst="2001:db8::2")}
+
+
+class Oracle:
+    """vpnhost's ESP, asked line by line."""
+
+    def __init__(self, program):
+        self.child = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, request):
+        self.child.stdin.write(request + "\n")
+        self.child.stdin.flush()
+        answer = self.child.stdout.readline().strip()
+        if not answer or answer.startswith("error"):
+            raise RuntimeError(f"the oracle says {answer!r} to {request}")
+        return answer
+
+    def suites(self):
+        answer, suites = self.ask("suites"), []
+        while answer != "end":
+            _, name, key, integrity_key = answer.split()
+            suites.append((name, int(key), int(integrity_key)))
+            answer = self.child.stdout.readline().strip()
+        return suites
+
+
+class Case:
+    """An SA, known to both, that is about to carry the packet of a sequence number."""
+
+    def __init__(self, suite, extended, sequence, path):
+        self.name, key, integrity_key = suite
+        self.key, self.integrity_key = os.urandom(key), os.urandom(integrity_key)
+        self.spi = int.from_bytes(os.urandom(4), "big") | 0x100
+        self.extended, self.sequence, self.path = extended, sequence, path
+
+    def __str__(self):
+        return f"{self.name}, {'esn' if self.extended else 'short'} {self.sequence:#x}, {self.path}"
+
+    def ours(self, oracle, verb, octets, sequence=None):
+        last = (self.sequence if sequence is None else sequence) - 1
+        words = [verb, self.name, self.key.hex() or "-", self.integrity_key.hex() or "-", f"{self.spi:x}",
+                 "esn" if self.extended else "short", str(last), self.path, octets.hex() or "-"]
+        return oracle.ask(" ".join(words))
+
+    def scapys(self, sequence=None):
+        sequence = self.sequence if sequence is None else sequence
+        cipher, _, integrity = self.name.partition("-")
+        return SecurityAssociation(
+            ESP, spi=self.spi, seq_num=sequence & 0xFFFFFFFF,
+            crypt_algo=CIPHERS[cipher], crypt_key=self.key,
+            auth_algo=INTEGRITIES[integrity] if integrity else None, auth_key=self.integrity_key or None,
+            tunnel_header=OUTER[self.path[3]], nat_t_header=self.udp(),
+            esn_en=self.extended, esn=sequence >> 32)
+
+    def udp(self):
+        return UDP(sport=4500, dport=4500) if self.path.startswith("udp") else None
+
+    def on_the_wire(self, esp):
+        """Puts in front of ESP what the kernel would, and reads it back as scapy would from a socket."""
+        header = OUTER[self.path[3]].copy()
+        if self.udp():
+            packet = header / UDP(sport=4500, dport=4500, chksum=0) / Raw(esp)
+        elif self.path[3] == "4":
+            header.proto = 50
+            packet = header / Raw(esp)
+        else:
+            header.nh = 50
+            packet = header / Raw(esp)
+        return header.__class__(bytes(packet))
+
+    def seal_by_scapy(self, inner):
+        sealed = self.scapys().encrypt(inner.copy())
+        if self.udp() and sealed[UDP].dport != 4500:
+            raise RuntimeError("scapy did not encapsulate")
+        return bytes(sealed[ESP])
+
+    def open_by_scapy(self, esp, sequence=None):
+        return bytes(self.scapys(sequence).decrypt(self.on_the_wire(esp)))
+
+    def padding_of(self, esp):
+        """Returns padding, next header of ours, which scapy takes off without a look."""
+        sa, packet = self.scapys(), self.on_the_wire(esp)[ESP]
+        icv = sa.crypt_algo.icv_size or sa.auth_algo.icv_size
+        plain = sa.crypt_algo.decrypt(sa, packet, sa.crypt_key, icv, esn_en=sa.esn_en, esn=sa.esn)
+        return plain.padding, plain.nh
+
+
+def inner_packet(version, length):
+    header = IP(src="10.1.0.1", dst="10.2.0.1", tos=0x28, ttl=17) if version == 4 \
+        else IPv6(src="fd01::1", dst="fd02::1", tc=0x28, hlim=17)
+    packet = header / UDP(sport=7, dport=9) / Raw(bytes(at % 251 for at in range(length)))
+    return header.__class__(bytes(packet))
+
+
+class Verdict:
+    """Counts checks and tells of those that fail."""
+
+    def __init__(self):
+        self.passed, self.failed = 0, 0
+
+    def check(self, what, good):
+        if good:
+            self.passed += 1
+            return
+        self.failed += 1
+        if self.failed <= 40:
+            print(f"FAIL {what}")
+
+    def refused(self, what, attempt):
+        """scapy refuses by an exception; which one depends on what is broken."""
+        try:
+            attempt()
+        except Exception:  # noqa: B902 (struct.error, IndexError, InvalidTag, IPSecIntegrityError ...)
+            self.passed += 1
+            return
+        self.check(what, False)
+
+
+def judge_round_trips(oracle, suite, verdict):
+    for version in (4, 6):
+        for extended in (False, True):
+            sequences = EXTENDED if extended else SHORT
+            for path in PATHS:
+                for at, length in enumerate(LENGTHS):
+                    case = Case(suite, extended, sequences[at % len(sequences)], path)
+                    inner = inner_packet(version, length)
+                    judge_both_ways(oracle, case, inner, verdict, f"{case}, IPv{version} + {length}")
+
+
+def judge_both_ways(oracle, case, inner, verdict, what):
+    word, _, sealed = case.ours(oracle, "seal", bytes(inner)).partition(" ")
+    if word != "ok":
+        verdict.check(f"{what}: we do not seal ({sealed})", False)
+        return
+    esp = bytes.fromhex(sealed)
+    try:
+        verdict.check(f"{what}: scapy opens ours", case.open_by_scapy(esp) == bytes(inner))
+        padding, next_header = case.padding_of(esp)
+        good = padding == bytes(range(1, len(padding) + 1)) and next_header == (4 if inner.version == 4 else 41)
+        verdict.check(f"{what}: padding {padding.hex()}, next header {next_header}", good)
+    except Exception as error:  # noqa: B902
+        verdict.check(f"{what}: scapy refuses ours: {error!r}", False)
+    answer = case.ours(oracle, "open", case.seal_by_scapy(inner))
+    verdict.check(f"{what}: we open scapy's: {answer[:60]}", answer == f"ok {bytes(inner).hex()}")
+
+
+def judge_tampering(oracle, suite, verdict):
+    """A packet with a bit turned or cut off, from either side, is refused by the other."""
+    for extended in (False, True):
+        for path in PATHS:
+            case = Case(suite, extended, 0x2_0000_0005 if extended else 5, path)
+            inner = inner_packet(4, 100)
+            ours = bytes.fromhex(case.ours(oracle, "seal", bytes(inner)).split()[1])
+            scapys = case.seal_by_scapy(inner)
+            for (name, of_ours), (_, of_scapys) in zip(tampered(ours), tampered(scapys)):
+                what = f"{case}: {name}"
+                verdict.refused(f"{what}: scapy takes it", lambda esp=of_ours: case.open_by_scapy(esp))
+                answer = case.ours(oracle, "open", of_scapys)
+                verdict.check(f"{what}: we take it", answer.startswith("drop "))
+            if extended:
+                # The high half is not in the packet; with another one the checksum is wrong.
+                for other in (5, 0x3_0000_0005):
+                    attempt = lambda sequence=other: case.open_by_scapy(ours, sequence)  # noqa: E731
+                    verdict.refused(f"{case}: scapy takes it as {other:#x}", attempt)
+                    answer = case.ours(oracle, "open", scapys, other)
+                    verdict.check(f"{case}: we take it as {other:#x}: {answer}", answer == "drop bad_icv")
+
+
+def tampered(esp):
+    for name, at in [("first octet of the SPI", 0), ("sequence number", 7), ("IV", 8), ("last of the IV", 15),
+                     ("ciphertext", len(esp) // 2), ("last of the ICV", len(esp) - 1)]:
+        for bit in (0x01, 0x80):
+            octets = bytearray(esp)
+            octets[at] ^= bit
+            yield f"{name} ^ {bit:#x}", bytes(octets)
+    for cut in (1, 4, 16, len(esp) - 24, len(esp) - 8):
+        yield f"{cut} octets cut off", esp[:-cut]
+    yield "four octets more", esp + bytes(4)
+
+
+def main():
+    version = tuple(int(part) for part in scapy.__version__.split(".")[:2])
+    if version < (2, 8):
+        sys.exit(f"scapy {scapy.__version__} judges encapsulated ESP wrongly; 2.8 is needed")
+    oracle, verdict = Oracle(sys.argv[1]), Verdict()
+    suites = oracle.suites()
+    for missing in sorted(EXPECTED - {name for name, _, _ in suites}):
+        verdict.check(f"{missing} is missing", False)
+    for suite in suites:
+        cipher, _, integrity = suite[0].partition("-")
+        if cipher not in CIPHERS or (integrity and integrity not in INTEGRITIES):
+            verdict.check(f"{suite[0]}: the judge has no name of scapy's for it", False)
+            continue
+        before = verdict.passed + verdict.failed
+        judge_round_trips(oracle, suite, verdict)
+        judge_tampering(oracle, suite, verdict)
+        print(f"{suite[0]}: {verdict.passed + verdict.failed - before} checks", flush=True)
+    print(f"{verdict.passed} passed, {verdict.failed} failed")
+    sys.exit(1 if verdict.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
