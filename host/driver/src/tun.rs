@@ -40,6 +40,13 @@ impl Tun {
         Ok(Self { file, name, index })
     }
 
+    /// Makes one of a pair of sockets, whose other end plays the kernel.
+    #[cfg(test)]
+    pub(crate) fn of(socket: std::os::unix::net::UnixDatagram) -> Self {
+        socket.set_nonblocking(true).expect("a socket can be told not to wait");
+        Self { file: File::from(std::os::fd::OwnedFd::from(socket)), name: "memory".to_owned(), index: 0 }
+    }
+
     /// Returns the interface's name.
     pub(crate) fn name(&self) -> &str {
         &self.name

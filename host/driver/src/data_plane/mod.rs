@@ -93,14 +93,18 @@ pub(crate) struct DataPlane {
 impl DataPlane {
     /// Opens sockets and TUN, and starts both threads. An error leaves nothing behind.
     pub(crate) fn start(settings: PathSettings) -> Result<(Self, FromPath), DriverError> {
-        let failed = |source| DriverError::Io { action: "start the packet path", source };
         let sockets = Sockets::open(&settings.listen, settings.ports, settings.mark)?;
         let tun = Tun::open(&settings.tun.name)?;
+        Self::with(&settings, sockets, tun)
+            .map_err(|source| DriverError::Io { action: "start the packet path", source })
+    }
+
+    fn with(settings: &PathSettings, sockets: Sockets, tun: Tun) -> io::Result<(Self, FromPath)> {
         let (datagrams, from_path_datagrams) = mpsc::channel(limits::DATAGRAMS);
         let (news, from_path_news) = mpsc::channel(limits::NEWS);
         let shared = Arc::new(Shared::new(sockets, tun, news, settings.clock));
-        let (inbound, inbound_orders) = Line::new().map_err(failed)?;
-        let (outbound, outbound_orders) = Line::new().map_err(failed)?;
+        let (inbound, inbound_orders) = Line::new()?;
+        let (outbound, outbound_orders) = Line::new()?;
         let mut plane = Self {
             shared: Arc::clone(&shared),
             inbound: inbound.clone(),
@@ -111,13 +115,13 @@ impl DataPlane {
         let half = Inbound::new(sizes, Arc::clone(&shared.counters));
         let of_thread = (Arc::clone(&shared), inbound_orders, outbound);
         let receive = move || InboundThread::new(of_thread, half, datagrams).run();
-        plane.threads.push(shared::spawn("vpnhost-in", &shared, receive).map_err(failed)?);
+        plane.threads.push(shared::spawn("vpnhost-in", &shared, receive)?);
 
         let half = Outbound::new(sizes, (settings.random)(), Arc::clone(&shared.counters));
         let of_thread = (Arc::clone(&shared), outbound_orders, inbound);
-        let tun_mtu = usize::from(settings.tun.mtu);
-        let send = move || OutboundThread::new(of_thread, half, tun_mtu, settings.mark).run();
-        plane.threads.push(shared::spawn("vpnhost-out", &shared, send).map_err(failed)?);
+        let (tun_mtu, mark) = (usize::from(settings.tun.mtu), settings.mark);
+        let send = move || OutboundThread::new(of_thread, half, tun_mtu, mark).run();
+        plane.threads.push(shared::spawn("vpnhost-out", &shared, send)?);
         Ok((plane, FromPath { datagrams: from_path_datagrams, news: from_path_news }))
     }
 

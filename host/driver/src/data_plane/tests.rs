@@ -1,1 +1,0 @@
-//! The packet path with real sockets.
