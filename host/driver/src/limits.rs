@@ -12,6 +12,8 @@ pub const ORDERS: usize = 64;
 pub const QUESTIONS_AUTHENTICATED: usize = 64;
 /// Questions of peers that are not authenticated yet; fewer, so that they starve nobody.
 pub const QUESTIONS_UNAUTHENTICATED: usize = 16;
+/// So much earlier than the core gives up waiting, plugins must have answered: the answer has a way to go.
+pub const ANSWER_MARGIN: Duration = Duration::from_millis(20);
 /// Threads for slow work.
 pub const WORKERS: usize = 2;
 /// Jobs that wait for a worker; the event loop runs further ones itself, so that none is lost.
@@ -20,8 +22,10 @@ pub const JOBS: usize = 256;
 pub const RESULTS: usize = 512;
 /// Datagrams that the event loop takes before it looks at anything else.
 pub const DATAGRAMS_AT_ONCE: usize = 32;
-/// How long the kernel may take for the routes of one change.
+/// How long the kernel may take for the routes of one change; then what follows it goes on.
 pub const HOST_CHANGE: Duration = Duration::from_secs(3);
+/// Changes of the machine's routes that wait for the one under way.
+pub const HOST_CHANGES: usize = 1024;
 /// How long `nft` or a DNS program may run.
 pub const PROGRAM: Duration = Duration::from_secs(5);
 /// How long an orderly end waits for peers to answer a Delete.
