@@ -1,56 +1,73 @@
 //! The event loop: waits for whatever comes first and hands it on. It decides nothing.
 
-use std::time::Duration;
-
 use tokio::sync::{broadcast, mpsc};
-use vpnhost_ike::IkeEndpoint;
 
-use crate::clock::Clock;
 use crate::config::HostConfig;
+use crate::control_plane::{self, ControlPlane, Inputs};
 use crate::error::DriverError;
 use crate::host::{HostEvent, Order};
-use crate::journal::Journal;
-use crate::snapshot::Snapshot;
+use crate::limits;
 
-/// Everything that a running host waits for.
+/// Everything that a running host waits for, and who it is handed to.
 pub(crate) struct EventLoop {
-    clock: Clock,
-    endpoint: IkeEndpoint,
+    control: ControlPlane,
+    inputs: Inputs,
     orders: mpsc::Receiver<Order>,
-    events: broadcast::Sender<HostEvent>,
-    journal: Journal,
 }
 
 impl EventLoop {
-    /// Opens what a host needs.
+    /// Opens what a host needs. An error leaves nothing behind.
     pub(crate) async fn start(
         config: HostConfig,
         orders: mpsc::Receiver<Order>,
         events: broadcast::Sender<HostEvent>,
     ) -> Result<Self, DriverError> {
-        let clock = Clock;
-        let endpoint =
-            IkeEndpoint::new(config.endpoint, config.crypto, (config.random)(), config.policy, clock.now());
-        Ok(Self { clock, endpoint, orders, events, journal: Journal::default() })
+        let (control, inputs) = control_plane::start(config, events).await?;
+        Ok(Self { control, inputs, orders })
     }
 
-    /// Runs until the host is shut down.
-    pub(crate) async fn run(mut self) -> Result<(), DriverError> {
-        loop {
-            let wait = self.endpoint.poll_timeout().map_or(Duration::from_secs(1), |(deadline, _)| {
-                deadline.saturating_since(self.clock.instant())
-            });
-            tokio::select! {
-                order = self.orders.recv() => match order {
-                    Some(Order::Command(command)) => self.endpoint.handle_command(self.clock.now(), command),
-                    Some(Order::Snapshot(reply)) => drop(reply.send(Box::new(Snapshot::default()))),
-                    Some(Order::Journal(name, reply)) => drop(reply.send(self.journal.entries(name.as_deref()))),
-                    Some(Order::Reload(_, reply)) => drop(reply.send(Ok(Vec::new()))),
-                    Some(Order::Shutdown) | None => return Ok(()),
-                },
-                () = tokio::time::sleep(wait) => self.endpoint.handle_timeout(self.clock.now()),
-            }
-            while self.endpoint.poll_output().is_some() {}
+    /// Runs until the host is shut down, or the packet path fails.
+    pub(crate) async fn run(self) -> Result<(), DriverError> {
+        let Self { mut control, mut inputs, mut orders } = self;
+        let outcome = turn(&mut control, &mut inputs, &mut orders).await;
+        // Nobody takes from these any more: who writes to them must not wait for it.
+        drop((inputs, orders));
+        match &outcome {
+            Ok(()) => control.stop().await,
+            Err(_) => control.fail(),
         }
+        outcome
+    }
+}
+
+async fn turn(
+    control: &mut ControlPlane,
+    inputs: &mut Inputs,
+    orders: &mut mpsc::Receiver<Order>,
+) -> Result<(), DriverError> {
+    let mut datagrams = Vec::with_capacity(limits::DATAGRAMS_AT_ONCE);
+    control.begin();
+    while !control.is_done() {
+        let idle_for = control.idle_for();
+        tokio::select! {
+            1.. = inputs.path.datagrams.recv_many(&mut datagrams, limits::DATAGRAMS_AT_ONCE) => {
+                control.on_datagrams(&mut datagrams);
+            }
+            news = inputs.path.news.recv() => control.on_news(news)?,
+            Some(reply) = inputs.replies.recv() => control.on_reply(reply),
+            Some((id, result)) = inputs.results.recv() => control.on_result(id, result),
+            Some(changed) = inputs.changed.recv() => control.on_changed(changed),
+            Some(addresses) = inputs.links.recv() => control.on_links(addresses),
+            Some(order) = orders.recv() => control.on_order(order),
+            () = sleep(idle_for) => control.on_time(),
+        }
+    }
+    Ok(())
+}
+
+async fn sleep(span: Option<std::time::Duration>) {
+    match span {
+        Some(span) => tokio::time::sleep(span).await,
+        None => std::future::pending().await,
     }
 }

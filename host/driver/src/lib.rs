@@ -16,12 +16,12 @@
 //! }
 //! ```
 
-#![allow(dead_code)]
-
 mod ancillary;
+mod chronicle;
 mod cleanup;
 mod clock;
 pub mod config;
+mod control_plane;
 mod data_plane;
 pub mod error;
 mod event_loop;
@@ -34,9 +34,11 @@ mod messages;
 mod options;
 mod pmtu;
 mod raw_esp;
+mod resolver;
 pub mod snapshot;
 mod tun;
 mod udp;
+mod work;
 
 pub use cleanup::cleanup;
 pub use config::{

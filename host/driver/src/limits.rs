@@ -26,6 +26,8 @@ pub const DATAGRAMS_AT_ONCE: usize = 32;
 pub const HOST_CHANGE: Duration = Duration::from_secs(3);
 /// Changes of the machine's routes that wait for the one under way.
 pub const HOST_CHANGES: usize = 1024;
+/// Outputs that wait for the machine's routes; with more, the rest goes on without waiting.
+pub const HELD_OUTPUTS: usize = 4096;
 /// How long `nft` or a DNS program may run.
 pub const PROGRAM: Duration = Duration::from_secs(5);
 /// How long an orderly end waits for peers to answer a Delete.

@@ -1,0 +1,228 @@
+//! What happened, told: each event as a sentence in the journal, in the log and to subscribers, and what of
+//! it `status` shows later.
+//!
+//! Identities and addresses are in the journal, which only those read who may control the host; the log has
+//! them at DEBUG.
+
+mod sentence;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use vpnhost_ike::output::{CloseReason, Event};
+use vpnhost_model::{IkeSaId, Now};
+use vpnhost_policy::{OnFailure, Outcome, Question};
+
+use crate::host::HostEvent;
+use crate::journal::{Entry, Journal};
+use crate::resolver::{self, Verdict};
+use crate::snapshot::Decision;
+
+use sentence::Sentence;
+
+/// The journal, its readers, and what is remembered of each IKE SA and connection.
+pub(crate) struct Chronicle {
+    journal: Journal,
+    readers: broadcast::Sender<HostEvent>,
+    ike_sas: BTreeMap<IkeSaId, Remembered>,
+    failures: BTreeMap<String, String>,
+}
+
+/// What is remembered of an IKE SA.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Remembered {
+    /// How many IKE SAs it replaced by rekeying.
+    pub(crate) rekeyed: u32,
+    /// The round-trip time of the last liveness check.
+    pub(crate) round_trip: Option<Duration>,
+    /// The last decision of each question.
+    pub(crate) decisions: Vec<Decision>,
+    connection: Option<String>,
+}
+
+/// Something that the driver itself has to say.
+#[derive(Debug, Default)]
+pub(crate) struct Note {
+    /// What kind of thing; stable.
+    pub(crate) kind: &'static str,
+    /// The connection, if it is about one.
+    pub(crate) connection: Option<String>,
+    /// The IKE SA, if it is about one.
+    pub(crate) ike_sa: Option<IkeSaId>,
+    /// The sentence, without identities and addresses.
+    pub(crate) text: String,
+}
+
+impl Chronicle {
+    /// Begins; subscribers read what goes into `readers`.
+    pub(crate) fn new(readers: broadcast::Sender<HostEvent>) -> Self {
+        Self { journal: Journal::default(), readers, ike_sas: BTreeMap::new(), failures: BTreeMap::new() }
+    }
+
+    /// Returns the journal's entries, of one connection or of all.
+    pub(crate) fn entries(&self, connection: Option<&str>) -> Vec<Entry> {
+        self.journal.entries(connection)
+    }
+
+    /// Returns what is remembered of an IKE SA.
+    pub(crate) fn of(&self, ike_sa: IkeSaId) -> Option<&Remembered> {
+        self.ike_sas.get(&ike_sa)
+    }
+
+    /// Returns how a connection's last try ended, if nothing came of it.
+    pub(crate) fn last_failure(&self, connection: &str) -> Option<&str> {
+        self.failures.get(connection).map(String::as_str)
+    }
+
+    /// Tells what the endpoint said; `plugin` is whose answer a decision is, if a plugin's.
+    pub(crate) fn tell(&mut self, now: Now, event: Event, plugin: Option<String>) {
+        self.remember(now, &event, plugin.as_deref());
+        let Sentence { kind, connection, ike_sa, text, detail } = sentence::of(&event, plugin.as_deref());
+        let connection = connection.or_else(|| ike_sa.and_then(|id| self.connection_of(id)));
+        self.forget(&event);
+        let (question, by) = match &event {
+            Event::Decided { question, by, .. } => (Some(*question), Some(*by)),
+            Event::IkeSaStarted { .. }
+            | Event::IkeSaEstablished(_)
+            | Event::ChildSaEstablished { .. }
+            | Event::IkeSaRekeyed { .. }
+            | Event::ChildSaFailed { .. }
+            | Event::ChildSaClosed { .. }
+            | Event::IkeSaClosed { .. }
+            | Event::RetryScheduled { .. }
+            | Event::Alive { .. }
+            | Event::Moved { .. } => (None, None),
+        };
+        let entry = Entry {
+            number: 0,
+            unix: now.unix,
+            connection,
+            ike_sa,
+            kind,
+            question,
+            by,
+            plugin: plugin.filter(|_| by == Some("plugins")),
+            text,
+        };
+        self.publish(entry, &detail, Some(event));
+    }
+
+    /// Tells what the driver itself has to say.
+    pub(crate) fn note(&mut self, now: Now, note: Note) {
+        let Note { kind, connection, ike_sa, text } = note;
+        let connection = connection.or_else(|| ike_sa.and_then(|id| self.connection_of(id)));
+        let (question, by, plugin) = (None, None, None);
+        let entry = Entry { number: 0, unix: now.unix, connection, ike_sa, kind, question, by, plugin, text };
+        self.publish(entry, "", None);
+    }
+
+    /// Tells which plugins failed to answer a question, and what that counts for.
+    pub(crate) fn tell_faults(
+        &mut self,
+        now: Now,
+        verdict: &Verdict,
+        on_failure: &dyn Fn(&str) -> OnFailure,
+    ) {
+        let word = resolver::word(verdict.question.kind());
+        for step in &verdict.decision.trace {
+            let how = match &step.outcome {
+                Outcome::Answered | Outcome::Abstained => continue,
+                Outcome::OffTheMenu => "gave an answer that is not on the menu",
+                Outcome::Failed(how) => how,
+            };
+            let refuses = matches!(verdict.question, Question::AuthorizePeer(_))
+                && on_failure(&step.policy) == OnFailure::Deny;
+            let counts = if refuses { "that refuses the peer" } else { "the others decide" };
+            let entry = Entry {
+                number: 0,
+                unix: now.unix,
+                connection: Some(verdict.question.connection().to_owned()).filter(|name| !name.is_empty()),
+                ike_sa: None,
+                kind: "plugin_failed",
+                question: Some(word),
+                by: None,
+                plugin: Some(step.policy.clone()),
+                text: format!("{word}: plugin {} {how}; {counts}", step.policy),
+            };
+            self.publish(entry, "", None);
+        }
+    }
+
+    fn publish(&mut self, mut entry: Entry, detail: &str, event: Option<Event>) {
+        let (connection, ike_sa) = (entry.connection.as_deref().unwrap_or("-"), entry.ike_sa.map(|id| id.0));
+        let (kind, text) = (entry.kind, entry.text.as_str());
+        match kind {
+            "alive" => tracing::debug!(connection, ike_sa, kind, "{text}"),
+            "plugin_failed" | "host_failed" => tracing::warn!(connection, ike_sa, kind, "{text}"),
+            _ => tracing::info!(connection, ike_sa, kind, "{text}"),
+        }
+        if !detail.is_empty() {
+            tracing::debug!(connection, ike_sa, kind, "{detail}");
+            entry.text = format!("{text}: {detail}");
+        }
+        let entry = Arc::new(self.journal.push(entry));
+        // Without a reader there is nobody to tell.
+        let _ = self.readers.send(HostEvent { unix: entry.unix, entry, event });
+    }
+
+    fn connection_of(&self, ike_sa: IkeSaId) -> Option<String> {
+        self.ike_sas.get(&ike_sa).and_then(|remembered| remembered.connection.clone())
+    }
+
+    fn remember(&mut self, now: Now, event: &Event, plugin: Option<&str>) {
+        match event {
+            Event::IkeSaStarted { ike_sa, connection, .. } => {
+                self.ike_sas.entry(*ike_sa).or_default().connection.clone_from(connection);
+            }
+            Event::IkeSaEstablished(facts) => {
+                self.ike_sas.entry(facts.id).or_default().connection = Some(facts.connection.clone());
+                self.failures.remove(&facts.connection);
+            }
+            Event::IkeSaRekeyed { old, new } => {
+                let mut heir = self.ike_sas.remove(old).unwrap_or_default();
+                heir.rekeyed = heir.rekeyed.saturating_add(1);
+                heir.connection = Some(new.connection.clone());
+                self.ike_sas.insert(new.id, heir);
+            }
+            Event::ChildSaFailed { connection, child, reason, .. } => {
+                self.failures.insert(connection.clone(), format!("child {child}: {reason}"));
+            }
+            Event::IkeSaClosed { connection: Some(connection), reason, .. } => {
+                if matches!(reason, CloseReason::Local | CloseReason::Replaced) {
+                    self.failures.remove(connection);
+                } else {
+                    self.failures.insert(connection.clone(), reason.to_string());
+                }
+            }
+            Event::Alive { ike_sa, round_trip: Some(round_trip) } => {
+                self.ike_sas.entry(*ike_sa).or_default().round_trip = Some(*round_trip);
+            }
+            Event::Decided { ike_sa, question, by, outcome, .. } => {
+                let decisions = &mut self.ike_sas.entry(*ike_sa).or_default().decisions;
+                decisions.retain(|decision| decision.question != *question);
+                decisions.push(Decision {
+                    question,
+                    by,
+                    plugin: plugin.filter(|_| *by == "plugins").map(str::to_owned),
+                    outcome: outcome.clone(),
+                    unix: now.unix,
+                });
+            }
+            Event::ChildSaEstablished { .. }
+            | Event::ChildSaClosed { .. }
+            | Event::IkeSaClosed { connection: None, .. }
+            | Event::RetryScheduled { .. }
+            | Event::Alive { round_trip: None, .. }
+            | Event::Moved { .. } => {}
+        }
+    }
+
+    /// Forgets an IKE SA that ended, once it was told of.
+    fn forget(&mut self, event: &Event) {
+        if let Event::IkeSaClosed { ike_sa, .. } = event {
+            self.ike_sas.remove(ike_sa);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! One sentence for each event, as `explain` prints it; what tells who or where is apart from the rest.
+
+use vpnhost_ike::output::{Event, IkeSaFacts};
+use vpnhost_model::{IkeSaId, Role};
+
+/// An event in words.
+pub(super) struct Sentence {
+    /// Its kind; stable.
+    pub(super) kind: &'static str,
+    /// The connection, where the event names it.
+    pub(super) connection: Option<String>,
+    /// The IKE SA.
+    pub(super) ike_sa: Option<IkeSaId>,
+    /// What happened.
+    pub(super) text: String,
+    /// With whom and where, or nothing.
+    pub(super) detail: String,
+}
+
+/// Puts an event into words.
+pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
+    match event {
+        Event::IkeSaStarted { ike_sa, connection, role, path } => {
+            let text = match role {
+                Role::Initiator => format!("{ike_sa} was begun"),
+                Role::Responder => format!("a peer began {ike_sa}"),
+            };
+            sentence("started", connection.as_deref(), *ike_sa, text).with(path.to_string())
+        }
+        Event::IkeSaEstablished(facts) => {
+            let text = format!("{} is up as {}, {}", facts.id, role(facts.role), facts.suite);
+            sentence("established", Some(&facts.connection), facts.id, text).with(whereabouts(facts))
+        }
+        Event::IkeSaRekeyed { old, new } => {
+            let text = format!("{old} was rekeyed: {} took its place, {}", new.id, new.suite);
+            sentence("rekeyed", Some(&new.connection), new.id, text)
+        }
+        Event::IkeSaClosed { ike_sa, connection, reason } if *ike_sa == IkeSaId(0) => {
+            let text = format!("no IKE SA could be begun: {reason}");
+            Sentence { ike_sa: None, ..sentence("closed", connection.as_deref(), *ike_sa, text) }
+        }
+        Event::IkeSaClosed { ike_sa, connection, reason } => {
+            sentence("closed", connection.as_deref(), *ike_sa, format!("{ike_sa} ended: {reason}"))
+        }
+        Event::RetryScheduled { connection, after } => {
+            let text = format!("the connection will be tried again in {:.1} s", after.as_secs_f64());
+            Sentence { ike_sa: None, ..sentence("retry", Some(connection), IkeSaId(0), text) }
+        }
+        Event::Alive { ike_sa, round_trip: Some(time) } => {
+            let text = format!("the peer answered after {:.1} ms", time.as_secs_f64() * 1000.0);
+            sentence("alive", None, *ike_sa, text)
+        }
+        Event::Alive { ike_sa, round_trip: None } => {
+            sentence("alive", None, *ike_sa, "the peer answered after a retransmission".to_owned())
+        }
+        Event::Moved { ike_sa, path } => {
+            sentence("moved", None, *ike_sa, format!("{ike_sa} moved to another path")).with(path.to_string())
+        }
+        Event::Decided { ike_sa, connection, question, by, outcome } => {
+            let who = who(by, plugin);
+            let text = format!("{question}: {who} decided: {outcome}");
+            let connection = Some(connection.as_str()).filter(|name| !name.is_empty());
+            sentence("decided", connection, *ike_sa, text)
+        }
+        Event::ChildSaEstablished { child_sa, ike_sa, connection, child, replaces: None } => {
+            let text = format!("{child_sa} ({child}) is up");
+            sentence("child_established", Some(connection), *ike_sa, text)
+        }
+        Event::ChildSaEstablished { child_sa, ike_sa, connection, child, replaces: Some(old) } => {
+            let text = format!("{child_sa} ({child}) took the place of {old}");
+            sentence("child_rekeyed", Some(connection), *ike_sa, text)
+        }
+        Event::ChildSaFailed { ike_sa, connection, child, reason } => {
+            let text = format!("child {child} did not come up: {reason}");
+            sentence("child_failed", Some(connection), *ike_sa, text)
+        }
+        Event::ChildSaClosed { child_sa, ike_sa, reason } => {
+            sentence("child_closed", None, *ike_sa, format!("{child_sa} ended: {reason}"))
+        }
+    }
+}
+
+fn sentence(kind: &'static str, connection: Option<&str>, ike_sa: IkeSaId, text: String) -> Sentence {
+    Sentence {
+        kind,
+        connection: connection.map(str::to_owned),
+        ike_sa: Some(ike_sa),
+        text,
+        detail: String::new(),
+    }
+}
+
+impl Sentence {
+    fn with(self, detail: String) -> Self {
+        Self { detail, ..self }
+    }
+}
+
+fn who(by: &str, plugin: Option<&str>) -> String {
+    match (by, plugin) {
+        ("plugins", Some(plugin)) => format!("plugin {plugin}"),
+        ("plugins", None) => "the plugins".to_owned(),
+        _ => "the native policy".to_owned(),
+    }
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Initiator => "initiator",
+        Role::Responder => "responder",
+    }
+}
+
+fn whereabouts(facts: &IkeSaFacts) -> String {
+    let nat = match (facts.local_behind_nat, facts.peer_behind_nat) {
+        (true, true) => ", both behind NATs",
+        (true, false) => ", this host behind a NAT",
+        (false, true) => ", the peer behind a NAT",
+        (false, false) => "",
+    };
+    format!("{} to {}, {}{nat}", facts.local_id, facts.peer_id, facts.path)
+}

@@ -1,0 +1,169 @@
+//! What the endpoint wants, carried out in its order.
+//!
+//! Questions and jobs leave the order at once: nothing before them needs to have happened, and their results
+//! come back as inputs. Everything else waits while the machine's routes are being changed, so that who is
+//! told that a tunnel is up can use it.
+
+use std::sync::Arc;
+
+use vpnhost_ike::input::OutputFailure;
+use vpnhost_ike::output::{ChildSaKeys, Event, IkeSaFacts, Output, Transmit};
+use vpnhost_ipsec::SaActivity;
+use vpnhost_model::Now;
+use vpnhost_policy::OnFailure;
+
+use super::{ControlPlane, Pending, esp_keys};
+use crate::limits;
+use crate::resolver::{self, Verdict};
+
+impl ControlPlane {
+    /// Drains the endpoint and carries out what may be carried out now.
+    pub(super) fn settle(&mut self, now: Now) {
+        loop {
+            self.collect(now);
+            let holds = self.changes.holds_until().is_some() && self.outputs.len() < limits::HELD_OUTPUTS;
+            if holds {
+                return;
+            }
+            let Some(Pending { output, plugin }) = self.outputs.pop_front() else { return };
+            self.carry_out(now, output, plugin);
+        }
+    }
+
+    /// Drains the endpoint; what is decided already is told to it, which may make it want more.
+    pub(super) fn collect(&mut self, now: Now) {
+        loop {
+            self.take_outputs(now, None);
+            let Some(verdict) = self.resolver.poll_verdict() else { return };
+            self.decide(now, verdict);
+        }
+    }
+
+    fn take_outputs(&mut self, now: Now, decider: Option<&str>) {
+        while let Some(output) = self.endpoint.poll_output() {
+            match output {
+                Output::Ask(id, question) => {
+                    let deadline = resolver::deadline(now.instant, self.config.endpoint.answer_deadline);
+                    self.resolver.ask(now.instant, id, *question, deadline);
+                }
+                Output::Work(id, job) => {
+                    if let Some((id, job)) = self.workers.give(id, job) {
+                        self.endpoint.handle_work(now, id, job.run());
+                    }
+                }
+                output @ (Output::InstallChildSa(_)
+                | Output::ActivateOutbound(_)
+                | Output::MoveChildSas(..)
+                | Output::RemoveChildSa(_)
+                | Output::ConfigureHost(_)
+                | Output::ReleaseHost(_)
+                | Output::RenameIkeSa { .. }
+                | Output::Transmit(_)
+                | Output::Event(_)) => {
+                    let told = matches!(&output, Output::Event(Event::Decided { by: "plugins", .. }));
+                    let plugin = decider.filter(|_| told).map(str::to_owned);
+                    self.outputs.push_back(Pending { output, plugin });
+                }
+            }
+        }
+    }
+
+    fn decide(&mut self, now: Now, verdict: Verdict) {
+        let plugins = self.resolver.plugins();
+        let on_failure = |name: &str| {
+            let plugin = plugins.iter().find(|plugin| plugin.name == name);
+            plugin.map_or(OnFailure::Deny, |plugin| plugin.on_failure)
+        };
+        self.chronicle.tell_faults(now, &verdict, &on_failure);
+        if let Some(log) = &self.config.decisions {
+            log.decided(now.unix, &verdict.question, &verdict.decision);
+        }
+        self.endpoint.handle_answer(now, verdict.id, verdict.decision.answer);
+        self.take_outputs(now, verdict.decision.decided_by.as_deref());
+    }
+
+    fn carry_out(&mut self, now: Now, output: Output, plugin: Option<String>) {
+        match output {
+            Output::InstallChildSa(keys) => self.install(now, &keys),
+            Output::ActivateOutbound(id) => self.data_plane.activate(id),
+            Output::MoveChildSas(ike_sa, path) => {
+                for id in self.children.of(ike_sa) {
+                    self.data_plane.move_sa(id, path);
+                }
+            }
+            Output::RemoveChildSa(id) => {
+                if self.children.strike(id) {
+                    self.data_plane.remove(id);
+                }
+            }
+            Output::ConfigureHost(configuration) => {
+                let ike_sa = configuration.ike_sa;
+                if let Err(error) = self.changes.configure(now.instant, configuration) {
+                    self.endpoint.handle_failure(now, OutputFailure::Host(ike_sa, error.to_string()));
+                }
+            }
+            Output::ReleaseHost(ike_sa) => {
+                if let Err(error) = self.changes.release(now.instant, ike_sa) {
+                    tracing::error!(%ike_sa, %error, "routes are left behind");
+                }
+            }
+            Output::RenameIkeSa { old, new } => {
+                self.children.rename(old, new);
+                if let Err(error) = self.changes.rename(old, new) {
+                    self.endpoint.handle_failure(now, OutputFailure::Host(new, error.to_string()));
+                }
+            }
+            Output::Transmit(transmit) => self.transmit(&transmit),
+            Output::Event(event) => {
+                self.log_ike_keys(&event);
+                self.chronicle.tell(now, event, plugin);
+            }
+            // They left the order when they were collected.
+            Output::Ask(..) | Output::Work(..) => {}
+        }
+    }
+
+    fn install(&mut self, now: Now, keys: &ChildSaKeys) {
+        if let Some(log) = &self.config.keylog {
+            log.child_sa(keys);
+        }
+        let activity = Arc::new(SaActivity::default());
+        let installed = match esp_keys::halves(self.crypto, keys, &activity) {
+            Ok((inbound, outbound)) => {
+                self.data_plane.install(inbound, outbound).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(format!("no key for {}: {error}", keys.suite)),
+        };
+        match installed {
+            Ok(()) => {
+                let backend = self.crypto.serves(keys.suite.packet).to_owned();
+                self.children.enter(keys, activity, backend);
+            }
+            Err(what) => self.endpoint.handle_failure(now, OutputFailure::ChildSa(keys.id, what)),
+        }
+    }
+
+    fn transmit(&self, Transmit { path, octets, kind }: &Transmit) {
+        if let Err(error) = self.data_plane.transmit(path, octets, *kind) {
+            // What is lost here is repeated, as if the network had lost it.
+            tracing::debug!(%path, %error, "a datagram could not be sent");
+        }
+    }
+
+    fn log_ike_keys(&self, event: &Event) {
+        let Some(log) = &self.config.keylog else { return };
+        let facts: &IkeSaFacts = match event {
+            Event::IkeSaEstablished(facts) | Event::IkeSaRekeyed { new: facts, .. } => facts,
+            Event::IkeSaStarted { .. }
+            | Event::ChildSaEstablished { .. }
+            | Event::ChildSaFailed { .. }
+            | Event::ChildSaClosed { .. }
+            | Event::IkeSaClosed { .. }
+            | Event::RetryScheduled { .. }
+            | Event::Alive { .. }
+            | Event::Moved { .. }
+            | Event::Decided { .. } => return,
+        };
+        log.ike_sa(facts);
+    }
+}

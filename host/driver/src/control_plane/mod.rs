@@ -1,0 +1,266 @@
+//! The control side of a host: feeds the IKE endpoint and carries out what it wants, in the order in which
+//! it wants it (see the contract in `vpnhost_ike`).
+//!
+//! Each `on_…` takes one input and ends with [`ControlPlane::settle`]. Nothing here waits: what takes time
+//! is done on other threads or in the task of [`host_changes`].
+
+mod carry_out;
+pub(crate) mod children;
+pub(crate) mod esp_keys;
+pub(crate) mod host_changes;
+mod portrait;
+mod reload;
+mod start;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use vpnhost_crypto::CryptoBackend;
+use vpnhost_ike::IkeEndpoint;
+use vpnhost_ike::input::{Command, JobResult, OutputFailure, TrafficReport};
+use vpnhost_ike::output::{JobId, Output};
+use vpnhost_model::{Instant, LocalAddress, Now};
+
+use crate::chronicle::{Chronicle, Note};
+use crate::clock::Clock;
+use crate::config::HostConfig;
+use crate::data_plane::{DataPlane, Datagram, News};
+use crate::error::DriverError;
+use crate::host::Order;
+use crate::limits;
+use crate::resolver::{PluginReply, Resolver};
+use crate::work::Workers;
+
+use children::Children;
+use host_changes::{Changed, HostChanges, What};
+use reload::Reload;
+
+pub(crate) use start::{Inputs, start};
+
+/// The endpoint, and everything that its outputs are carried out with.
+pub(crate) struct ControlPlane {
+    clock: Clock,
+    started: Instant,
+    config: HostConfig,
+    crypto: &'static dyn CryptoBackend,
+    endpoint: IkeEndpoint,
+    data_plane: DataPlane,
+    changes: HostChanges,
+    resolver: Resolver,
+    workers: Workers,
+    children: Children,
+    chronicle: Chronicle,
+    addresses: Vec<LocalAddress>,
+    /// What is still to be carried out, in order.
+    outputs: VecDeque<Pending>,
+    reloads: VecDeque<Reload>,
+    next_look: Instant,
+    goodbye: Option<Instant>,
+}
+
+/// An output, and the plugin whose answer it tells of.
+struct Pending {
+    output: Output,
+    plugin: Option<String>,
+}
+
+impl ControlPlane {
+    /// Begins: connections that are to be up are initiated.
+    pub(crate) fn begin(&mut self) {
+        let now = self.clock.now();
+        self.endpoint.delegate(self.resolver.questions());
+        self.endpoint.handle_links(now, &self.addresses);
+        let config = Box::new(self.config.endpoint.clone());
+        self.endpoint.handle_command(now, Command::Configure(config));
+        self.settle(now);
+    }
+
+    /// Takes what the sockets received for IKE.
+    pub(crate) fn on_datagrams(&mut self, datagrams: &mut Vec<Datagram>) {
+        let now = self.clock.now();
+        for Datagram { path, mut octets } in datagrams.drain(..) {
+            self.endpoint.handle_datagram(now, path, &mut octets);
+            self.settle(now);
+        }
+    }
+
+    /// Takes what the packet path tells.
+    ///
+    /// # Errors
+    /// [`DriverError::DataPlane`] if it is no more.
+    pub(crate) fn on_news(&mut self, news: Option<News>) -> Result<(), DriverError> {
+        let now = self.clock.now();
+        match news {
+            Some(News::Traffic(report)) => self.on_traffic(now, report),
+            Some(News::Refused(id, error)) => {
+                // One that is not there any more was removed while it was being installed.
+                if self.children.strike(id) {
+                    self.data_plane.remove(id);
+                    self.endpoint.handle_failure(now, OutputFailure::ChildSa(id, error.to_string()));
+                }
+            }
+            Some(News::Failed(what)) => return Err(DriverError::DataPlane(what)),
+            None => return Err(DriverError::DataPlane("its threads ended".to_owned())),
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Takes a plugin's reply.
+    pub(crate) fn on_reply(&mut self, reply: PluginReply) {
+        let now = self.clock.now();
+        self.resolver.hear(now.instant, reply);
+        self.settle(now);
+    }
+
+    /// Takes a job's result.
+    pub(crate) fn on_result(&mut self, id: JobId, result: JobResult) {
+        let now = self.clock.now();
+        self.endpoint.handle_work(now, id, result);
+        self.settle(now);
+    }
+
+    /// Takes the news that a change of the machine was made, or was not.
+    pub(crate) fn on_changed(&mut self, changed: Changed) {
+        let now = self.clock.now();
+        self.changes.heard();
+        match (changed.what, changed.result) {
+            (What::Configured(_) | What::Released(_), Ok(())) => {}
+            (What::Configured(ike_sa), Err(error)) => {
+                let text = format!("addresses, routes or DNS could not be set up: {error}");
+                self.chronicle
+                    .note(now, Note { kind: "host_failed", ike_sa: Some(ike_sa), text, ..Note::default() });
+                self.endpoint.handle_failure(now, OutputFailure::Host(ike_sa, error.to_string()));
+            }
+            (What::Released(ike_sa), Err(error)) => {
+                let text = format!("addresses, routes or DNS could not be taken away: {error}");
+                self.chronicle
+                    .note(now, Note { kind: "host_failed", ike_sa: Some(ike_sa), text, ..Note::default() });
+            }
+            (What::Reloaded, result) => self.finish_reload(now, result),
+        }
+        self.settle(now);
+    }
+
+    /// Takes the machine's addresses.
+    pub(crate) fn on_links(&mut self, addresses: Vec<LocalAddress>) {
+        let now = self.clock.now();
+        self.addresses = addresses;
+        self.mark_metered();
+        self.endpoint.handle_links(now, &self.addresses);
+        let text = format!("this machine has {} addresses now", self.addresses.len());
+        self.chronicle.note(now, Note { kind: "links", text, ..Note::default() });
+        self.settle(now);
+    }
+
+    /// Takes an order.
+    pub(crate) fn on_order(&mut self, order: Order) {
+        let now = self.clock.now();
+        match order {
+            Order::Command(Command::Shutdown) | Order::Shutdown => self.shut_down(now),
+            Order::Command(command) => {
+                if let Command::UseCrypto(crypto) = command {
+                    self.use_crypto(now, crypto);
+                }
+                self.endpoint.handle_command(now, command);
+            }
+            // Who does not wait for the reply any more needs none.
+            Order::Snapshot(reply) => drop(reply.send(Box::new(self.portrait(now)))),
+            Order::Journal(name, reply) => drop(reply.send(self.chronicle.entries(name.as_deref()))),
+            Order::Reload(config, reply) => self.begin_reload(now, config, reply),
+        }
+        self.settle(now);
+    }
+
+    /// Does what is due.
+    pub(crate) fn on_time(&mut self) {
+        let now = self.clock.now();
+        self.resolver.handle_timeout(now.instant);
+        self.collect(now);
+        self.changes.handle_timeout(now.instant);
+        if self.next_look <= now.instant {
+            self.next_look = now.instant + limits::ACTIVITY_INTERVAL;
+            for report in self.children.carried() {
+                self.endpoint.handle_traffic(now, report);
+            }
+        }
+        if self.endpoint.poll_timeout().is_some_and(|(deadline, _)| deadline <= now.instant) {
+            self.endpoint.handle_timeout(now);
+        }
+        self.settle(now);
+    }
+
+    /// Returns how long nothing is due; `None` for ever.
+    ///
+    /// Never longer than a second, because the sleeper's clock may stop while the machine is suspended and
+    /// these deadlines do not.
+    pub(crate) fn idle_for(&self) -> Option<Duration> {
+        let look = (!self.children.is_empty()).then_some(self.next_look);
+        let deadlines = [
+            self.endpoint.poll_timeout().map(|(deadline, _)| deadline),
+            self.resolver.next_deadline(),
+            self.changes.holds_until(),
+            self.goodbye,
+            look,
+        ];
+        let next = deadlines.into_iter().flatten().min()?;
+        Some(next.saturating_since(self.clock.instant()).min(limits::ACTIVITY_INTERVAL))
+    }
+
+    /// Tells whether an ordered end has come: the peers have answered, or took too long.
+    pub(crate) fn is_done(&self) -> bool {
+        let said = || self.endpoint.is_idle() && self.outputs.is_empty();
+        self.goodbye.is_some_and(|until| until <= self.clock.instant() || said())
+    }
+
+    /// Takes down everything that is outside this process.
+    pub(crate) async fn stop(self) {
+        self.changes.stop().await;
+        self.data_plane.stop();
+    }
+
+    /// Ends without order: what blocks leaks stays.
+    pub(crate) fn fail(self) {
+        self.data_plane.stop();
+    }
+
+    fn shut_down(&mut self, now: Now) {
+        if self.goodbye.is_none() {
+            self.goodbye = Some(now.instant + limits::GOODBYE);
+            self.chronicle.note(
+                now,
+                Note { kind: "stopping", text: "the host is ending".to_owned(), ..Note::default() },
+            );
+            self.endpoint.handle_command(now, Command::Shutdown);
+        }
+    }
+
+    fn on_traffic(&mut self, now: Now, report: vpnhost_ipsec::TrafficReport) {
+        use vpnhost_ipsec::TrafficReport as Report;
+        let report = match report {
+            Report::FirstInbound(id) => TrafficReport::FirstInbound(id),
+            Report::Moved(id, path) => TrafficReport::Moved(id, path),
+            Report::SoftLimit(id) => TrafficReport::SoftLimit(id),
+            Report::Exhausted(id) => TrafficReport::Exhausted(id),
+            Report::Acquire { source, destination } => TrafficReport::Acquire { source, destination },
+            Report::UnknownSpi(spi, path) => {
+                // Not authenticated: a hint for people, and for nobody else.
+                tracing::debug!(%spi, %path, "ESP for an SPI that is not here");
+                return;
+            }
+        };
+        self.endpoint.handle_traffic(now, report);
+    }
+
+    fn use_crypto(&mut self, now: Now, crypto: &'static dyn CryptoBackend) {
+        let text = format!("new SAs take their algorithms from {} {}", crypto.name(), crypto.version());
+        self.crypto = crypto;
+        self.chronicle.note(now, Note { kind: "crypto", text, ..Note::default() });
+    }
+
+    fn mark_metered(&mut self) {
+        for address in &mut self.addresses {
+            address.metered = self.config.metered.contains(&address.name);
+        }
+    }
+}

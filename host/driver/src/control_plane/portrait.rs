@@ -1,0 +1,110 @@
+//! The host's state at one moment, put together from those who know it.
+
+use std::time::Duration;
+
+use vpnhost_ike::status::{ChildSaStatus, ConnectionStatus, IkeSaStatus};
+use vpnhost_ipsec::DirectionActivity;
+use vpnhost_model::Now;
+
+use super::ControlPlane;
+use crate::snapshot::{ChildSaState, ConnectionState, IkeSaState, Phase, Snapshot, Traffic};
+
+impl ControlPlane {
+    /// Returns the state at this moment.
+    pub(super) fn portrait(&self, now: Now) -> Snapshot {
+        let statuses = self.endpoint.ike_sas(now);
+        let connections = self.endpoint.connections(now);
+        let features = self.data_plane.features();
+        Snapshot {
+            unix: now.unix,
+            uptime: now.instant - self.started,
+            connections: connections.into_iter().map(|it| self.connection(now, it, &statuses)).collect(),
+            ike_sas: statuses.into_iter().filter_map(|it| self.ike_sa(now, it)).collect(),
+            addresses: self.addresses.clone(),
+            counters: self.data_plane.counters().snapshot(),
+            plugins: self.resolver.plugins(),
+            backend: self.crypto.name().to_owned(),
+            backend_version: self.crypto.version().to_owned(),
+            questions: self.resolver.counters(),
+            tun: self.data_plane.tun().0.to_owned(),
+            features: features.into_iter().map(|(name, how)| (name.to_owned(), how)).collect(),
+        }
+    }
+
+    fn connection(&self, now: Now, status: ConnectionStatus, ike_sas: &[IkeSaStatus]) -> ConnectionState {
+        let mut own = ike_sas.iter().filter(|sa| status.ike_sas.contains(&sa.id)).peekable();
+        let begun = own.peek().is_some();
+        let phase = match (own.any(|sa| sa.established), begun, status.retry_in) {
+            (true, ..) => Phase::Up,
+            (false, true, _) => Phase::Connecting,
+            (false, false, Some(after)) => Phase::Retrying(now.unix.saturating_add(after)),
+            (false, false, None) => Phase::Down,
+        };
+        let last_failure = self.chronicle.last_failure(&status.name).filter(|_| phase != Phase::Up);
+        ConnectionState {
+            last_failure: last_failure.map(str::to_owned),
+            phase,
+            kept_up: status.kept_up,
+            name: status.name,
+        }
+    }
+
+    fn ike_sa(&self, now: Now, status: IkeSaStatus) -> Option<IkeSaState> {
+        let remembered = self.chronicle.of(status.id).cloned().unwrap_or_default();
+        let suite = status.suite.filter(|_| status.established)?;
+        Some(IkeSaState {
+            id: status.id,
+            connection: status.connection?,
+            role: status.role,
+            spi_i: status.spi_i,
+            spi_r: status.spi_r,
+            backend: self.crypto.serves(suite.packet).to_owned(),
+            suite,
+            path: status.path,
+            local_id: status.local_id?,
+            peer_id: status.peer_id?,
+            local_behind_nat: status.local_behind_nat,
+            peer_behind_nat: status.peer_behind_nat,
+            established: now.unix.saturating_sub(status.age),
+            rekeyed: remembered.rekeyed,
+            rekey_in: status.rekey_in,
+            last_heard: status.last_heard,
+            round_trip: remembered.round_trip,
+            addresses: status.addresses,
+            dns: status.dns,
+            peer_addresses: status.peer_addresses,
+            children: status.children.into_iter().map(|it| self.child_sa(now, it)).collect(),
+            decisions: remembered.decisions,
+        })
+    }
+
+    fn child_sa(&self, now: Now, status: ChildSaStatus) -> ChildSaState {
+        let installed = self.children.find(status.id);
+        let traffic = |direction: fn(&vpnhost_ipsec::SaActivity) -> &DirectionActivity| {
+            installed.map_or_else(Traffic::default, |child| traffic(now, direction(&child.activity)))
+        };
+        ChildSaState {
+            id: status.id,
+            child: status.child,
+            spi_in: status.spi_in,
+            spi_out: status.spi_out,
+            suite: status.suite,
+            backend: installed.map_or_else(String::new, |child| child.backend.clone()),
+            local: status.local,
+            remote: status.remote,
+            installed: now.unix.saturating_sub(status.age),
+            rekeyed: installed.map_or(0, |child| child.rekeyed),
+            rekey_in: status.rekey_in,
+            state: status.state,
+            sends: status.sends,
+            mode: status.mode,
+            inbound: traffic(|activity| &activity.inbound),
+            outbound: traffic(|activity| &activity.outbound),
+        }
+    }
+}
+
+fn traffic(now: Now, direction: &DirectionActivity) -> Traffic {
+    let idle: Option<Duration> = direction.last().map(|last| now.instant - last);
+    Traffic { packets: direction.packets(), bytes: direction.bytes(), idle }
+}

@@ -1,0 +1,79 @@
+//! Another configuration for a host that runs: the machine's part first, so that nothing leaks that is
+//! protected from now on; then the plugins, the algorithms and the endpoint.
+
+use tokio::sync::oneshot;
+use vpnhost_ike::EndpointConfig;
+use vpnhost_ike::input::Command;
+use vpnhost_model::Now;
+
+use super::{ControlPlane, start};
+use crate::chronicle::Note;
+use crate::config::HostConfig;
+use crate::error::DriverError;
+
+/// A reload that waits for the machine's part.
+pub(super) struct Reload {
+    config: Box<HostConfig>,
+    reply: oneshot::Sender<Result<Vec<&'static str>, DriverError>>,
+}
+
+impl ControlPlane {
+    /// Has the machine's part take the new settings.
+    pub(super) fn begin_reload(
+        &mut self,
+        now: Now,
+        config: Box<HostConfig>,
+        reply: oneshot::Sender<Result<Vec<&'static str>, DriverError>>,
+    ) {
+        let (name, index) = self.data_plane.tun();
+        let mut settings = start::machine_settings(&config, name, index);
+        settings.mtu = self.config.tun.mtu;
+        settings.ports = self.config.endpoint.ports;
+        match self.changes.reload(now.instant, settings) {
+            Ok(()) => self.reloads.push_back(Reload { config, reply }),
+            // Who does not wait for the reply any more needs none.
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// Takes the rest, once the machine's part has been changed.
+    pub(super) fn finish_reload(&mut self, now: Now, result: Result<(), DriverError>) {
+        let Some(Reload { config, reply }) = self.reloads.pop_front() else { return };
+        let taken = result.and_then(|()| self.take_configuration(now, *config));
+        if let Err(error) = &taken {
+            let text = format!("the configuration was not taken: {error}");
+            self.chronicle.note(now, Note { kind: "host_failed", text, ..Note::default() });
+        }
+        drop(reply.send(taken));
+    }
+
+    fn take_configuration(&mut self, now: Now, config: HostConfig) -> Result<Vec<&'static str>, DriverError> {
+        let fixed = fixed_at_start(&self.config, &config);
+        self.resolver.load(config.plugins.as_ref())?;
+        self.endpoint.delegate(self.resolver.questions());
+        if !std::ptr::addr_eq(self.crypto, config.crypto) {
+            self.use_crypto(now, config.crypto);
+            self.endpoint.handle_command(now, Command::UseCrypto(config.crypto));
+        }
+        let HostConfig { listen, tun, endpoint: EndpointConfig { ports, .. }, .. } = &self.config;
+        let endpoint = EndpointConfig { ports: *ports, ..config.endpoint };
+        self.config = HostConfig { listen: listen.clone(), tun: tun.clone(), endpoint, ..config };
+        self.mark_metered();
+        self.endpoint.handle_links(now, &self.addresses);
+        let text = "the configuration was taken; what it does not change goes on".to_owned();
+        self.chronicle.note(now, Note { kind: "reloaded", text, ..Note::default() });
+        let endpoint = Box::new(self.config.endpoint.clone());
+        self.endpoint.handle_command(now, Command::Configure(endpoint));
+        Ok(fixed)
+    }
+}
+
+/// Names the settings that differ and that only a restart changes.
+fn fixed_at_start(old: &HostConfig, new: &HostConfig) -> Vec<&'static str> {
+    let differences = [
+        ("host.listen", old.listen != new.listen),
+        ("host.ports", old.endpoint.ports != new.endpoint.ports),
+        ("host.tun", old.tun != new.tun),
+    ];
+    differences.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+}

@@ -1,0 +1,151 @@
+//! Opens everything that a host needs, in an order in which nothing leaks, and undoes it if a part fails.
+
+use tokio::sync::{broadcast, mpsc};
+use vpnhost_ike::config::{PeerConfig, SelectorConfig};
+use vpnhost_ike::input::JobResult;
+use vpnhost_ike::output::JobId;
+use vpnhost_ike::{EndpointConfig, IkeEndpoint};
+use vpnhost_model::{LocalAddress, Mode};
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use super::ControlPlane;
+use super::children::Children;
+use super::host_changes::{Changed, HostChanges};
+use crate::chronicle::Chronicle;
+use crate::clock::Clock;
+use crate::config::HostConfig;
+use crate::data_plane::{DataPlane, FromPath, PathSettings};
+use crate::error::DriverError;
+use crate::host::HostEvent;
+use crate::limits;
+use crate::links::Links;
+use crate::machine::{Machine, MachineSettings, Protected};
+use crate::resolver::{PluginReply, Resolver};
+use crate::work::Workers;
+
+/// What a running host waits for, besides orders and the time.
+pub(crate) struct Inputs {
+    /// From the sockets and the packet path.
+    pub(crate) path: FromPath,
+    /// From plugins.
+    pub(crate) replies: mpsc::Receiver<PluginReply>,
+    /// From workers.
+    pub(crate) results: mpsc::Receiver<(JobId, JobResult)>,
+    /// From the task that changes routes.
+    pub(crate) changed: mpsc::Receiver<Changed>,
+    /// From the watch over the machine's addresses.
+    pub(crate) links: mpsc::Receiver<Vec<LocalAddress>>,
+}
+
+/// Opens what a host needs. An error leaves nothing behind.
+pub(crate) async fn start(
+    config: HostConfig,
+    readers: broadcast::Sender<HostEvent>,
+) -> Result<(ControlPlane, Inputs), DriverError> {
+    // Threads first: they can fail without anything outside having been touched.
+    let (replies, from_plugins) = mpsc::channel(limits::RESULTS);
+    let (results, from_workers) = mpsc::channel(limits::RESULTS);
+    let resolver = Resolver::start(config.plugins.as_ref(), replies)?;
+    let workers = Workers::start(&results)?;
+    Machine::clear_leftovers(&config.tun.name).await?;
+    let (data_plane, path) = DataPlane::start(path_settings(&config))?;
+    let (machine, addresses, links) = match start_machine(&config, &data_plane).await {
+        Ok(started) => started,
+        Err(error) => {
+            data_plane.stop();
+            return Err(error);
+        }
+    };
+    let (told, changed) = mpsc::channel(limits::HOST_CHANGES);
+    let clock = Clock;
+    // Connections come with the first configuration, when questions are delegated and addresses known.
+    let empty = EndpointConfig { connections: Vec::new(), ..config.endpoint.clone() };
+    let policy = config.policy.clone();
+    let endpoint = IkeEndpoint::new(empty, config.crypto, (config.random)(), policy, clock.now());
+    let control = ControlPlane {
+        clock,
+        started: clock.instant(),
+        crypto: config.crypto,
+        config,
+        endpoint,
+        data_plane,
+        changes: HostChanges::start(machine, told),
+        resolver,
+        workers,
+        children: Children::default(),
+        chronicle: Chronicle::new(readers),
+        addresses,
+        outputs: VecDeque::new(),
+        reloads: VecDeque::new(),
+        next_look: clock.instant(),
+        goodbye: None,
+    };
+    Ok((control, Inputs { path, replies: from_plugins, results: from_workers, changed, links }))
+}
+
+type Started = (Machine, Vec<LocalAddress>, mpsc::Receiver<Vec<LocalAddress>>);
+
+async fn start_machine(config: &HostConfig, data_plane: &DataPlane) -> Result<Started, DriverError> {
+    let (name, index) = data_plane.tun();
+    let machine = Machine::start(machine_settings(config, name, index)).await?;
+    match Links::start(name, config.metered.clone()).await {
+        Ok((addresses, links)) => Ok((machine, addresses, links)),
+        Err(error) => {
+            machine.stop().await;
+            Err(error)
+        }
+    }
+}
+
+fn path_settings(config: &HostConfig) -> PathSettings {
+    PathSettings {
+        listen: config.listen.clone(),
+        ports: config.endpoint.ports,
+        tun: config.tun.clone(),
+        mark: Machine::MARK,
+        random: config.random.clone(),
+        clock: Clock,
+    }
+}
+
+/// Returns what the machine's part is to know of a configuration.
+pub(super) fn machine_settings(config: &HostConfig, tun_name: &str, tun_index: u32) -> MachineSettings {
+    let routing = |name: &str| config.connections.get(name).copied().unwrap_or_default();
+    let protected = |connection: &PeerConfig| Protected {
+        name: connection.name.clone(),
+        remote: prefixes(connection, |child| &child.remote),
+        local: prefixes(connection, |child| &child.local),
+        routing: routing(&connection.name),
+    };
+    MachineSettings {
+        tun_name: tun_name.to_owned(),
+        tun_index,
+        mtu: config.tun.mtu,
+        dns: config.dns,
+        connections: config.endpoint.connections.iter().map(|it| protected(it)).collect(),
+        pools: config.pools.clone(),
+        ports: config.endpoint.ports,
+    }
+}
+
+/// Returns the configured prefixes of one side of a connection's tunnels. Everything stands for anything
+/// where this host only answers: that it protects nothing by itself.
+fn prefixes(
+    connection: &PeerConfig,
+    side: fn(&vpnhost_ike::ChildConfig) -> &Vec<SelectorConfig>,
+) -> Vec<(IpAddr, u8)> {
+    let tunnels = connection.children.iter().filter(|child| child.mode == Mode::Tunnel);
+    let fixed = tunnels.flat_map(side).filter_map(|selector| match selector {
+        SelectorConfig::Fixed(selector) => Some(selector.prefixes()),
+        SelectorConfig::Dynamic => None,
+    });
+    let mut all: Vec<(IpAddr, u8)> = Vec::new();
+    for prefix in fixed.flatten().filter(|(_, length)| connection.initiate || *length > 0) {
+        if !all.contains(&prefix) && all.len() < limits::ROUTES {
+            all.push(prefix);
+        }
+    }
+    all
+}
