@@ -1,0 +1,90 @@
+//! Plugins that decide, that fail, and that are loaded while the host runs.
+
+use std::sync::Arc;
+
+use vpnhost_driver::HostConfig;
+use vpnhost_ike::input::Command;
+use vpnhost_policy::{
+    Authorization, Chain, Failure, OnFailure, PeerClaim, Policy, Question, QuestionKind, QuestionSet, Reply,
+};
+
+use crate::lab::Lab;
+use crate::running::Running;
+use crate::settings;
+
+/// Refuses everybody.
+struct Closed;
+
+impl Policy for Closed {
+    fn name(&self) -> &str {
+        "closed-today"
+    }
+
+    fn questions(&self) -> QuestionSet {
+        [QuestionKind::AuthorizePeer].into_iter().collect()
+    }
+
+    fn authorize_peer(&self, _: &PeerClaim) -> Option<Authorization> {
+        Some(Authorization::refuse("closed today"))
+    }
+}
+
+/// Fails at everything, as a component that traps.
+struct Trapping;
+
+impl Policy for Trapping {
+    fn name(&self) -> &str {
+        "trapping"
+    }
+
+    fn consult(&self, _: &Question) -> Reply {
+        Err(Failure::Trap("unreachable executed".to_owned()))
+    }
+
+    fn on_failure(&self) -> OnFailure {
+        OnFailure::Native
+    }
+}
+
+fn with(config: HostConfig, plugin: impl Policy + 'static) -> HostConfig {
+    HostConfig { plugins: Some(Chain::new(vec![Arc::new(plugin)])), ..config }
+}
+
+#[test]
+fn a_plugin_refuses_a_peer_and_is_named_for_it() {
+    let Some(lab) = Lab::create() else { return };
+    let mut initiator = Running::start(&lab, 0, settings::of(0, b"secret")).unwrap();
+    let mut responder = Running::start(&lab, 1, with(settings::of(1, b"secret"), Closed)).unwrap();
+    initiator.command(Command::Initiate("site".to_owned()));
+    let decided = responder.wait_for("decided").entry;
+    assert_eq!(decided.question, Some("authorize_peer"));
+    assert_eq!(decided.plugin.as_deref(), Some("closed-today"));
+    assert!(responder.wait_for("closed").entry.text.contains("closed today"));
+    initiator.wait_for("closed");
+    let snapshot = responder.snapshot();
+    assert_eq!(snapshot.questions.answered, 1);
+    assert_eq!(snapshot.plugins[0].counters.answered, 1);
+
+    // Unloaded, it decides nothing any more.
+    assert_eq!(responder.reload(settings::of(1, b"secret")).unwrap(), Vec::<&str>::new());
+    initiator.command(Command::Initiate("site".to_owned()));
+    initiator.wait_for("child_established");
+    initiator.shut_down().unwrap();
+    responder.shut_down().unwrap();
+}
+
+#[test]
+fn a_plugin_that_traps_costs_nothing_but_a_word_in_the_journal() {
+    let Some(lab) = Lab::create() else { return };
+    let mut initiator = Running::start(&lab, 0, with(settings::of(0, b"secret"), Trapping)).unwrap();
+    let responder = Running::start(&lab, 1, with(settings::of(1, b"secret"), Trapping)).unwrap();
+    initiator.command(Command::Initiate("site".to_owned()));
+    let failed = initiator.wait_for("plugin_failed").entry;
+    assert_eq!(failed.plugin.as_deref(), Some("trapping"));
+    assert!(failed.text.contains("unreachable executed"), "{}", failed.text);
+    initiator.wait_for("child_established");
+    assert!(lab.carries());
+    assert!(responder.journal().iter().any(|entry| entry.question == Some("authorize_peer")));
+    initiator.shut_down().unwrap();
+    responder.shut_down().unwrap();
+}

@@ -1,0 +1,88 @@
+//! A host that runs in a namespace, on a thread and a runtime of its own.
+
+use std::sync::mpsc as std_mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::broadcast;
+use vpnhost_driver::{DriverError, Entry, Host, HostConfig, HostEvent, HostHandle, Snapshot};
+use vpnhost_ike::input::Command;
+
+use crate::lab::{self, Lab};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A host that runs.
+pub(crate) struct Running {
+    handle: HostHandle,
+    events: broadcast::Receiver<HostEvent>,
+    thread: JoinHandle<Result<(), DriverError>>,
+    /// The test's own, for what a handle makes it wait for.
+    runtime: Runtime,
+}
+
+impl Running {
+    /// Starts a host in one of the namespaces.
+    pub(crate) fn start(lab: &Lab, side: usize, config: HostConfig) -> Result<Self, DriverError> {
+        let name = lab.name(side).to_owned();
+        let (told, handle) = std_mpsc::channel();
+        let thread = thread::spawn(move || {
+            lab::enter(&name);
+            runtime().block_on(async {
+                match Host::start(config).await {
+                    Ok(host) => {
+                        told.send(Ok((host.handle(), host.handle().events()))).unwrap();
+                        host.run().await
+                    }
+                    Err(error) => {
+                        told.send(Err(error)).unwrap();
+                        Ok(())
+                    }
+                }
+            })
+        });
+        let (handle, events) = handle.recv().unwrap()?;
+        Ok(Self { handle, events, thread, runtime: runtime() })
+    }
+
+    pub(crate) fn command(&self, command: Command) {
+        self.runtime.block_on(self.handle.command(command)).unwrap();
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.runtime.block_on(self.handle.snapshot()).unwrap()
+    }
+
+    pub(crate) fn journal(&self) -> Vec<Entry> {
+        self.runtime.block_on(self.handle.journal(None)).unwrap()
+    }
+
+    pub(crate) fn reload(&self, config: HostConfig) -> Result<Vec<&'static str>, DriverError> {
+        self.runtime.block_on(self.handle.reload(config))
+    }
+
+    /// Waits for an entry of a kind.
+    pub(crate) fn wait_for(&mut self, kind: &str) -> HostEvent {
+        let events = &mut self.events;
+        let found = self.runtime.block_on(tokio::time::timeout(PATIENCE, async {
+            loop {
+                let event = events.recv().await.unwrap();
+                if event.entry.kind == kind {
+                    return event;
+                }
+            }
+        }));
+        found.unwrap_or_else(|_| panic!("no {kind} in time; {:#?}", self.journal()))
+    }
+
+    /// Ends the host in order.
+    pub(crate) fn shut_down(self) -> Result<(), DriverError> {
+        self.runtime.block_on(self.handle.shutdown());
+        self.thread.join().unwrap()
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
