@@ -16,6 +16,8 @@
 //! }
 //! ```
 
+#![allow(dead_code)]
+
 mod ancillary;
 mod chronicle;
 mod cleanup;

@@ -16,9 +16,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use vpnhost_crypto::CryptoBackend;
-use vpnhost_ike::IkeEndpoint;
 use vpnhost_ike::input::{Command, JobResult, OutputFailure, TrafficReport};
 use vpnhost_ike::output::{JobId, Output};
+use vpnhost_ike::{EndpointConfig, IkeEndpoint};
 use vpnhost_model::{Instant, LocalAddress, Now};
 
 use crate::chronicle::{Chronicle, Note};
@@ -43,6 +43,8 @@ pub(crate) struct ControlPlane {
     started: Instant,
     config: HostConfig,
     crypto: &'static dyn CryptoBackend,
+    /// The ports that are bound, whatever the configuration says now.
+    ports: [u16; 2],
     endpoint: IkeEndpoint,
     data_plane: DataPlane,
     changes: HostChanges,
@@ -70,7 +72,7 @@ impl ControlPlane {
         let now = self.clock.now();
         self.endpoint.delegate(self.resolver.questions());
         self.endpoint.handle_links(now, &self.addresses);
-        let config = Box::new(self.config.endpoint.clone());
+        let config = self.endpoint_config();
         self.endpoint.handle_command(now, Command::Configure(config));
         self.settle(now);
     }
@@ -256,6 +258,10 @@ impl ControlPlane {
         let text = format!("new SAs take their algorithms from {} {}", crypto.name(), crypto.version());
         self.crypto = crypto;
         self.chronicle.note(now, Note { kind: "crypto", text, ..Note::default() });
+    }
+
+    fn endpoint_config(&self) -> Box<EndpointConfig> {
+        Box::new(EndpointConfig { ports: self.ports, ..self.config.endpoint.clone() })
     }
 
     fn mark_metered(&mut self) {

@@ -21,7 +21,7 @@ impl ControlPlane {
             connections: connections.into_iter().map(|it| self.connection(now, it, &statuses)).collect(),
             ike_sas: statuses.into_iter().filter_map(|it| self.ike_sa(now, it)).collect(),
             addresses: self.addresses.clone(),
-            counters: self.data_plane.counters().snapshot(),
+            counters: self.data_plane.all_counters(),
             plugins: self.resolver.plugins(),
             backend: self.crypto.name().to_owned(),
             backend_version: self.crypto.version().to_owned(),

@@ -25,10 +25,8 @@ impl ControlPlane {
         config: Box<HostConfig>,
         reply: oneshot::Sender<Result<Vec<&'static str>, DriverError>>,
     ) {
-        let (name, index) = self.data_plane.tun();
-        let mut settings = start::machine_settings(&config, name, index);
+        let mut settings = start::machine_settings(&config, self.data_plane.tun(), self.ports);
         settings.mtu = self.config.tun.mtu;
-        settings.ports = self.config.endpoint.ports;
         match self.changes.reload(now.instant, settings) {
             Ok(()) => self.reloads.push_back(Reload { config, reply }),
             // Who does not wait for the reply any more needs none.
@@ -55,6 +53,7 @@ impl ControlPlane {
             self.use_crypto(now, config.crypto);
             self.endpoint.handle_command(now, Command::UseCrypto(config.crypto));
         }
+        // What only a restart changes remains as it was, also for the next comparison.
         let HostConfig { listen, tun, endpoint: EndpointConfig { ports, .. }, .. } = &self.config;
         let endpoint = EndpointConfig { ports: *ports, ..config.endpoint };
         self.config = HostConfig { listen: listen.clone(), tun: tun.clone(), endpoint, ..config };
@@ -62,7 +61,7 @@ impl ControlPlane {
         self.endpoint.handle_links(now, &self.addresses);
         let text = "the configuration was taken; what it does not change goes on".to_owned();
         self.chronicle.note(now, Note { kind: "reloaded", text, ..Note::default() });
-        let endpoint = Box::new(self.config.endpoint.clone());
+        let endpoint = self.endpoint_config();
         self.endpoint.handle_command(now, Command::Configure(endpoint));
         Ok(fixed)
     }

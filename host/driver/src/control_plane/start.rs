@@ -60,14 +60,16 @@ pub(crate) async fn start(
     };
     let (told, changed) = mpsc::channel(limits::HOST_CHANGES);
     let clock = Clock;
+    let ports = data_plane.ports();
     // Connections come with the first configuration, when questions are delegated and addresses known.
-    let empty = EndpointConfig { connections: Vec::new(), ..config.endpoint.clone() };
+    let empty = EndpointConfig { connections: Vec::new(), ports, ..config.endpoint.clone() };
     let policy = config.policy.clone();
     let endpoint = IkeEndpoint::new(empty, config.crypto, (config.random)(), policy, clock.now());
     let control = ControlPlane {
         clock,
         started: clock.instant(),
         crypto: config.crypto,
+        ports,
         config,
         endpoint,
         data_plane,
@@ -89,7 +91,8 @@ type Started = (Machine, Vec<LocalAddress>, mpsc::Receiver<Vec<LocalAddress>>);
 
 async fn start_machine(config: &HostConfig, data_plane: &DataPlane) -> Result<Started, DriverError> {
     let (name, index) = data_plane.tun();
-    let machine = Machine::start(machine_settings(config, name, index)).await?;
+    let settings = machine_settings(config, (name, index), data_plane.ports());
+    let machine = Machine::start(settings).await?;
     match Links::start(name, config.metered.clone()).await {
         Ok((addresses, links)) => Ok((machine, addresses, links)),
         Err(error) => {
@@ -111,7 +114,11 @@ fn path_settings(config: &HostConfig) -> PathSettings {
 }
 
 /// Returns what the machine's part is to know of a configuration.
-pub(super) fn machine_settings(config: &HostConfig, tun_name: &str, tun_index: u32) -> MachineSettings {
+pub(super) fn machine_settings(
+    config: &HostConfig,
+    (tun_name, tun_index): (&str, u32),
+    ports: [u16; 2],
+) -> MachineSettings {
     let routing = |name: &str| config.connections.get(name).copied().unwrap_or_default();
     let protected = |connection: &PeerConfig| Protected {
         name: connection.name.clone(),
@@ -126,7 +133,7 @@ pub(super) fn machine_settings(config: &HostConfig, tun_name: &str, tun_index: u
         dns: config.dns,
         connections: config.endpoint.connections.iter().map(|it| protected(it)).collect(),
         pools: config.pools.clone(),
-        ports: config.endpoint.ports,
+        ports,
     }
 }
 

@@ -33,7 +33,8 @@ impl Lab {
         }
         let [a, b] = &lab.names;
         ip(&["link", "add", "cable", "netns", a, "type", "veth", "peer", "name", "cable", "netns", b]);
-        for (name, outer, inner) in [(a, "192.0.2.1/24", "10.77.1.1/32"), (b, "192.0.2.2/24", "10.77.2.1/32")] {
+        for (name, outer, inner) in [(a, "192.0.2.1/24", "10.77.1.1/32"), (b, "192.0.2.2/24", "10.77.2.1/32")]
+        {
             ip(&["-n", name, "link", "set", "lo", "up"]);
             ip(&["-n", name, "link", "set", "cable", "up"]);
             ip(&["-n", name, "address", "add", outer, "dev", "cable"]);
@@ -84,7 +85,11 @@ impl Lab {
     }
 
     /// Runs something in one of the namespaces: sockets remain where they were opened.
-    pub(crate) fn within<T: Send + 'static>(&self, side: usize, run: impl FnOnce() -> T + Send + 'static) -> T {
+    pub(crate) fn within<T: Send + 'static>(
+        &self,
+        side: usize,
+        run: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
         let name = self.name(side).to_owned();
         let inside = thread::spawn(move || {
             enter(&name);

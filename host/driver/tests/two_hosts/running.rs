@@ -65,14 +65,17 @@ impl Running {
     /// Waits for an entry of a kind.
     pub(crate) fn wait_for(&mut self, kind: &str) -> HostEvent {
         let events = &mut self.events;
-        let found = self.runtime.block_on(tokio::time::timeout(PATIENCE, async {
-            loop {
-                let event = events.recv().await.unwrap();
-                if event.entry.kind == kind {
-                    return event;
+        let found = self.runtime.block_on(async {
+            let search = async {
+                loop {
+                    let event = events.recv().await.unwrap();
+                    if event.entry.kind == kind {
+                        return event;
+                    }
                 }
-            }
-        }));
+            };
+            tokio::time::timeout(PATIENCE, search).await
+        });
         found.unwrap_or_else(|_| panic!("no {kind} in time; {:#?}", self.journal()))
     }
 
