@@ -56,8 +56,7 @@ fn a_plugin_refuses_a_peer_and_is_named_for_it() {
     let mut initiator = Running::start(&lab, 0, settings::of(0, b"secret")).unwrap();
     let mut responder = Running::start(&lab, 1, with(settings::of(1, b"secret"), Closed)).unwrap();
     initiator.command(Command::Initiate("site".to_owned()));
-    let decided = responder.wait_for("decided").entry;
-    assert_eq!(decided.question, Some("authorize_peer"));
+    let decided = responder.wait_for_decision("authorize_peer").entry;
     assert_eq!(decided.plugin.as_deref(), Some("closed-today"));
     assert!(responder.wait_for("closed").entry.text.contains("closed today"));
     initiator.wait_for("closed");

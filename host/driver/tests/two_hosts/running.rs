@@ -64,19 +64,28 @@ impl Running {
 
     /// Waits for an entry of a kind.
     pub(crate) fn wait_for(&mut self, kind: &str) -> HostEvent {
+        self.wait_until(kind, |entry| entry.kind == kind)
+    }
+
+    /// Waits for a decision of a question.
+    pub(crate) fn wait_for_decision(&mut self, question: &str) -> HostEvent {
+        self.wait_until(question, |entry| entry.kind == "decided" && entry.question == Some(question))
+    }
+
+    fn wait_until(&mut self, what: &str, is_it: impl Fn(&Entry) -> bool) -> HostEvent {
         let events = &mut self.events;
         let found = self.runtime.block_on(async {
             let search = async {
                 loop {
                     let event = events.recv().await.unwrap();
-                    if event.entry.kind == kind {
+                    if is_it(&event.entry) {
                         return event;
                     }
                 }
             };
             tokio::time::timeout(PATIENCE, search).await
         });
-        found.unwrap_or_else(|_| panic!("no {kind} in time; {:#?}", self.journal()))
+        found.unwrap_or_else(|_| panic!("no {what} in time; {:#?}", self.journal()))
     }
 
     /// Ends the host in order.
