@@ -1,29 +1,228 @@
 //! The machine's own addresses: what they are, and what becomes of them.
+//!
+//! Left out: what lies on our own TUN or on a link that is down, and what cannot be used without more words or not
+//! yet: IPv6's link-local, tentative and duplicate addresses. Deprecated ones still carry what uses them; they come last.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::Path;
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use rtnetlink::packet_route::link::{
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+};
+use rtnetlink::{Handle, MulticastGroup};
 use tokio::sync::mpsc;
-use vpnhost_model::LocalAddress;
+use tokio::time::{sleep, timeout};
+use vpnhost_model::{LinkKind, LocalAddress};
 
 use crate::error::DriverError;
+use crate::limits;
+use crate::machine::bounded;
+use crate::routes::kernel::{Kernel, link_name, local_address};
+
+/// What changes addresses.
+const GROUPS: [MulticastGroup; 3] =
+    [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
 
 /// The watch over the machine's addresses.
-pub(crate) struct Links;
+pub(crate) struct Links {
+    handle: Handle,
+    excluded: String,
+    metered: BTreeSet<String>,
+}
 
 impl Links {
-    /// Returns the addresses, and where every change of them is told, settled.
+    /// Returns the addresses, and where every change of them is told, settled. The watch ends with the receiver.
     pub(crate) async fn start(
         excluded: &str,
         metered: BTreeSet<String>,
     ) -> Result<(Vec<LocalAddress>, mpsc::Receiver<Vec<LocalAddress>>), DriverError> {
-        let _ = (excluded, metered);
-        Ok((Vec::new(), mpsc::channel(1).1))
+        let opened = rtnetlink::new_multicast_connection(&GROUPS);
+        let (connection, handle, mut messages) =
+            opened.map_err(|source| DriverError::io("watch the machine's addresses", source))?;
+        tokio::spawn(connection);
+        let links = Self { handle, excluded: excluded.to_owned(), metered };
+        let first = links.addresses().await?;
+        let (sender, receiver) = mpsc::channel(1);
+        let mut known = first.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    message = messages.next() => if message.is_none() {
+                        tracing::warn!("the watch over the machine's addresses has ended");
+                        return;
+                    },
+                    () = sender.closed() => return,
+                }
+                settle(&mut messages).await;
+                match links.addresses().await {
+                    Ok(addresses) if addresses != known => {
+                        known.clone_from(&addresses);
+                        if sender.send(addresses).await.is_err() {
+                            return;
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(%error, "the machine's addresses are not known"),
+                }
+            }
+        });
+        Ok((first, receiver))
     }
+
+    async fn addresses(&self) -> Result<Vec<LocalAddress>, DriverError> {
+        let links = self.handle.link().get().execute().try_collect::<Vec<_>>();
+        let links =
+            async { links.await.map_err(|source| DriverError::netlink("list the interfaces", source)) };
+        let links = bounded("list the interfaces", links).await?;
+        let links: BTreeMap<u32, Link> = links.iter().filter_map(|message| self.link(message)).collect();
+        let addresses = self.handle.address().get().execute().try_collect::<Vec<_>>();
+        let addresses =
+            async { addresses.await.map_err(|source| DriverError::netlink("list the addresses", source)) };
+        let addresses = bounded("list the addresses", addresses).await?;
+        let mut usable: Vec<(bool, LocalAddress)> =
+            addresses.iter().filter_map(|message| usable(message, &links)).collect();
+        usable.sort_by_key(|(deprecated, local)| (*deprecated, local.interface, local.address));
+        usable.truncate(limits::ADDRESSES);
+        Ok(usable.into_iter().map(|(_, local)| local).collect())
+    }
+
+    /// Reads a link that is up.
+    fn link(&self, message: &LinkMessage) -> Option<(u32, Link)> {
+        let name = link_name(&message.attributes)?.to_owned();
+        let up = message.header.flags.contains(LinkFlags::Up | LinkFlags::Running);
+        if !up || name == self.excluded {
+            return None;
+        }
+        let mtu = message
+            .attributes
+            .iter()
+            .find_map(|attribute| if let LinkAttribute::Mtu(mtu) = attribute { Some(*mtu) } else { None });
+        let kind = kind(message, &name);
+        let link = Link { kind, mtu: mtu.unwrap_or(0), metered: self.metered.contains(&name), name };
+        Some((message.header.index, link))
+    }
+}
+
+/// A link that is up.
+struct Link {
+    name: String,
+    kind: LinkKind,
+    mtu: u32,
+    metered: bool,
+}
+
+/// Takes what comes within a moment: a cable that is pulled takes several messages.
+async fn settle<T>(messages: &mut (impl futures_util::Stream<Item = T> + Unpin)) {
+    let all = async { while messages.next().await.is_some() {} };
+    // Running out of time is what ends it.
+    drop(timeout(limits::LINK_SETTLE, all).await);
+    // A watch that has ended says so at the next look; it must not be asked without a pause.
+    sleep(std::time::Duration::ZERO).await;
+}
+
+/// Returns an address that can be used, and whether it is deprecated.
+fn usable(message: &AddressMessage, links: &BTreeMap<u32, Link>) -> Option<(bool, LocalAddress)> {
+    let link = links.get(&message.header.index)?;
+    let address = local_address(message)?;
+    let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
+    for attribute in &message.attributes {
+        if let AddressAttribute::Flags(all) = attribute {
+            flags = *all;
+        }
+    }
+    let fit = match address {
+        IpAddr::V4(address) => !address.is_unspecified(),
+        IpAddr::V6(address) => {
+            !address.is_unicast_link_local()
+                && !flags.contains(AddressFlags::Dadfailed)
+                // An optimistic address may be used while its uniqueness is tested (RFC 4429).
+                && (!flags.contains(AddressFlags::Tentative) || flags.contains(AddressFlags::Optimistic))
+        }
+    };
+    let local = LocalAddress {
+        address,
+        interface: message.header.index,
+        name: link.name.clone(),
+        kind: link.kind,
+        mtu: link.mtu,
+        metered: link.metered,
+    };
+    fit.then_some((flags.contains(AddressFlags::Deprecated), local))
+}
+
+/// Finds out what a link is made of: what the kernel says of its making, then what its driver says in sysfs.
+fn kind(message: &LinkMessage, name: &str) -> LinkKind {
+    if message.header.flags.contains(LinkFlags::Loopback) {
+        return LinkKind::LOOPBACK;
+    }
+    let layer = message.header.link_layer_type;
+    if layer == LinkLayerType::Rawip {
+        return LinkKind::CELLULAR;
+    }
+    match made_as(message) {
+        Some(InfoKind::Wwan | InfoKind::RmNet) => return LinkKind::CELLULAR,
+        Some(made) if is_tunnel(&made) => return LinkKind::TUNNEL,
+        Some(_) | None => {}
+    }
+    let sysfs = Path::new("/sys/class/net").join(name);
+    // A sysfs of another namespace tells of other interfaces.
+    let ours = std::fs::read_to_string(sysfs.join("ifindex"))
+        .is_ok_and(|index| index.trim() == message.header.index.to_string());
+    let event =
+        if ours { std::fs::read_to_string(sysfs.join("uevent")).unwrap_or_default() } else { String::new() };
+    let typed = |kind: &str| event.lines().any(|line| line.strip_prefix("DEVTYPE=") == Some(kind));
+    if typed("wlan") || (ours && sysfs.join("wireless").exists()) || name.starts_with("wl") {
+        LinkKind::WIFI
+    } else if typed("wwan") || name.starts_with("ww") {
+        LinkKind::CELLULAR
+    } else if layer == LinkLayerType::Ether {
+        LinkKind::ETHERNET
+    } else if matches!(
+        layer,
+        LinkLayerType::Tunnel
+            | LinkLayerType::Tunnel6
+            | LinkLayerType::Sit
+            | LinkLayerType::Ipgre
+            | LinkLayerType::None
+    ) {
+        LinkKind::TUNNEL
+    } else {
+        LinkKind::OTHER
+    }
+}
+
+fn made_as(message: &LinkMessage) -> Option<InfoKind> {
+    message.attributes.iter().find_map(|attribute| {
+        let LinkAttribute::LinkInfo(infos) = attribute else { return None };
+        infos.iter().find_map(|info| if let LinkInfo::Kind(kind) = info { Some(kind.clone()) } else { None })
+    })
+}
+
+fn is_tunnel(kind: &InfoKind) -> bool {
+    matches!(
+        kind,
+        InfoKind::Tun
+            | InfoKind::Wireguard
+            | InfoKind::IpIp
+            | InfoKind::Ip6Tnl
+            | InfoKind::SitTun
+            | InfoKind::GreTun
+            | InfoKind::GreTun6
+            | InfoKind::GreTap
+            | InfoKind::GreTap6
+            | InfoKind::Vti
+            | InfoKind::Vti6
+            | InfoKind::Xfrm
+            | InfoKind::Vxlan
+            | InfoKind::Geneve
+    )
 }
 
 /// Asks the kernel which address and interface a packet to `remote` with a mark leaves from.
 pub(crate) async fn source_for(remote: IpAddr, mark: u32) -> Option<(IpAddr, u32)> {
-    let _ = (remote, mark);
-    None
+    let kernel = Kernel::connect().ok()?;
+    timeout(limits::HOST_CHANGE, kernel.source_for(remote, mark)).await.ok()?
 }

@@ -1,12 +1,23 @@
-//! What the machine is told for the tunnels' sake: addresses, routes, rules, firewall, DNS (RFC 4301 §5, no leak).
+//! What the machine is told for the tunnels' sake: addresses, routes, rules, firewall, DNS.
+//!
+//! Each change makes a plan of what there should be, looks at what the kernel has of ours, and carries out the
+//! difference: first what is missing, then what is too much, so that traffic which a tunnel protects never finds a way
+//! around it in between. The same holds for the start after a crash.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
 
 use vpnhost_ike::output::HostConfiguration;
 use vpnhost_model::IkeSaId;
 
 use crate::config::{ConnectionRouting, DnsMode, PoolRouting};
+use crate::dns::{self, Dns};
 use crate::error::DriverError;
+use crate::routes::kernel::{Installed, Kernel};
+use crate::routes::plan::Plan;
+use crate::routes::{Family, Prefix, Tables};
+use crate::{firewall, forwarding, limits};
 
 /// What the machine's part is started with, and what a reload changes.
 #[derive(Clone, Debug)]
@@ -33,9 +44,9 @@ pub(crate) struct Protected {
     /// The connection's name.
     pub(crate) name: String,
     /// What is behind the peer.
-    pub(crate) remote: Vec<(IpAddr, u8)>,
+    pub(crate) remote: Vec<Prefix>,
     /// What is behind this host.
-    pub(crate) local: Vec<(IpAddr, u8)>,
+    pub(crate) local: Vec<Prefix>,
     /// What the operator wants of the routing.
     pub(crate) routing: ConnectionRouting,
 }
@@ -46,46 +57,245 @@ pub(crate) struct Protected {
 #[derive(Debug)]
 pub(crate) struct Machine {
     settings: MachineSettings,
+    kernel: Kernel,
+    dns: Dns,
+    configured: BTreeMap<IkeSaId, HostConfiguration>,
+    /// The firewall table as it was last set up; before that, whatever an earlier daemon left.
+    firewall: Wall,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Wall {
+    Unknown,
+    Absent,
+    Present(String),
 }
 
 impl Machine {
-    /// The mark (`SO_MARK`) of this host's own sockets, whose packets go outside the tunnel.
+    /// The mark (`SO_MARK`) of this host's own sockets, whose packets go outside the tunnel. It shares no bit with
+    /// the masks of Kubernetes (0xc000) and Tailscale (0xff0000).
     pub(crate) const MARK: u32 = 0x7200_0096;
 
-    /// Takes away what a killed daemon of this TUN's name left and a start would not replace.
+    /// Takes away what a killed daemon of this TUN's name left and a start would not replace. Its blocks and its
+    /// firewall stay until [`Machine::start`] puts the new ones in their place: nothing leaks in between.
     pub(crate) async fn clear_leftovers(tun_name: &str) -> Result<(), DriverError> {
-        let _ = tun_name;
+        for tun in dns::take_back(|tun| tun == tun_name).await? {
+            tracing::info!("took the DNS servers of an earlier {tun} back");
+        }
         Ok(())
     }
 
     /// Sets up what is there before any tunnel is: blocks, firewall, pool routes; the TUN goes up.
+    ///
+    /// # Errors
+    /// Says what was refused; what this start has made is gone again, what an earlier daemon left still blocks.
     pub(crate) async fn start(settings: MachineSettings) -> Result<Self, DriverError> {
-        Ok(Self { settings })
+        if !firewall::takes(&settings.tun_name) {
+            let source =
+                io::Error::new(io::ErrorKind::InvalidInput, "quotation marks and patterns are not supported");
+            return Err(DriverError::Io { action: "use the TUN's name in firewall rules", source });
+        }
+        let kernel = Kernel::connect()?;
+        let before = bounded("list the routes", kernel.installed()).await?;
+        let dns = Dns::new(settings.dns, &settings.tun_name)?;
+        let mut machine =
+            Self { settings, kernel, dns, configured: BTreeMap::new(), firewall: Wall::Unknown };
+        forwarding::warn(&machine.settings);
+        match machine.apply(true).await {
+            Ok(()) => Ok(machine),
+            Err(error) => {
+                machine.restore(&before).await;
+                if before == Installed::default() && machine.firewall != Wall::Unknown {
+                    tell(firewall::remove(&machine.settings.tun_name).await);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Sets up, or changes, what an IKE SA's tunnels need.
+    ///
+    /// # Errors
+    /// Says what was refused.
     pub(crate) async fn configure(&mut self, configuration: &HostConfiguration) -> Result<(), DriverError> {
-        let _ = configuration;
-        Ok(())
+        self.configured.insert(configuration.ike_sa, configuration.clone());
+        self.apply(false).await
     }
 
     /// Takes away what was configured for an IKE SA.
+    ///
+    /// # Errors
+    /// Says what was refused.
     pub(crate) async fn release(&mut self, ike_sa: IkeSaId) -> Result<(), DriverError> {
-        let _ = ike_sa;
-        Ok(())
+        if self.configured.remove(&ike_sa).is_none() {
+            return Ok(());
+        }
+        self.apply(false).await
     }
 
     /// Keeps what was configured for an IKE SA under another name.
     pub(crate) fn rename(&mut self, old: IkeSaId, new: IkeSaId) {
-        let _ = (old, new);
+        if let Some(mut configuration) = self.configured.remove(&old) {
+            configuration.ike_sa = new;
+            self.configured.insert(new, configuration);
+        }
     }
 
-    /// Takes other settings; TUN, ports and name stay.
+    /// Takes other settings; the TUN's name and index, the ports and the DNS mode stay as they were.
+    ///
+    /// # Errors
+    /// Says what was refused.
     pub(crate) async fn reload(&mut self, settings: MachineSettings) -> Result<(), DriverError> {
+        let old = &self.settings;
+        let kept = (old.tun_name.clone(), old.tun_index, old.ports, old.dns);
         self.settings = settings;
+        (self.settings.tun_name, self.settings.tun_index, self.settings.ports, self.settings.dns) = kept;
+        forwarding::warn(&self.settings);
+        self.apply(true).await
+    }
+
+    /// Takes everything away: an orderly end. What refuses to go is told in the log.
+    pub(crate) async fn stop(mut self) {
+        self.dns.give(Vec::new()).await;
+        self.restore(&Installed::default()).await;
+        if self.firewall != Wall::Absent {
+            tell(firewall::remove(&self.settings.tun_name).await);
+        }
+        for address in self.configured.values().flat_map(|configuration| &configuration.addresses) {
+            let removed = self.kernel.remove_address(self.settings.tun_index, address.0);
+            tell(bounded("remove a virtual address", removed).await);
+        }
+    }
+
+    /// Makes the machine as the settings and the tunnels want it.
+    async fn apply(&mut self, link: bool) -> Result<(), DriverError> {
+        let (kernel, index) = (self.kernel.clone(), self.settings.tun_index);
+        if link {
+            bounded("bring the TUN up", kernel.bring_up(index, self.settings.mtu)).await?;
+        }
+        let addresses = bounded("list the addresses", kernel.addresses()).await?;
+        let of_tun = |wanted: bool| {
+            addresses.iter().filter(move |(of, _)| (*of == index) == wanted).map(|(_, address)| *address)
+        };
+        let plan = self.plan(&of_tun(false).collect::<Vec<IpAddr>>())?;
+        let tables = Tables::of(&self.settings.tun_name);
+        let there = bounded("list the routes", kernel.installed()).await?.of(|owner| owner == tables);
+        bounded("set up routes", add(&kernel, index, &plan, &there)).await?;
+        self.apply_firewall().await?;
+        bounded("remove routes", remove(&kernel, &plan, &there)).await?;
+        for address in of_tun(true).filter(|address| !plan.addresses.contains(address)) {
+            bounded("remove a virtual address", kernel.remove_address(index, address)).await?;
+        }
+        self.dns.give(self.dns_servers()).await;
         Ok(())
     }
 
-    /// Takes everything away: an orderly end.
-    pub(crate) async fn stop(self) {}
+    fn plan(&self, own: &[IpAddr]) -> Result<Plan, DriverError> {
+        let mut plan = Plan::new(&self.settings, self.configured.values(), own);
+        if plan.routes.len() > limits::ROUTES {
+            let source = io::Error::other(format!("more than {} prefixes", limits::ROUTES));
+            return Err(DriverError::Io { action: "route what the tunnels protect", source });
+        }
+        if !forwarding::has_ipv6("lo") {
+            if plan.without(Family::V6, false) {
+                tracing::warn!("IPv6 is switched off on this machine: it is neither routed nor blocked");
+            }
+        } else if !forwarding::has_ipv6(&self.settings.tun_name) && plan.without(Family::V6, true) {
+            tracing::warn!(
+                "IPv6 is switched off on {}: the tunnel does not carry it",
+                self.settings.tun_name
+            );
+        }
+        Ok(plan)
+    }
+
+    async fn apply_firewall(&mut self) -> Result<(), DriverError> {
+        let wanted = match firewall::ruleset(&self.settings, self.configured.values()) {
+            Some(ruleset) => Wall::Present(ruleset),
+            // What needs it later is told now.
+            None if firewall::is_needed(&self.settings) && !firewall::is_available() => {
+                return Err(DriverError::NftMissing);
+            }
+            None => Wall::Absent,
+        };
+        if self.firewall == wanted {
+            return Ok(());
+        }
+        match &wanted {
+            Wall::Present(ruleset) => firewall::apply(ruleset).await?,
+            Wall::Absent | Wall::Unknown => firewall::remove(&self.settings.tun_name).await?,
+        }
+        self.firewall = wanted;
+        Ok(())
+    }
+
+    /// Returns the servers of all tunnels, those of the youngest first.
+    fn dns_servers(&self) -> Vec<IpAddr> {
+        let mut servers = Vec::new();
+        for server in self.configured.values().rev().flat_map(|configuration| &configuration.dns) {
+            if !servers.contains(server) {
+                servers.push(*server);
+            }
+        }
+        servers
+    }
+
+    /// Removes routes and rules that were not there before.
+    async fn restore(&self, before: &Installed) {
+        let tables = Tables::of(&self.settings.tun_name);
+        let remove = async {
+            let there = self.kernel.installed().await?.of(|owner| owner == tables);
+            let kept = Plan { routes: before.routes.clone(), rules: before.rules.clone(), ..Plan::default() };
+            remove(&self.kernel, &kept, &there).await
+        };
+        tell(bounded("remove routes", remove).await);
+    }
 }
+
+/// Adds what is missing: addresses, since routes name them; then routes; then the rules that lead to them.
+async fn add(kernel: &Kernel, tun: u32, plan: &Plan, there: &Installed) -> Result<(), DriverError> {
+    for address in &plan.addresses {
+        kernel.add_address(tun, *address).await?;
+    }
+    for (place, target) in &plan.routes {
+        if there.routes.get(place) != Some(target) {
+            kernel.add_route(*place, *target).await?;
+        }
+    }
+    for rule in plan.rules.difference(&there.rules) {
+        kernel.add_rule(*rule).await?;
+    }
+    Ok(())
+}
+
+/// Removes what is too much: rules, then the routes that they lead to.
+async fn remove(kernel: &Kernel, plan: &Plan, there: &Installed) -> Result<(), DriverError> {
+    for rule in there.rules.difference(&plan.rules) {
+        kernel.remove_rule(*rule).await?;
+    }
+    for (place, target) in &there.routes {
+        if !plan.routes.contains_key(place) {
+            kernel.remove_route(*place, *target).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives the kernel so much time and no more.
+pub(crate) async fn bounded<T>(
+    action: &'static str,
+    change: impl Future<Output = Result<T, DriverError>>,
+) -> Result<T, DriverError> {
+    tokio::time::timeout(limits::HOST_CHANGE, change).await.unwrap_or(Err(DriverError::Timeout(action)))
+}
+
+fn tell(done: Result<(), DriverError>) {
+    if let Err(error) = done {
+        tracing::warn!(%error, "something of the tunnel's routing stays behind");
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod ground;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! The tunnel's DNS servers: given to systemd-resolved or to resolvconf, and taken back.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use crate::config::DnsMode;
+use crate::error::DriverError;
+use crate::program;
+
+/// What our entries of resolvconf end with.
+const SUFFIX: &str = ".vpnhost";
+/// There where Debian's resolvconf is, whose entries are sorted by their name; openresolv sorts by a number.
+const DEBIAN: &str = "/etc/resolvconf/interface-order";
+/// Where resolvconf's implementations keep their entries, a file each.
+const ENTRIES: [&str; 4] = [
+    "/run/resolvconf/interface",
+    "/run/resolvconf/interfaces",
+    "/run/resolvconf/keys",
+    "/var/run/resolvconf/interfaces",
+];
+
+/// Who takes DNS servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Taker {
+    /// systemd-resolved, by the program resolvectl.
+    Resolved(PathBuf),
+    /// The program resolvconf.
+    Resolvconf(PathBuf),
+}
+
+/// The DNS servers of a TUN.
+#[derive(Debug)]
+pub(crate) struct Dns {
+    tun_name: String,
+    taker: Option<Taker>,
+    given: Vec<IpAddr>,
+}
+
+impl Dns {
+    /// Finds out who takes DNS servers.
+    ///
+    /// # Errors
+    /// Says which program is missing that the operator asked for by name.
+    pub(crate) fn new(mode: DnsMode, tun_name: &str) -> Result<Self, DriverError> {
+        let taker = match mode {
+            DnsMode::Auto => automatic(),
+            DnsMode::Resolved => Some(Taker::Resolved(required("resolvectl")?)),
+            DnsMode::Resolvconf => Some(Taker::Resolvconf(required("resolvconf")?)),
+            DnsMode::Off => None,
+        };
+        tracing::debug!(?mode, ?taker, "DNS");
+        Ok(Self { tun_name: tun_name.to_owned(), taker, given: Vec::new() })
+    }
+
+    /// Gives servers in the place of those given before; with none, takes those back. A refusal is only told:
+    /// without it the tunnel still carries.
+    pub(crate) async fn give(&mut self, servers: Vec<IpAddr>) {
+        if self.given == servers {
+            return;
+        }
+        let Some(taker) = self.taker.clone() else {
+            if !servers.is_empty() {
+                tracing::info!("the tunnel's DNS servers are not used: DNS is left alone here");
+            }
+            self.given = servers;
+            return;
+        };
+        let done = match (&taker, servers.is_empty()) {
+            (Taker::Resolved(path), false) => self.resolved(path, &servers).await,
+            (Taker::Resolved(path), true) => call("resolvectl", path, &["revert", &self.tun_name], "").await,
+            (Taker::Resolvconf(path), false) => resolvconf_add(path, &self.tun_name, &servers).await,
+            (Taker::Resolvconf(path), true) => {
+                call("resolvconf", path, &["-d", &entry(&self.tun_name)], "").await
+            }
+        };
+        match done {
+            Ok(()) => self.given = servers,
+            Err(error) => tracing::warn!(%error, "the tunnel's DNS servers could not be set"),
+        }
+    }
+
+    async fn resolved(&self, path: &Path, servers: &[IpAddr]) -> Result<(), DriverError> {
+        let servers: Vec<String> = servers.iter().map(IpAddr::to_string).collect();
+        let mut arguments = vec!["dns", self.tun_name.as_str()];
+        arguments.extend(servers.iter().map(String::as_str));
+        call("resolvectl", path, &arguments, "").await?;
+        // Every name is asked there: names of the network behind the peer are known nowhere else.
+        call("resolvectl", path, &["domain", &self.tun_name, "~."], "").await
+    }
+}
+
+/// Takes back what killed daemons gave to resolvconf, of the TUNs that a condition holds for; systemd-resolved forgets
+/// by itself with the interface. Returns the TUNs.
+pub(crate) async fn take_back(is_ours: impl Fn(&str) -> bool) -> Result<Vec<String>, DriverError> {
+    let Some(path) = program::find("resolvconf").filter(|_| in_own_namespace()) else {
+        return Ok(Vec::new());
+    };
+    let mut taken = Vec::new();
+    for file in ENTRIES.iter().filter_map(|directory| std::fs::read_dir(directory).ok()).flatten().flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        let Some(tun) = name.strip_suffix(SUFFIX).map(|rest| rest.strip_prefix("tun.").unwrap_or(rest))
+        else {
+            continue;
+        };
+        if is_ours(tun) && !taken.iter().any(|known| known == tun) {
+            call("resolvconf", &path, &["-d", &name], "").await?;
+            taken.push(tun.to_owned());
+        }
+    }
+    Ok(taken)
+}
+
+fn automatic() -> Option<Taker> {
+    if !in_own_namespace() {
+        return None;
+    }
+    let resolved = Path::new("/run/systemd/resolve").is_dir().then(|| program::find("resolvectl")).flatten();
+    resolved.map(Taker::Resolved).or_else(|| program::find("resolvconf").map(Taker::Resolvconf))
+}
+
+/// Tells whether this is the machine's own network namespace: others share its `/etc/resolv.conf` and its D-Bus, and
+/// must not change them. What cannot be read is another one.
+fn in_own_namespace() -> bool {
+    let read = |path: &str| std::fs::read_link(path).ok();
+    read("/proc/thread-self/ns/net").is_some_and(|ours| read("/proc/1/ns/net") == Some(ours))
+}
+
+fn required(program: &'static str) -> Result<PathBuf, DriverError> {
+    let missing = || DriverError::Program {
+        program,
+        message: "it is not installed, but the setting dns asks for it".to_owned(),
+    };
+    program::find(program).ok_or_else(missing)
+}
+
+async fn resolvconf_add(path: &Path, tun_name: &str, servers: &[IpAddr]) -> Result<(), DriverError> {
+    let lines: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+    let name = entry(tun_name);
+    let mut arguments = vec!["-a", name.as_str()];
+    if !Path::new(DEBIAN).exists() {
+        // openresolv: first of all, and no other beside it.
+        arguments.extend(["-m", "0", "-x"]);
+    }
+    call("resolvconf", path, &arguments, &lines).await
+}
+
+fn entry(tun_name: &str) -> String {
+    let order = if Path::new(DEBIAN).exists() { "tun." } else { "" };
+    format!("{order}{tun_name}{SUFFIX}")
+}
+
+async fn call(
+    program: &'static str,
+    path: &Path,
+    arguments: &[&str],
+    input: &str,
+) -> Result<(), DriverError> {
+    let arguments = arguments.iter().map(|text| (*text).to_owned()).collect();
+    let said = program::run(program, path.to_path_buf(), arguments, input.to_owned()).await?;
+    if said.success { Ok(()) } else { Err(DriverError::Program { program, message: said.complaint() }) }
+}

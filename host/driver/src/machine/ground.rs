@@ -1,0 +1,95 @@
+//! A network namespace for one test: a thread of its own in it, an uplink, and interfaces that play the TUN.
+
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::process::Command;
+use std::thread;
+
+use crate::program::find;
+
+/// What a test may do in its namespace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ground;
+
+/// A TUN whose daemon lives.
+#[derive(Debug)]
+pub(crate) struct Tun {
+    /// Its interface index.
+    pub(crate) index: u32,
+    _file: File,
+}
+
+impl Ground {
+    /// Runs a test on a thread that has a network namespace of its own; without root it is skipped, which is said.
+    pub(crate) fn run<F: Future<Output = ()>>(test: impl FnOnce(Self) -> F + Send + 'static) {
+        let thread = thread::spawn(move || {
+            if !enter() {
+                println!("skipped: a network namespace needs root");
+                return;
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let ground = Self;
+            ground.ip("link set lo up");
+            ground.ip("link add eth0 type veth peer name far0");
+            ground.ip("link set far0 up");
+            ground.ip("link set eth0 up");
+            ground.ip("addr add 10.10.0.10/24 dev eth0");
+            ground.ip("addr add fd10::10/64 dev eth0 nodad");
+            ground.ip("route add default via 10.10.0.1 dev eth0");
+            ground.ip("-6 route add default via fd10::1 dev eth0");
+            runtime.block_on(test(ground));
+        });
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    /// Opens a TUN; dropping it is what becomes of it when its daemon is killed.
+    #[allow(unsafe_code)]
+    pub(crate) fn tun(self, name: &str) -> Tun {
+        let file = File::options().read(true).write(true).open("/dev/net/tun").unwrap();
+        // SAFETY: plain data, for which zeroes are valid.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+            *to = from.cast_signed();
+        }
+        request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as i16;
+        // SAFETY: the request lives in this frame, and the ioctl reads and writes only that.
+        assert_eq!(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }, 0);
+        let text = self.ip(&format!("-o link show {name}"));
+        Tun { index: text.split(':').next().unwrap().trim().parse().unwrap(), _file: file }
+    }
+
+    /// Runs `ip` and returns what it said.
+    pub(crate) fn ip(self, arguments: &str) -> String {
+        let (success, text) = self.tried("ip", arguments);
+        assert!(success, "ip {arguments}: {text}");
+        text
+    }
+
+    /// Runs a program and tells how it went.
+    pub(crate) fn tried(self, program: &str, arguments: &str) -> (bool, String) {
+        let path = find(program).unwrap_or_else(|| panic!("{program} is not installed"));
+        let output = Command::new(path).args(arguments.split_whitespace()).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Returns where a packet to an address would go, in the kernel's words.
+    pub(crate) fn way(self, to: &str) -> String {
+        self.tried("ip", &format!("route get {to}")).1.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Returns everything that could be left behind.
+    pub(crate) fn traces(self) -> String {
+        let lines = ["rule", "-6 rule", "route show table all", "-6 route show table all"];
+        let routing: Vec<String> = lines.iter().map(|line| self.ip(line)).collect();
+        format!("{}\n{}", routing.join("\n"), self.tried("nft", "list ruleset").1)
+    }
+}
+
+#[allow(unsafe_code)]
+fn enter() -> bool {
+    // SAFETY: it changes the calling thread's namespace and nothing else; no memory is shared with the call.
+    unsafe { libc::unshare(libc::CLONE_NEWNET) == 0 }
+}

@@ -1,0 +1,318 @@
+//! What the kernel makes of it, in network namespaces.
+
+use std::net::IpAddr;
+
+use vpnhost_ike::output::HostConfiguration;
+use vpnhost_model::{Encapsulation, IkeSaId, Path, Role, TrafficSelector};
+
+use super::ground::Ground;
+use super::{Machine, MachineSettings, Protected};
+use crate::config::{ConnectionRouting, DnsMode, Leak, PoolRouting};
+use crate::error::DriverError;
+use crate::links::source_for;
+use crate::routes::Prefix;
+
+const TUN: &str = "vpn0";
+
+fn prefix(text: &str) -> Prefix {
+    let (base, length) = text.split_once('/').unwrap();
+    (base.parse().unwrap(), length.parse().unwrap())
+}
+
+fn selectors(texts: &[&str]) -> Vec<TrafficSelector> {
+    let one = |text: &&str| TrafficSelector::prefix(prefix(text).0, prefix(text).1).unwrap();
+    texts.iter().map(one).collect()
+}
+
+fn protected(remote: &[&str], leak: Leak) -> Protected {
+    Protected {
+        name: "corp".to_owned(),
+        remote: remote.iter().map(|text| prefix(text)).collect(),
+        local: Vec::new(),
+        routing: ConnectionRouting { leak, allow_other_family: false },
+    }
+}
+
+fn settings(tun_index: u32, connections: Vec<Protected>) -> MachineSettings {
+    MachineSettings {
+        tun_name: TUN.to_owned(),
+        tun_index,
+        mtu: 1400,
+        dns: DnsMode::Auto,
+        connections,
+        pools: Vec::new(),
+        ports: [500, 4500],
+    }
+}
+
+fn configuration(number: u64, addresses: &[&str], remote: &[&str]) -> HostConfiguration {
+    let addresses: Vec<(IpAddr, u8)> = addresses.iter().map(|text| prefix(text)).collect();
+    HostConfiguration {
+        ike_sa: IkeSaId(number),
+        connection: "corp".to_owned(),
+        role: Role::Initiator,
+        local: addresses.iter().map(|(address, _)| TrafficSelector::host(*address)).collect(),
+        addresses,
+        dns: Vec::new(),
+        peer_addresses: Vec::new(),
+        remote: selectors(remote),
+        path: Path {
+            local: "10.10.0.10:4500".parse().unwrap(),
+            remote: "10.20.0.1:4500".parse().unwrap(),
+            interface: None,
+            encapsulation: Encapsulation::Udp,
+        },
+    }
+}
+
+async fn started(settings: MachineSettings) -> Machine {
+    Machine::start(settings).await.unwrap()
+}
+
+fn assert_blocked(ground: Ground, to: &str) {
+    let way = ground.way(to);
+    assert!(way.contains("unreachable") || way.contains("No route to host"), "{to} is not blocked: {way}");
+}
+
+fn assert_by(ground: Ground, to: &str, interface: &str) {
+    let way = ground.way(to);
+    assert!(way.contains(&format!("dev {interface} ")), "{to} does not go by {interface}: {way}");
+}
+
+#[test]
+fn a_split_tunnel_blocks_comes_up_goes_and_leaves_nothing() {
+    Ground::run(|ground| async move {
+        let before = ground.traces();
+        let tun = ground.tun(TUN);
+        let mut machine =
+            started(settings(tun.index, vec![protected(&["10.20.0.0/24", "fd20::/64"], Leak::Block)])).await;
+        assert_blocked(ground, "10.20.0.10");
+        assert_blocked(ground, "fd20::10");
+        assert_by(ground, "192.0.2.1", "eth0");
+
+        let tunnel = configuration(1, &["10.30.0.1/24", "fd30::1/112"], &["10.20.0.0/24", "fd20::/64"]);
+        machine.configure(&tunnel).await.unwrap();
+        assert!(ground.way("10.20.0.10").contains("dev vpn0"), "{}", ground.way("10.20.0.10"));
+        assert!(ground.way("10.20.0.10").contains("src 10.30.0.1"));
+        assert!(ground.way("fd20::10").contains("src fd30::1"));
+        assert_by(ground, "192.0.2.1", "eth0");
+        let link = ground.ip("link show vpn0");
+        assert!(link.contains("mtu 1400") && link.contains("UP"), "{link}");
+        assert!(!ground.ip("addr show vpn0").contains("fe80"), "the TUN has a link-local address");
+
+        machine.configure(&tunnel).await.unwrap();
+        machine.release(IkeSaId(1)).await.unwrap();
+        assert_blocked(ground, "10.20.0.10");
+        assert_blocked(ground, "fd20::10");
+        assert!(!ground.ip("addr show vpn0").contains("10.30.0.1"));
+
+        machine.stop().await;
+        drop(tun);
+        assert_eq!(ground.traces(), before);
+    });
+}
+
+#[test]
+fn a_full_tunnel_leaves_the_local_network_and_its_own_packets_and_blocks_the_other_family() {
+    Ground::run(|ground| async move {
+        let tun = ground.tun(TUN);
+        let mut machine = started(settings(tun.index, vec![protected(&["0.0.0.0/0"], Leak::Block)])).await;
+        assert_blocked(ground, "192.0.2.1");
+        assert_blocked(ground, "2001:db8::1");
+        assert_by(ground, "10.10.0.77", "eth0");
+        assert_by(ground, "fd10::77", "eth0");
+
+        machine.configure(&configuration(1, &["10.30.0.1/32"], &["0.0.0.0/0"])).await.unwrap();
+        assert_by(ground, "192.0.2.1", "vpn0");
+        assert!(ground.way("192.0.2.1").contains("src 10.30.0.1"));
+        assert_by(ground, "10.10.0.77", "eth0");
+        assert_blocked(ground, "2001:db8::1");
+        // What bears the mark goes outside, and so does what the reverse path filter asks for without it.
+        let peer = "192.0.2.1".parse().unwrap();
+        let (source, _) = source_for(peer, Machine::MARK).await.unwrap();
+        assert_eq!(source, "10.10.0.10".parse::<IpAddr>().unwrap());
+        assert_eq!(source_for(peer, 0).await, Some(("10.30.0.1".parse().unwrap(), tun.index)));
+        for port in ["500", "4500"] {
+            assert_by(ground, &format!("192.0.2.1 ipproto udp sport {port} dport 4500"), "eth0");
+        }
+        // `ip route get` knows no ESP.
+        assert!(ground.ip("rule").contains("ipproto esp lookup main"), "{}", ground.ip("rule"));
+        assert_by(ground, "192.0.2.1 ipproto tcp sport 4500 dport 4500", "vpn0");
+        machine.stop().await;
+    });
+}
+
+#[test]
+fn a_full_tunnel_leaves_the_other_family_alone_where_the_operator_says_so() {
+    Ground::run(|ground| async move {
+        let tun = ground.tun(TUN);
+        let mut connection = protected(&["0.0.0.0/0"], Leak::Block);
+        connection.routing.allow_other_family = true;
+        let machine = started(settings(tun.index, vec![connection])).await;
+        assert_blocked(ground, "192.0.2.1");
+        assert_by(ground, "2001:db8::1", "eth0");
+        machine.stop().await;
+    });
+}
+
+#[test]
+fn what_a_killed_daemon_left_blocks_until_the_next_start_is_through() {
+    Ground::run(|ground| async move {
+        let before = ground.traces();
+        let tun = ground.tun(TUN);
+        let connections = vec![protected(&["10.20.0.0/24", "0.0.0.0/0"], Leak::Block)];
+        let mut machine = started(settings(tun.index, connections.clone())).await;
+        machine
+            .configure(&configuration(1, &["10.30.0.1/32"], &["10.20.0.0/24", "0.0.0.0/0"]))
+            .await
+            .unwrap();
+        assert_by(ground, "10.20.0.10", "vpn0");
+        drop(machine);
+        drop(tun);
+        assert_blocked(ground, "10.20.0.10");
+        assert_blocked(ground, "192.0.2.1");
+        assert!(ground.tried("nft", "list tables").1.contains("vpnhost_vpn0"));
+
+        Machine::clear_leftovers(TUN).await.unwrap();
+        assert_blocked(ground, "10.20.0.10");
+        let tun = ground.tun(TUN);
+        // The new configuration protects less: what is too much goes, the rest blocks all the time.
+        let machine = started(settings(tun.index, vec![protected(&["10.20.0.0/24"], Leak::Block)])).await;
+        assert_blocked(ground, "10.20.0.10");
+        assert_by(ground, "192.0.2.1", "eth0");
+        machine.stop().await;
+        drop(tun);
+        assert_eq!(ground.traces(), before);
+    });
+}
+
+#[test]
+fn cleanup_takes_what_the_dead_left_and_nothing_of_the_living() {
+    Ground::run(|ground| async move {
+        let before = ground.traces();
+        let (tun, second) = (ground.tun(TUN), ground.tun("other1"));
+        let mut dead = started(settings(tun.index, vec![protected(&["0.0.0.0/0"], Leak::Block)])).await;
+        dead.configure(&configuration(1, &["10.30.0.1/32"], &["0.0.0.0/0"])).await.unwrap();
+        let others = MachineSettings {
+            tun_name: "other1".to_owned(),
+            ..settings(second.index, vec![protected(&["10.40.0.0/16", "0.0.0.0/0"], Leak::Block)])
+        };
+        let mut living = started(others).await;
+        living.configure(&configuration(1, &["10.30.0.2/32"], &["10.40.0.0/16"])).await.unwrap();
+        assert_eq!(crate::cleanup().await.unwrap(), Vec::<String>::new());
+        drop(dead);
+        drop(tun);
+        let done = crate::cleanup().await.unwrap();
+        assert!(done.iter().any(|line| line.contains("firewall table of vpn0")), "{done:?}");
+        assert!(done.iter().any(|line| line.contains("route")), "{done:?}");
+        assert_by(ground, "10.40.0.1", "other1");
+        assert_blocked(ground, "192.0.2.1");
+        assert_by(ground, "10.10.0.77", "eth0");
+        assert!(ground.tried("nft", "list tables").1.contains("vpnhost_other1"));
+        drop(living);
+        drop(second);
+        assert!(!crate::cleanup().await.unwrap().is_empty());
+        assert_eq!(ground.traces(), before);
+        assert_eq!(crate::cleanup().await.unwrap(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_gateway_routes_its_pools_with_its_inner_address_and_masquerades() {
+    Ground::run(|ground| async move {
+        ground.ip("link add eth1 type veth peer name far1");
+        ground.ip("addr add 10.20.0.1/24 dev eth1");
+        ground.ip("link set far1 up");
+        ground.ip("link set eth1 up");
+        let tun = ground.tun(TUN);
+        let mut connection = protected(&[], Leak::Block);
+        connection.local = vec![prefix("10.20.0.0/24")];
+        let mut settings = settings(tun.index, vec![connection]);
+        settings.pools =
+            vec![PoolRouting { base: "10.30.0.0".parse().unwrap(), prefix_len: 24, masquerade: true }];
+        let machine = started(settings).await;
+        assert!(ground.way("10.30.0.7").contains("dev vpn0 "), "{}", ground.way("10.30.0.7"));
+        assert!(ground.way("10.30.0.7").contains("src 10.20.0.1"), "{}", ground.way("10.30.0.7"));
+        let rules = ground.tried("nft", "list ruleset").1;
+        assert!(rules.contains("masquerade") && rules.contains("10.30.0.0/24"), "{rules}");
+        drop(machine);
+        drop(tun);
+        assert_blocked(ground, "10.30.0.7");
+    });
+}
+
+#[test]
+fn networks_behind_this_host_stay_where_they_are_within_a_wider_one_behind_the_peer() {
+    Ground::run(|ground| async move {
+        let tun = ground.tun(TUN);
+        let mut connection = protected(&["10.0.0.0/8"], Leak::Block);
+        connection.local = vec![prefix("10.10.0.0/24")];
+        let machine = started(settings(tun.index, vec![connection])).await;
+        assert_by(ground, "10.10.0.77", "eth0");
+        assert_blocked(ground, "10.11.0.1");
+        machine.stop().await;
+    });
+}
+
+#[test]
+fn a_connection_that_allows_leaks_gets_routes_and_nothing_else() {
+    Ground::run(|ground| async move {
+        let tun = ground.tun(TUN);
+        let mut machine = started(settings(tun.index, vec![protected(&["10.20.0.0/24"], Leak::Allow)])).await;
+        assert_by(ground, "10.20.0.10", "eth0");
+        assert!(!ground.tried("nft", "list tables").1.contains("vpnhost"));
+        machine.configure(&configuration(1, &["10.30.0.1/32"], &["10.20.0.0/24"])).await.unwrap();
+        assert_by(ground, "10.20.0.10", "vpn0");
+        machine.rename(IkeSaId(1), IkeSaId(2));
+        machine.release(IkeSaId(1)).await.unwrap();
+        assert_by(ground, "10.20.0.10", "vpn0");
+        machine.release(IkeSaId(2)).await.unwrap();
+        assert_by(ground, "10.20.0.10", "eth0");
+        machine.stop().await;
+    });
+}
+
+#[test]
+fn a_second_ike_sa_takes_the_first_ones_place_and_back() {
+    Ground::run(|ground| async move {
+        let tun = ground.tun(TUN);
+        let mut machine = started(settings(tun.index, vec![protected(&["10.20.0.0/24"], Leak::Block)])).await;
+        machine.configure(&configuration(1, &["10.30.0.1/32"], &["10.20.0.0/24"])).await.unwrap();
+        machine.configure(&configuration(2, &["10.30.0.2/32"], &["10.20.0.0/24"])).await.unwrap();
+        assert!(ground.way("10.20.0.10").contains("src 10.30.0.2"), "{}", ground.way("10.20.0.10"));
+        machine.release(IkeSaId(2)).await.unwrap();
+        assert!(ground.way("10.20.0.10").contains("src 10.30.0.1"), "{}", ground.way("10.20.0.10"));
+        machine.stop().await;
+    });
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing() {
+    Ground::run(|ground| async move {
+        let before = ground.traces();
+        let refused = Machine::start(settings(4711, vec![protected(&["10.20.0.0/24"], Leak::Block)])).await;
+        assert!(
+            matches!(refused, Err(DriverError::Netlink { action: "bring the TUN up", .. })),
+            "{refused:?}"
+        );
+        let tun = ground.tun(TUN);
+        let mut pools = settings(tun.index, vec![protected(&["10.20.0.0/24"], Leak::Block)]);
+        pools.pools =
+            vec![PoolRouting { base: "10.30.0.7".parse().unwrap(), prefix_len: 24, masquerade: false }];
+        assert!(Machine::start(pools).await.is_err(), "a pool with host bits is no prefix");
+        drop(tun);
+        assert_eq!(ground.traces(), before);
+    });
+}
+
+#[test]
+fn a_reload_changes_what_is_protected() {
+    Ground::run(|ground| async move {
+        let tun = ground.tun(TUN);
+        let mut machine = started(settings(tun.index, vec![protected(&["10.20.0.0/24"], Leak::Block)])).await;
+        machine.reload(settings(tun.index, vec![protected(&["10.21.0.0/24"], Leak::Block)])).await.unwrap();
+        assert_by(ground, "10.20.0.10", "eth0");
+        assert_blocked(ground, "10.21.0.10");
+        machine.stop().await;
+    });
+}

@@ -1,0 +1,215 @@
+//! What addresses, routes and rules there should be: a function of the settings and of what the tunnels need.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use vpnhost_ike::output::HostConfiguration;
+use vpnhost_model::TrafficSelector;
+
+use super::{
+    BLOCK_METRIC, BYPASS_PRIORITY, FULL_PRIORITY, Family, LOCAL_PRIORITY, METRIC, PROTECTED_PRIORITY, Place,
+    Prefix, Purpose, Rule, Tables, Target, contains,
+};
+use crate::config::{ConnectionRouting, Leak};
+use crate::machine::{MachineSettings, Protected};
+
+const ESP: u8 = 50;
+const UDP: u8 = 17;
+/// The number of the kernel's main table.
+const MAIN: u32 = 254;
+
+/// What there should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Virtual addresses, on the TUN.
+    pub(crate) addresses: BTreeSet<IpAddr>,
+    /// Routes.
+    pub(crate) routes: BTreeMap<Place, Target>,
+    /// Rules.
+    pub(crate) rules: BTreeSet<Rule>,
+}
+
+impl Plan {
+    /// Makes the plan. `own` are the machine's addresses outside the TUN.
+    pub(crate) fn new<'a>(
+        settings: &MachineSettings,
+        configured: impl Iterator<Item = &'a HostConfiguration>,
+        own: &[IpAddr],
+    ) -> Self {
+        let mut draft = Draft {
+            tables: Tables::of(&settings.tun_name),
+            tun_index: settings.tun_index,
+            plan: Self::default(),
+            protects_v4: false,
+        };
+        for connection in &settings.connections {
+            draft.connection(connection);
+        }
+        draft.pools(settings, own);
+        for configuration in configured {
+            draft.tunnel(configuration, settings.routing(&configuration.connection), own);
+        }
+        for connection in &settings.connections {
+            draft.exempt_local(connection);
+        }
+        draft.rules(settings.ports);
+        draft.plan
+    }
+
+    /// Leaves out a family whose routes, or addresses and routes of the TUN, the kernel would not take.
+    pub(crate) fn without(&mut self, family: Family, tun_only: bool) -> bool {
+        let before = (self.addresses.len(), self.routes.len());
+        self.addresses.retain(|address| Family::of(*address) != family);
+        self.routes.retain(|place, target| {
+            Family::of(place.prefix.0) != family || (tun_only && !matches!(target, Target::Interface { .. }))
+        });
+        if !tun_only {
+            self.rules.retain(|rule| rule.family != family);
+        }
+        before != (self.addresses.len(), self.routes.len())
+    }
+}
+
+impl MachineSettings {
+    /// Returns what the operator wants of a connection's routing.
+    pub(crate) fn routing(&self, connection: &str) -> ConnectionRouting {
+        let found = self.connections.iter().find(|protected| protected.name == connection);
+        found.map_or_else(ConnectionRouting::default, |protected| protected.routing)
+    }
+
+    /// Tells whether any connection blocks leaks; without a connection, pools do.
+    pub(crate) fn blocks(&self) -> bool {
+        let block = |protected: &Protected| protected.routing.leak == Leak::Block;
+        self.connections.is_empty() || self.connections.iter().any(block)
+    }
+}
+
+struct Draft {
+    tables: Tables,
+    tun_index: u32,
+    plan: Plan,
+    /// Whether a peer's outside address may lie in a protected prefix of IPv4.
+    protects_v4: bool,
+}
+
+impl Draft {
+    /// What a connection protects is blocked whether its tunnel is up or not.
+    fn connection(&mut self, connection: &Protected) {
+        match connection.routing.leak {
+            Leak::Block => {
+                self.block_all(&connection.remote);
+                self.block_other_family(&connection.remote, connection.routing);
+            }
+            Leak::Allow => {}
+        }
+    }
+
+    fn pools(&mut self, settings: &MachineSettings, own: &[IpAddr]) {
+        let local = settings.connections.iter().flat_map(|connection| connection.local.iter().copied());
+        let local: Vec<TrafficSelector> =
+            local.filter_map(|(base, length)| TrafficSelector::prefix(base, length)).collect();
+        for pool in &settings.pools {
+            let prefix = (pool.base, pool.prefix_len);
+            self.add(prefix, METRIC, self.to_tun(own_source(own, &local, prefix)));
+            if settings.blocks() {
+                self.add(prefix, BLOCK_METRIC, Target::Unreachable);
+            }
+        }
+    }
+
+    fn tunnel(&mut self, configuration: &HostConfiguration, routing: ConnectionRouting, own: &[IpAddr]) {
+        let virtuals = configuration.addresses.iter().map(|(address, _)| *address);
+        self.plan.addresses.extend(virtuals.clone());
+        let mut remote: Vec<Prefix> =
+            configuration.remote.iter().flat_map(TrafficSelector::prefixes).collect();
+        // What has no source address that the peer would take stays unreachable, which an application is told at once.
+        remote.retain(|prefix| {
+            configuration.local.iter().any(|ts| Family::of(ts.start) == Family::of(prefix.0))
+        });
+        for prefix in &remote {
+            let source = virtuals.clone().find(|address| Family::of(*address) == Family::of(prefix.0));
+            let source = source.or_else(|| own_source(own, &configuration.local, *prefix));
+            self.protects_v4 |= prefix.0.is_ipv4();
+            self.add(*prefix, METRIC, self.to_tun(source));
+        }
+        self.block_other_family(&remote, routing);
+        match routing.leak {
+            // A peer that has no prefix in the configuration is protected from when it is known.
+            Leak::Block => self.block_all(&remote),
+            Leak::Allow => {}
+        }
+    }
+
+    /// Networks behind this host within a wider one behind the peer stay where they are.
+    fn exempt_local(&mut self, connection: &Protected) {
+        for local in &connection.local {
+            let within = |place: &Place| {
+                place.prefix.1 > 0 && place.prefix.1 < local.1 && contains(place.prefix, *local)
+            };
+            if self.plan.routes.keys().any(within) {
+                let place = Place { table: self.tables.protected, prefix: *local, metric: METRIC };
+                self.plan.routes.entry(place).or_insert(Target::Throw);
+            }
+        }
+    }
+
+    fn block_all(&mut self, prefixes: &[Prefix]) {
+        for prefix in prefixes {
+            self.protects_v4 |= prefix.0.is_ipv4();
+            self.add(*prefix, BLOCK_METRIC, Target::Unreachable);
+        }
+    }
+
+    fn block_other_family(&mut self, remote: &[Prefix], routing: ConnectionRouting) {
+        let full = |family: Family| remote.contains(&family.everything());
+        for family in Family::ALL {
+            if full(family) && !full(family.other()) && !routing.allow_other_family {
+                self.block_all(&[family.other().everything()]);
+            }
+        }
+    }
+
+    fn add(&mut self, prefix: Prefix, metric: u32, target: Target) {
+        let place = Place { table: self.tables.table_of(prefix), prefix, metric };
+        self.plan.routes.insert(place, target);
+    }
+
+    fn to_tun(&self, source: Option<IpAddr>) -> Target {
+        Target::Interface { index: self.tun_index, source }
+    }
+
+    fn rules(&mut self, ports: [u16; 2]) {
+        for family in Family::ALL {
+            let uses = |table: u32| {
+                let fits = |place: &Place| place.table == table && Family::of(place.prefix.0) == family;
+                self.plan.routes.keys().any(fits)
+            };
+            let (protected, full) = (uses(self.tables.protected), uses(self.tables.full));
+            let mut rule = |priority, table, purpose| {
+                self.plan.rules.insert(Rule { family, priority, table, purpose });
+            };
+            if protected {
+                rule(PROTECTED_PRIORITY, self.tables.protected, Purpose::Unmarked);
+            }
+            if full {
+                rule(LOCAL_PRIORITY, MAIN, Purpose::Local);
+                rule(FULL_PRIORITY, self.tables.full, Purpose::Unmarked);
+            }
+            // Only IPv4 has a reverse path filter that asks the routes; it would drop the peer's replies.
+            if family == Family::V4 && self.protects_v4 {
+                for port in ports.into_iter().filter(|port| *port != 0) {
+                    rule(BYPASS_PRIORITY, MAIN, Purpose::Own { protocol: UDP, port: Some(port) });
+                }
+                rule(BYPASS_PRIORITY, MAIN, Purpose::Own { protocol: ESP, port: None });
+            }
+        }
+    }
+}
+
+/// Returns an address of the machine that the tunnel would take as source of packets to a prefix.
+fn own_source(own: &[IpAddr], local: &[TrafficSelector], to: Prefix) -> Option<IpAddr> {
+    let fits = |address: &&IpAddr| {
+        Family::of(**address) == Family::of(to.0) && local.iter().any(|ts| ts.contains_address(**address))
+    };
+    own.iter().find(fits).copied()
+}
