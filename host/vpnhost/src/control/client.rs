@@ -1,0 +1,248 @@
+//! A verb's side of the control socket.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixStream;
+
+use super::document::{Event, Line};
+use crate::cli::Global;
+use crate::exit::{self, Failure, Outcome};
+
+/// Octets of an answer that is read at once.
+const ANSWER: usize = 64 << 20;
+/// Octets of one line of a stream.
+const LINE: usize = 1 << 20;
+
+/// Asks for a document.
+///
+/// # Errors
+/// Code 3 without a daemon; otherwise what the daemon says.
+pub(crate) fn fetch<T: DeserializeOwned>(global: &Global, path: &str, query: &[(&str, &str)]) -> Result<T, Failure> {
+    in_runtime(async {
+        let body = ask(&global.control(), Method::GET, path, query).await?;
+        let octets = whole(body).await?;
+        serde_json::from_slice(&octets).map_err(|error| strange(&error.to_string()))
+    })
+}
+
+/// Gives an order and waits for its outcome; what happens meanwhile is told on a terminal.
+pub(crate) fn order(global: &Global, path: &str, query: &[(&str, &str)]) -> Outcome {
+    let line = in_runtime(async {
+        let mut progress = Progress::new(global);
+        let mut lines = Lines::of(ask(&global.control(), Method::POST, path, query).await?);
+        while let Some(line) = lines.next().await? {
+            match line {
+                Line::Progress { text } => progress.show(&text),
+                line @ (Line::Done { .. } | Line::Failed { .. }) => {
+                    progress.clear();
+                    return Ok(line);
+                }
+            }
+        }
+        progress.clear();
+        Err(Failure::failed("the daemon went away before the outcome was known"))
+    })?;
+    if global.json {
+        print_json(&line)?;
+    }
+    match line {
+        Line::Done { .. } | Line::Progress { .. } if global.json => Ok(()),
+        Line::Done { text, .. } | Line::Progress { text } => exit::print(format_args!("{text}\n")),
+        Line::Failed { .. } => Err(failure(line)),
+    }
+}
+
+/// Prints events as they happen, until the daemon ends.
+pub(crate) fn follow_events(global: &Global) -> Outcome {
+    in_runtime(async {
+        let mut lines = Lines::of(ask(&global.control(), Method::GET, "/events", &[]).await?);
+        while let Some(event) = lines.next::<Event>().await? {
+            print_json(&event)?;
+        }
+        Ok(())
+    })
+}
+
+/// Prints a document as one line.
+pub(crate) fn print_json(document: &impl Serialize) -> Outcome {
+    let text = serde_json::to_string(document).map_err(|error| strange(&error.to_string()))?;
+    exit::print(format_args!("{text}\n"))
+}
+
+fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::failed("cannot wait for the daemon").because(error.to_string()))?.block_on(work)
+}
+
+/// Sends a request; an answer other than success becomes a failure.
+async fn ask(socket: &Path, method: Method, path: &str, query: &[(&str, &str)]) -> Result<Incoming, Failure> {
+    let stream = UnixStream::connect(socket).await.map_err(|error| no_daemon(socket, &error))?;
+    let broken = |error: hyper::Error| Failure::failed("the daemon does not answer").because(error.to_string());
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    tokio::spawn(async move {
+        // Whoever reads the answer sees the same error.
+        let _ = connection.await;
+    });
+    let request = Request::builder()
+        .method(method)
+        .uri(target(path, query))
+        .header(hyper::header::HOST, "vpnhost")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| strange(&error.to_string()))?;
+    let response = sender.send_request(request).await.map_err(broken)?;
+    let status = response.status();
+    if status == StatusCode::OK {
+        return Ok(response.into_body());
+    }
+    let octets = whole(response.into_body()).await?;
+    Err(match serde_json::from_slice(&octets) {
+        Ok(line) => failure(line),
+        Err(_) => strange(&format!("status {status}")),
+    })
+}
+
+fn no_daemon(socket: &Path, error: &io::Error) -> Failure {
+    let what = format!("no daemon answers on {}", socket.display());
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Failure::failed(what)
+            .because("permission denied")
+            .hint("be root or a member of the group vpnhost"),
+        _ => Failure::no_daemon(what)
+            .because(exit::plain(error))
+            .hint("start it with `vpnhost run`, or name its socket with --control"),
+    }
+}
+
+fn strange(why: &str) -> Failure {
+    Failure::failed("the daemon's answer makes no sense").because(why).hint("is it of another version?")
+}
+
+fn failure(line: Line) -> Failure {
+    match line {
+        Line::Failed { what, why, hint } => {
+            let mut failure = Failure::failed(what);
+            if let Some(why) = why {
+                failure = failure.because(why);
+            }
+            match hint {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        }
+        Line::Progress { text } | Line::Done { text, .. } => strange(&text),
+    }
+}
+
+/// Writes path and query; every octet that is not plainly allowed is escaped (RFC 3986 §2.1).
+fn target(path: &str, query: &[(&str, &str)]) -> String {
+    let mut text = path.to_owned();
+    for (at, (key, value)) in query.iter().enumerate() {
+        text.push(if at == 0 { '?' } else { '&' });
+        text.push_str(key);
+        text.push('=');
+        for octet in value.bytes() {
+            match octet {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(octet.into()),
+                _ => text.push_str(&format!("%{octet:02X}")),
+            }
+        }
+    }
+    text
+}
+
+async fn whole(body: Incoming) -> Result<Bytes, Failure> {
+    let limited = http_body_util::Limited::new(body, ANSWER);
+    Ok(limited.collect().await.map_err(|error| strange(&error.to_string()))?.to_bytes())
+}
+
+/// Lines of a stream.
+struct Lines {
+    body: Incoming,
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    fn of(body: Incoming) -> Self {
+        Self { body, rest: Vec::new() }
+    }
+
+    async fn next<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, Failure> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|octet| *octet == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                return serde_json::from_slice(&line).map(Some).map_err(|error| strange(&error.to_string()));
+            }
+            if self.rest.len() > LINE {
+                return Err(strange("a line is too long"));
+            }
+            let Some(frame) = self.body.frame().await else {
+                // A document without an end of line, such as the answer to a reload.
+                let rest = std::mem::take(&mut self.rest);
+                if rest.is_empty() {
+                    return Ok(None);
+                }
+                return serde_json::from_slice(&rest).map(Some).map_err(|error| strange(&error.to_string()));
+            };
+            let frame = frame.map_err(|error| {
+                Failure::failed("the daemon went away before the outcome was known").because(error.to_string())
+            })?;
+            if let Ok(data) = frame.into_data() {
+                self.rest.extend_from_slice(&data);
+            }
+        }
+    }
+}
+
+/// One line on a terminal that is written over.
+struct Progress {
+    shown: bool,
+    wanted: bool,
+}
+
+impl Progress {
+    fn new(global: &Global) -> Self {
+        Self { shown: false, wanted: !global.json && io::stderr().is_terminal() }
+    }
+
+    fn show(&mut self, text: &str) {
+        if self.wanted {
+            self.shown = true;
+            // A terminal that cannot be written to needs no progress.
+            let _ = write!(io::stderr(), "\r\x1b[K{}", text.chars().take(100).collect::<String>());
+        }
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_escaped_in_a_query() {
+        assert_eq!(target("/up", &[("connection", "a b&c=ü")]), "/up?connection=a%20b%26c%3D%C3%BC");
+        assert_eq!(target("/status", &[]), "/status");
+    }
+
+    #[test]
+    fn without_a_daemon_the_exit_code_is_three() {
+        let directory = tempfile::tempdir().unwrap();
+        let global = Global { control: Some(directory.path().join("none.sock")), ..Global::default() };
+        let failure = order(&global, "/up", &[("connection", "corp")]).unwrap_err();
+        assert_eq!(failure.code() as u8, 3);
+        assert!(failure.to_string().contains("none.sock"));
+    }
+}

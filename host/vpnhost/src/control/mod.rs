@@ -1,0 +1,18 @@
+//! The control socket: HTTP and JSON over a Unix socket, so that a verb, a script and a status page ask the same.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /status[?connection=NAME]` | [`document::Status`] |
+//! | `GET /backends` | [`document::Backends`] |
+//! | `GET /explain[?connection=NAME]` | a list of [`document::Event`]s, the oldest first |
+//! | `GET /events` | the same as they happen, one document a line |
+//! | `POST /up`, `/down`, `/rekey`, `/terminate`, `/ping` `?connection=NAME[&ike=true or &child=NAME]` | [`document::Line`]s, the outcome last |
+//! | `POST /reload` | one [`document::Line`] |
+//!
+//! An unknown connection is status 404; whatever fails before there is an answer is told as
+//! [`document::Line::Failed`].
+
+pub(crate) mod client;
+pub(crate) mod document;
+pub(crate) mod operation;
+pub(crate) mod server;

@@ -1,0 +1,404 @@
+//! What `up`, `down`, `rekey`, `terminate` and `ping` wait for: a goal, held against the events of the host.
+
+use std::collections::BTreeSet;
+
+use vpnhost_driver::{Phase, Snapshot};
+use vpnhost_ike::input::Command;
+use vpnhost_ike::output::{CloseReason, Event};
+use vpnhost_model::{ChildSaId, IkeSaId};
+
+use super::document::{Line, micros};
+
+/// Which part of a connection is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What the verb does without an option.
+    All,
+    /// The IKE SA.
+    Ike,
+    /// One child by name.
+    Child(String),
+}
+
+/// An order with its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// Sets a connection up.
+    Up,
+    /// Takes it down, and leaves it down.
+    Down,
+    /// Renews keys.
+    Rekey(Part),
+    /// Deletes SAs.
+    Terminate(Part),
+    /// Checks that the peer is there.
+    Ping,
+}
+
+/// What is to happen before an operation is done.
+#[derive(Debug)]
+pub(crate) struct Goal {
+    connection: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// These children of the configuration are to come up.
+    Up(BTreeSet<String>),
+    /// These SAs are to be gone.
+    Gone(Sas),
+    /// These SAs are to be replaced.
+    Replaced(Sas),
+    /// The peer is to answer on this IKE SA.
+    Alive(IkeSaId),
+}
+
+/// SAs that are waited for.
+#[derive(Debug, Default)]
+struct Sas {
+    ike: BTreeSet<IkeSaId>,
+    children: BTreeSet<ChildSaId>,
+}
+
+impl Sas {
+    fn is_empty(&self) -> bool {
+        self.ike.is_empty() && self.children.is_empty()
+    }
+}
+
+/// How an operation begins.
+#[derive(Debug)]
+pub(crate) enum Beginning {
+    /// There is nothing to do, or nothing that can be done.
+    Over(Line),
+    /// These commands go to the host; the goal tells when it is done.
+    Wait(Vec<Order>, Goal),
+}
+
+/// A command; values of their own, since `Command` holds what cannot be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Of a connection.
+    Initiate(String),
+    /// Of a connection.
+    Terminate(String),
+    /// Of one IKE SA.
+    TerminateIkeSa(IkeSaId),
+    /// Of one Child SA.
+    TerminateChildSa(ChildSaId),
+    /// Of one IKE SA.
+    RekeyIkeSa(IkeSaId),
+    /// Of one Child SA.
+    RekeyChildSa(ChildSaId),
+    /// Of one IKE SA.
+    CheckLiveness(IkeSaId),
+}
+
+impl From<Order> for Command {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Initiate(name) => Self::Initiate(name),
+            Order::Terminate(name) => Self::Terminate(name),
+            Order::TerminateIkeSa(id) => Self::TerminateIkeSa(id),
+            Order::TerminateChildSa(id) => Self::TerminateChildSa(id),
+            Order::RekeyIkeSa(id) => Self::RekeyIkeSa(id),
+            Order::RekeyChildSa(id) => Self::RekeyChildSa(id),
+            Order::CheckLiveness(id) => Self::CheckLiveness(id),
+        }
+    }
+}
+
+impl Operation {
+    /// Plans the operation for a connection, whose configured children are named.
+    pub(crate) fn begin(&self, connection: &str, children: &[String], snapshot: &Snapshot) -> Beginning {
+        match self {
+            Self::Up => {
+                let goal = Kind::Up(children.iter().cloned().collect());
+                wait(connection, vec![Order::Initiate(connection.to_owned())], goal)
+            }
+            Self::Down => {
+                let sas = ike_sas(connection, snapshot);
+                let state = snapshot.connections.iter().find(|state| state.name == connection);
+                let idle = state.is_none_or(|state| matches!(state.phase, Phase::Down | Phase::Retrying(_)));
+                let order = vec![Order::Terminate(connection.to_owned())];
+                // With nothing up there is nothing to wait for, but a retry to give up.
+                match sas.is_empty() && idle {
+                    true => Beginning::Wait(order, Goal::reached(connection)),
+                    false => wait(connection, order, Kind::Gone(sas)),
+                }
+            }
+            Self::Rekey(part) => on_part(connection, part, snapshot, true),
+            Self::Terminate(part) => on_part(connection, part, snapshot, false),
+            Self::Ping => match ike_sas(connection, snapshot).ike.first() {
+                Some(id) => wait(connection, vec![Order::CheckLiveness(*id)], Kind::Alive(*id)),
+                None => Beginning::Over(not_up(connection)),
+            },
+        }
+    }
+}
+
+fn wait(connection: &str, orders: Vec<Order>, kind: Kind) -> Beginning {
+    Beginning::Wait(orders, Goal { connection: connection.to_owned(), kind })
+}
+
+fn ike_sas(connection: &str, snapshot: &Snapshot) -> Sas {
+    let sas = snapshot.ike_sas.iter().filter(|sa| sa.connection == connection);
+    Sas { ike: sas.map(|sa| sa.id).collect(), children: BTreeSet::new() }
+}
+
+fn not_up(connection: &str) -> Line {
+    failed(format!("{connection} is not up"), None, Some(format!("vpnhost up {connection}")))
+}
+
+fn on_part(connection: &str, part: &Part, snapshot: &Snapshot, rekey: bool) -> Beginning {
+    let mut sas = ike_sas(connection, snapshot);
+    if sas.is_empty() {
+        return Beginning::Over(not_up(connection));
+    }
+    let whole_ike_sa = match part {
+        Part::Ike => true,
+        Part::All => !rekey,
+        Part::Child(_) => false,
+    };
+    if !whole_ike_sa {
+        let children = snapshot.ike_sas.iter().filter(|sa| sas.ike.contains(&sa.id)).flat_map(|sa| &sa.children);
+        let wanted = children.filter(|child| match part {
+            Part::Child(name) => *name == child.child,
+            Part::All | Part::Ike => true,
+        });
+        // One that was replaced already goes by itself.
+        let wanted = wanted.filter(|child| child.state == "active");
+        sas = Sas { ike: BTreeSet::new(), children: wanted.map(|child| child.id).collect() };
+    }
+    if let (Part::Child(name), true) = (part, sas.is_empty()) {
+        return Beginning::Over(failed(format!("{connection} has no child {name} that is up"), None, None));
+    }
+    let of_ike = if rekey { Order::RekeyIkeSa } else { Order::TerminateIkeSa };
+    let of_child = if rekey { Order::RekeyChildSa } else { Order::TerminateChildSa };
+    let orders = sas.ike.iter().copied().map(of_ike).chain(sas.children.iter().copied().map(of_child)).collect();
+    let kind = if rekey { Kind::Replaced(sas) } else { Kind::Gone(sas) };
+    wait(connection, orders, kind)
+}
+
+impl Goal {
+    /// A goal that nothing is missing from.
+    fn reached(connection: &str) -> Self {
+        Self { connection: connection.to_owned(), kind: Kind::Gone(Sas::default()) }
+    }
+
+    /// Returns the outcome if nothing is left to wait for.
+    pub(crate) fn outcome(&self) -> Option<Line> {
+        let connection = &self.connection;
+        match &self.kind {
+            Kind::Up(left) if left.is_empty() => Some(done(format!("{connection} is up"))),
+            Kind::Gone(left) if left.is_empty() => Some(done(format!("{connection} is down"))),
+            Kind::Replaced(left) if left.is_empty() => Some(done(format!("{connection} has new keys"))),
+            Kind::Up(_) | Kind::Gone(_) | Kind::Replaced(_) | Kind::Alive(_) => None,
+        }
+    }
+
+    /// Holds an event against the goal; returns the outcome once it is known.
+    pub(crate) fn observe(&mut self, event: &Event) -> Option<Line> {
+        let over = match &mut self.kind {
+            Kind::Up(left) => observe_up(&self.connection, left, event),
+            Kind::Gone(left) => {
+                observe_gone(left, event);
+                None
+            }
+            Kind::Replaced(left) => observe_replaced(&self.connection, left, event),
+            Kind::Alive(id) => observe_alive(&self.connection, id, event),
+        };
+        over.or_else(|| self.outcome())
+    }
+}
+
+fn observe_up(connection: &str, left: &mut BTreeSet<String>, event: &Event) -> Option<Line> {
+    match event {
+        Event::ChildSaEstablished { connection: of, child, .. } if of == connection => {
+            left.remove(child);
+            None
+        }
+        Event::ChildSaFailed { connection: of, child, reason, .. } if of == connection => {
+            Some(failed(format!("child {child} of {connection} is not up"), Some(reason), None))
+        }
+        Event::IkeSaClosed { connection: Some(of), reason, .. } if of == connection => {
+            Some(failed(format!("{connection} is not up"), Some(reason), Some(format!("vpnhost explain {connection}"))))
+        }
+        Event::IkeSaStarted { .. }
+        | Event::IkeSaEstablished(_)
+        | Event::ChildSaEstablished { .. }
+        | Event::IkeSaRekeyed { .. }
+        | Event::ChildSaFailed { .. }
+        | Event::ChildSaClosed { .. }
+        | Event::IkeSaClosed { .. }
+        | Event::RetryScheduled { .. }
+        | Event::Alive { .. }
+        | Event::Moved { .. }
+        | Event::Decided { .. } => None,
+    }
+}
+
+fn observe_gone(left: &mut Sas, event: &Event) {
+    match event {
+        Event::IkeSaClosed { ike_sa, .. } => {
+            left.ike.remove(ike_sa);
+        }
+        // Its heir goes instead.
+        Event::IkeSaRekeyed { old, new } => {
+            if left.ike.remove(old) {
+                left.ike.insert(new.id);
+            }
+        }
+        Event::ChildSaClosed { child_sa, .. } => {
+            left.children.remove(child_sa);
+        }
+        Event::IkeSaStarted { .. }
+        | Event::IkeSaEstablished(_)
+        | Event::ChildSaEstablished { .. }
+        | Event::ChildSaFailed { .. }
+        | Event::RetryScheduled { .. }
+        | Event::Alive { .. }
+        | Event::Moved { .. }
+        | Event::Decided { .. } => {}
+    }
+}
+
+fn observe_replaced(connection: &str, left: &mut Sas, event: &Event) -> Option<Line> {
+    match event {
+        Event::IkeSaRekeyed { old, .. } => {
+            left.ike.remove(old);
+            None
+        }
+        Event::ChildSaEstablished { replaces: Some(old), .. } => {
+            left.children.remove(old);
+            None
+        }
+        Event::ChildSaFailed { connection: of, child, reason, .. } if of == connection => {
+            Some(failed(format!("child {child} of {connection} keeps its keys"), Some(reason), None))
+        }
+        // Whoever replaced it, it has been replaced.
+        Event::ChildSaClosed { child_sa, reason, .. } => match (left.children.remove(child_sa), reason) {
+            (true, CloseReason::Replaced) | (false, _) => None,
+            (true, reason) => Some(failed(format!("{connection} was not rekeyed"), Some(reason), None)),
+        },
+        Event::IkeSaClosed { ike_sa, connection: of, reason } => {
+            let known = left.ike.remove(ike_sa);
+            match reason {
+                CloseReason::Replaced => None,
+                reason if known || of.as_deref() == Some(connection) => {
+                    Some(failed(format!("{connection} was not rekeyed"), Some(reason), None))
+                }
+                _ => None,
+            }
+        }
+        Event::IkeSaStarted { .. }
+        | Event::IkeSaEstablished(_)
+        | Event::ChildSaEstablished { replaces: None, .. }
+        | Event::ChildSaFailed { .. }
+        | Event::RetryScheduled { .. }
+        | Event::Alive { .. }
+        | Event::Moved { .. }
+        | Event::Decided { .. } => None,
+    }
+}
+
+fn observe_alive(connection: &str, id: &mut IkeSaId, event: &Event) -> Option<Line> {
+    match event {
+        Event::Alive { ike_sa, round_trip } if ike_sa == id => {
+            let text = match round_trip {
+                Some(time) => format!("{connection} answered after {:.1} ms", time.as_secs_f64() * 1e3),
+                None => format!("{connection} answered, to a retransmission"),
+            };
+            Some(Line::Done { text, round_trip_us: round_trip.map(micros) })
+        }
+        Event::IkeSaRekeyed { old, new } if old == id => {
+            *id = new.id;
+            None
+        }
+        Event::IkeSaClosed { ike_sa, reason, .. } if ike_sa == id => {
+            Some(failed(format!("{connection} did not answer"), Some(reason), None))
+        }
+        Event::IkeSaStarted { .. }
+        | Event::IkeSaEstablished(_)
+        | Event::ChildSaEstablished { .. }
+        | Event::IkeSaRekeyed { .. }
+        | Event::ChildSaFailed { .. }
+        | Event::ChildSaClosed { .. }
+        | Event::IkeSaClosed { .. }
+        | Event::RetryScheduled { .. }
+        | Event::Alive { .. }
+        | Event::Moved { .. }
+        | Event::Decided { .. } => None,
+    }
+}
+
+fn done(text: String) -> Line {
+    Line::Done { text, round_trip_us: None }
+}
+
+fn failed(what: String, why: Option<&CloseReason>, hint: Option<String>) -> Line {
+    Line::Failed { what, why: why.map(ToString::to_string), hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn goal(kind: Kind) -> Goal {
+        Goal { connection: "corp".to_owned(), kind }
+    }
+
+    fn established(child: &str) -> Event {
+        Event::ChildSaEstablished {
+            child_sa: ChildSaId(7),
+            ike_sa: IkeSaId(1),
+            connection: "corp".to_owned(),
+            child: child.to_owned(),
+            replaces: Some(ChildSaId(3)),
+        }
+    }
+
+    fn closed(connection: &str, reason: CloseReason) -> Event {
+        Event::IkeSaClosed { ike_sa: IkeSaId(1), connection: Some(connection.to_owned()), reason }
+    }
+
+    #[test]
+    fn up_waits_for_every_child() {
+        let mut goal = goal(Kind::Up(["a", "b"].map(str::to_owned).into()));
+        assert!(goal.observe(&established("a")).is_none());
+        assert!(goal.observe(&closed("home", CloseReason::Local)).is_none());
+        assert!(matches!(goal.observe(&established("b")), Some(Line::Done { .. })));
+    }
+
+    #[test]
+    fn up_fails_with_the_cause() {
+        let mut goal = goal(Kind::Up(["a".to_owned()].into()));
+        let reason = CloseReason::RefusedByPeer { notify: "AUTHENTICATION_FAILED".to_owned() };
+        let Some(Line::Failed { what, why, .. }) = goal.observe(&closed("corp", reason)) else { panic!() };
+        assert_eq!(what, "corp is not up");
+        assert_eq!(why.as_deref(), Some("the peer refused: AUTHENTICATION_FAILED"));
+    }
+
+    #[test]
+    fn a_rekey_is_done_whoever_did_it() {
+        let mut goal = goal(Kind::Replaced(Sas { ike: [IkeSaId(1)].into(), children: [ChildSaId(3)].into() }));
+        assert!(goal.observe(&established("a")).is_none());
+        assert!(matches!(goal.observe(&closed("corp", CloseReason::Replaced)), Some(Line::Done { .. })));
+    }
+
+    #[test]
+    fn a_rekey_fails_when_its_sa_ends() {
+        let mut goal = goal(Kind::Replaced(Sas { ike: [IkeSaId(1)].into(), children: BTreeSet::new() }));
+        assert!(matches!(goal.observe(&closed("corp", CloseReason::PeerDead { tries: 6 })), Some(Line::Failed { .. })));
+    }
+
+    #[test]
+    fn down_with_nothing_up_gives_a_retry_up() {
+        let Beginning::Wait(orders, goal) = Operation::Down.begin("corp", &[], &Snapshot::default()) else { panic!() };
+        assert_eq!(orders, [Order::Terminate("corp".to_owned())]);
+        assert!(matches!(goal.outcome(), Some(Line::Done { .. })));
+        let over = Operation::Rekey(Part::All).begin("corp", &[], &Snapshot::default());
+        assert!(matches!(over, Beginning::Over(Line::Failed { .. })));
+    }
+}
