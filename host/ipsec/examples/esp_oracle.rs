@@ -1,6 +1,8 @@
 //! ESP by request, for a judge in another language: a request a line, an answer a line.
 //!
 //! ```text
+//! esp_oracle [rustcrypto|aws-lc]
+//!
 //! suites                                                       suite NAME KEY_LEN INTEGRITY_KEY_LEN ... end
 //! seal SUITE KEY INTEGRITY_KEY SPI esn|short LAST PATH OCTETS  ok OCTETS | drop CAUSE
 //! open SUITE KEY INTEGRITY_KEY SPI esn|short LAST PATH OCTETS  ok OCTETS | drop CAUSE
@@ -29,36 +31,39 @@ const LARGEST: usize = 2048;
 const NOW: Instant = Instant(0);
 const ID: ChildSaId = ChildSaId(1);
 
+type Backend = &'static dyn CryptoBackend;
+
 fn main() -> io::Result<()> {
+    let backend = match std::env::args().nth(1).as_deref() {
+        None | Some("rustcrypto") => vpnhost_rustcrypto::backend(),
+        Some("aws-lc") => vpnhost_aws_lc::backend(),
+        Some(_) => return Err(io::Error::other("the backends are rustcrypto and aws-lc")),
+    };
     let mut random = Rising(0);
     let mut output = io::stdout().lock();
     for line in io::stdin().lock().lines() {
-        let answer = answer(&line?, &mut random).unwrap_or_else(|why| format!("error {why}"));
+        let answer = answer(backend, &line?, &mut random).unwrap_or_else(|why| format!("error {why}"));
         writeln!(output, "{answer}")?;
         output.flush()?;
     }
     Ok(())
 }
 
-fn answer(line: &str, random: &mut Rising) -> Result<String, String> {
+fn answer(backend: Backend, line: &str, random: &mut Rising) -> Result<String, String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words.as_slice() {
-        ["suites"] => Ok(suites()),
-        ["seal", rest @ ..] => seal(Request::read(rest)?, random),
-        ["open", rest @ ..] => open(Request::read(rest)?),
+        ["suites"] => Ok(suites(backend)),
+        ["seal", rest @ ..] => seal(Request::read(backend, rest)?, random),
+        ["open", rest @ ..] => open(Request::read(backend, rest)?),
         _ => Err("neither suites, seal nor open".to_owned()),
     }
 }
 
-fn backend() -> &'static dyn CryptoBackend {
-    vpnhost_rustcrypto::backend()
-}
-
 /// Names every packet protection of the backend, so that the judge forgets none.
-fn suites() -> String {
+fn suites(backend: Backend) -> String {
     let mut lines = Vec::new();
-    for id in packet_ids() {
-        if let Some(algorithm) = backend().find_packet(id) {
+    for id in packet_ids(backend) {
+        if let Some(algorithm) = backend.find_packet(id) {
             let layout = algorithm.layout();
             lines.push(format!("suite {id} {} {}", layout.encryption_key_len, layout.integrity_key_len));
         }
@@ -67,10 +72,10 @@ fn suites() -> String {
     lines.join("\n")
 }
 
-fn packet_ids() -> Vec<PacketId> {
-    let whole = backend().packet().iter().map(|algorithm| algorithm.id());
-    let pairs = backend().encryption().iter().flat_map(|encryption| {
-        backend().integrity().iter().map(|integrity| PacketId {
+fn packet_ids(backend: Backend) -> Vec<PacketId> {
+    let whole = backend.packet().iter().map(|algorithm| algorithm.id());
+    let pairs = backend.encryption().iter().flat_map(|encryption| {
+        backend.integrity().iter().map(|integrity| PacketId {
             encryption: encryption.id(),
             key_bits: encryption.key_bits(),
             integrity: integrity.id(),
@@ -90,12 +95,12 @@ struct Request {
 }
 
 impl Request {
-    fn read(words: &[&str]) -> Result<Self, String> {
+    fn read(backend: Backend, words: &[&str]) -> Result<Self, String> {
         let &[suite, key, integrity_key, spi, sequence, last, path, octets] = words else {
             return Err(format!("{} words", words.len()));
         };
-        let id = packet_ids().into_iter().find(|id| id.to_string() == suite);
-        let algorithm = id.and_then(|id| backend().find_packet(id)).ok_or("unknown suite")?;
+        let id = packet_ids(backend).into_iter().find(|id| id.to_string() == suite);
+        let algorithm = id.and_then(|id| backend.find_packet(id)).ok_or("unknown suite")?;
         let key = algorithm.key(&hex(key)?, &hex(integrity_key)?).map_err(|error| error.to_string())?;
         let sequence = match sequence {
             "esn" => Sequence::EXTENDED,

@@ -3,7 +3,7 @@
 
     judge.py ORACLE        (ORACLE: the built example esp_oracle of vpnhost-ipsec)
 
-Every packet protection that the backend has is judged, with IPv4 and IPv6 inside and outside, in UDP and as
+Every packet protection that a crypto backend has is judged, with IPv4 and IPv6 inside and outside, in UDP and as
 protocol 50, with short and with extended sequence numbers, for so many lengths that each length of padding
 occurs; and what was tampered with is refused by both. scapy 2.8 knows extended sequence numbers for
 encrypt-then-MAC and for AEADs (2.5 does not, nor encapsulation in UDP), so nothing is checked by hand.
@@ -25,14 +25,18 @@ CIPHERS = {"3des": "3DES", "aes128": "AES-CBC", "aes192": "AES-CBC", "aes256": "
 INTEGRITIES = {"sha1": "HMAC-SHA1-96", "sha256": "SHA2-256-128", "sha384": "SHA2-384-192",
                "sha512": "SHA2-512-256"}
 
-# What must be there, whatever else the backend has.
+# What each backend must have, whatever else it has.
 EXPECTED = {f"{cipher}-{integrity}" for cipher in CIPHERS if "gcm" not in cipher
             for integrity in ("sha256", "sha384", "sha512")}
 EXPECTED |= {cipher for cipher in CIPHERS if "gcm" in cipher}
+BACKENDS = {"rustcrypto": EXPECTED,
+            "aws-lc": {name for name in EXPECTED if "3des" not in name}}
 
 # 0 to 16 octets behind the UDP header: every length of padding of 16-octet blocks.
 LENGTHS = [*range(17), 63, 512, 1200]
-PATHS = ["udp4", "udp6", "raw4", "raw6"]
+# What is inside does not know of the path: the others see fewer.
+FEW = [0, 13, 63, 1200]
+PATHS = {"udp4": LENGTHS, "udp6": FEW, "raw4": FEW, "raw6": FEW}
 # The first packet, the middle, the turn of the low half, and the last.
 SHORT = [1, 2, 0x7FFFFFFF, 0xFFFFFFFF]
 EXTENDED = [1, 0xFFFFFFFF, 0x1_0000_0000, 0x1_0000_0001, 0x1234_89ABCDEF, 0xFFFFFFFF_FFFFFFFE]
@@ -43,8 +47,8 @@ OUTER = {"4": IP(src="192.0.2.1", dst="192.0.2.2"), "6": IPv6(src="2001:db8::1",
 class Oracle:
     """vpnhost's ESP, asked line by line."""
 
-    def __init__(self, program):
-        self.child = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, program, backend):
+        self.child = subprocess.Popen([program, backend], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, request):
         self.child.stdin.write(request + "\n")
@@ -159,8 +163,8 @@ def judge_round_trips(oracle, suite, verdict):
     for version in (4, 6):
         for extended in (False, True):
             sequences = EXTENDED if extended else SHORT
-            for path in PATHS:
-                for at, length in enumerate(LENGTHS):
+            for path, lengths in PATHS.items():
+                for at, length in enumerate(lengths):
                     case = Case(suite, extended, sequences[at % len(sequences)], path)
                     inner = inner_packet(version, length)
                     judge_both_ways(oracle, case, inner, verdict, f"{case}, IPv{version} + {length}")
@@ -221,10 +225,17 @@ def main():
     version = tuple(int(part) for part in scapy.__version__.split(".")[:2])
     if version < (2, 8):
         sys.exit(f"scapy {scapy.__version__} judges encapsulated ESP wrongly; 2.8 is needed")
-    oracle, verdict = Oracle(sys.argv[1]), Verdict()
+    verdict = Verdict()
+    for backend, expected in BACKENDS.items():
+        judge_backend(Oracle(sys.argv[1], backend), backend, expected, verdict)
+    print(f"{verdict.passed} passed, {verdict.failed} failed")
+    sys.exit(1 if verdict.failed else 0)
+
+
+def judge_backend(oracle, backend, expected, verdict):
     suites = oracle.suites()
-    for missing in sorted(EXPECTED - {name for name, _, _ in suites}):
-        verdict.check(f"{missing} is missing", False)
+    for missing in sorted(expected - {name for name, _, _ in suites}):
+        verdict.check(f"{backend} lacks {missing}", False)
     for suite in suites:
         cipher, _, integrity = suite[0].partition("-")
         if cipher not in CIPHERS or (integrity and integrity not in INTEGRITIES):
@@ -233,9 +244,7 @@ def main():
         before = verdict.passed + verdict.failed
         judge_round_trips(oracle, suite, verdict)
         judge_tampering(oracle, suite, verdict)
-        print(f"{suite[0]}: {verdict.passed + verdict.failed - before} checks", flush=True)
-    print(f"{verdict.passed} passed, {verdict.failed} failed")
-    sys.exit(1 if verdict.failed else 0)
+        print(f"{backend} {suite[0]}: {verdict.passed + verdict.failed - before} checks", flush=True)
 
 
 if __name__ == "__main__":
