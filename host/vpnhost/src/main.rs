@@ -2,9 +2,11 @@
 
 #![allow(dead_code, unused_imports)]
 
+mod backends;
 mod cli;
 mod config;
 mod exit;
+mod limits;
 mod roles;
 
 use std::process::ExitCode;

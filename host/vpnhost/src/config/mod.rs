@@ -4,17 +4,38 @@
 //! can run, as far as that can be known without plugins and crypto backends; [`crate::check`] tells
 //! the rest.
 
+mod child;
+mod connection;
+mod document;
+mod gateway;
+mod host;
+mod peer;
+mod plugin;
+mod pool;
 mod problem;
+mod proposal;
+mod secret;
+mod selector;
+#[cfg(test)]
+mod tests;
+mod value;
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vpnhost_driver::{ConnectionRouting, DnsMode, PoolRouting, TunSettings};
 use vpnhost_ike::config::{PeerConfig, PoolConfig};
 use vpnhost_plugin_host::Settings;
 use vpnhost_policy::{OnFailure, QuestionSet};
+
+use document::{Section, Source};
+use secret::Directories;
+
+use crate::limits;
 
 pub(crate) use problem::{Place, Problem, Problems, Severity};
 
@@ -144,4 +165,83 @@ pub(crate) struct Pool {
     pub(crate) config: PoolConfig,
     /// What the machine's routing does.
     pub(crate) routing: PoolRouting,
+}
+
+/// Reads a configuration and every file of secrets that it names.
+///
+/// # Errors
+/// Everything that is wrong with it; warnings stand among the errors.
+pub(crate) fn load(file: &Path) -> Result<Configuration, Problems> {
+    let text = read_text(file).map_err(|what| {
+        let place = Place { file: file.to_owned(), line: 0, key: String::new() };
+        let hint = "name another file with --config; its keys are explained in the examples of vpnhost man";
+        Problems(vec![Problem::error(place, what).hint(hint)])
+    })?;
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let base = file.parent().map(Path::to_owned).unwrap_or_default();
+    read(file, &text, &Directories { base, credentials })
+}
+
+/// Reads a configuration's text.
+fn read(file: &Path, text: &str, directories: &Directories) -> Result<Configuration, Problems> {
+    let source = Source::new(file, text);
+    let table = source.parse();
+    let configuration = table.as_ref().map(|table| {
+        let whole = Section::whole(&source, table);
+        let configuration = document(file, &whole, directories);
+        whole.finish();
+        configuration
+    });
+    let problems = source.into_problems();
+    match configuration {
+        Some(configuration) if !problems.iter().any(Problem::is_error) => {
+            Ok(Configuration { warnings: problems, ..configuration })
+        }
+        Some(_) | None => Err(Problems(problems)),
+    }
+}
+
+fn document(file: &Path, whole: &Section<'_>, directories: &Directories) -> Configuration {
+    let host = host::read(&whole.section("host"), directories);
+    let backends = host::backends(&whole.section("crypto"));
+    let allow_legacy = host::floor(&whole.section("floor"), directories);
+    let plugins = plugin::read(whole, &host, directories);
+    let pools = pool::read(whole);
+    let context = connection::Context { directories, pools: &pools, allow_legacy };
+    let (connections, metered) = connection::read(whole, &context);
+    Configuration {
+        file: file.to_owned(),
+        host,
+        backends,
+        allow_legacy,
+        plugins,
+        connections,
+        pools,
+        metered,
+        warnings: Vec::new(),
+    }
+}
+
+/// Reads a text file within the bound of configurations; the error is what is wrong with it.
+fn read_text(file: &Path) -> Result<String, String> {
+    let failed = |error: std::io::Error| format!("cannot be read: {}", plain(&error));
+    let opened = File::open(file).map_err(failed)?;
+    if opened.metadata().map_err(failed)?.is_dir() {
+        return Err("cannot be read: it is a directory".to_owned());
+    }
+    let mut octets = Vec::new();
+    opened.take(limits::CONFIG_OCTETS + 1).read_to_end(&mut octets).map_err(failed)?;
+    if u64::try_from(octets.len()).is_ok_and(|length| length > limits::CONFIG_OCTETS) {
+        return Err(format!("is larger than {} MiB", limits::CONFIG_OCTETS >> 20));
+    }
+    String::from_utf8(octets).map_err(|_| "is no UTF-8 text".to_owned())
+}
+
+/// Writes an I/O error without its number.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((plain, _)) => plain.to_lowercase(),
+        None => text,
+    }
 }

@@ -1,0 +1,286 @@
+//! `[[connection]]`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use vpnhost_driver::{ConnectionRouting, Leak};
+use vpnhost_ike::config::{
+    ChildConfig, EncapsulationPolicy, PeerConfig, RequestAddress, SelectorConfig, Start, Timing,
+};
+use vpnhost_model::{IkeSuite, Suite};
+
+use super::document::Section;
+use super::peer::{self, Peers};
+use super::secret::Directories;
+use super::value::{self, Wrong};
+use super::{Connection, GatewayName, Pool, child, gateway, proposal};
+use crate::limits;
+
+/// What every connection is read with.
+pub(super) struct Context<'a> {
+    pub(super) directories: &'a Directories,
+    pub(super) pools: &'a [Pool],
+    pub(super) allow_legacy: bool,
+}
+
+/// Reads every `[[connection]]`; returns them, and the interfaces that cost money.
+pub(super) fn read(whole: &Section<'_>, context: &Context<'_>) -> (Vec<Connection>, BTreeSet<String>) {
+    let mut connections: Vec<Connection> = Vec::new();
+    let mut metered = BTreeSet::new();
+    let sections = whole.sections("connection");
+    for section in &sections {
+        let connection = one(section, context);
+        let interface = |item: &super::document::Item<'_>, text: &str| item.take(value::interface(text));
+        metered.extend(section.each("metered", interface).unwrap_or_default());
+        section.finish();
+        let Some(connection) = connection else { continue };
+        if connections.iter().any(|other| other.peer.name == connection.peer.name) {
+            let name = &connection.peer.name;
+            section.report("name", Wrong::new(format!("another connection is named \"{name}\"")));
+        }
+        connections.push(connection);
+    }
+    if sections.is_empty() && whole.item("connection").is_none() {
+        whole.warn("connection", Wrong::new("there is none: nothing would be done").hint("write [[connection]]"));
+    }
+    (connections, metered)
+}
+
+/// Who begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Initiator,
+    Responder,
+    Either,
+}
+
+fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
+    let name = section.required("name", "\"corp\"").and_then(|item| item.read(value::name));
+    let (gateways, any) = gateways(section);
+    let role = role(section, gateways.is_empty());
+    if role != Role::Responder && gateways.is_empty() && (any || section.item("gateway").is_none()) {
+        let wrong = Wrong::new("is missing: whoever begins must know where the peer is");
+        section.report("gateway", wrong.hint("write gateway = [\"192.0.2.1\"], or role = \"responder\""));
+    }
+    let (children, child_proposals) = child::read(section, context.allow_legacy);
+    let parse = |text: &str| Ok(IkeSuite::parse_all(text)?.into_iter().map(Suite::Ike).collect());
+    let mut proposals = proposal::read(section, "ike", &proposal::IKE, context.allow_legacy, parse);
+    let ike = proposals.iter().flat_map(|own| &own.suites).filter_map(ike).collect();
+    proposals.extend(child_proposals);
+    let peers = peer::read(section, context.directories, role == Role::Responder);
+    let request_address = request_address(section, role, &children);
+    let connection = Connection {
+        gateways,
+        any,
+        routing: routing(section),
+        proposals,
+        peer: with_peers(
+            peers.as_ref(),
+            PeerConfig {
+                name: name.clone().unwrap_or_default(),
+                initiate: role != Role::Responder,
+                respond: role != Role::Initiator,
+                gateways: Vec::new(),
+                local_id: vpnhost_model::Identity::Fqdn(String::new()),
+                peer_id: vpnhost_ike::config::PeerIdentity::Any,
+                secrets: vpnhost_ike::config::Secrets::default(),
+                ike,
+                children,
+                start: start(section, role),
+                request_address,
+                pools: pools(section, role, context.pools),
+                encapsulation: encapsulation(section),
+                timing: timing(section),
+            },
+        ),
+    };
+    of_later_versions(section);
+    (name.is_some() && peers.is_some()).then_some(connection)
+}
+
+/// Writes who the two ends are into a connection; without that it is not returned at all.
+fn with_peers(peers: Option<&Peers>, config: PeerConfig) -> PeerConfig {
+    let Some(Peers { local_id, peer_id, secrets }) = peers.cloned() else { return config };
+    PeerConfig { local_id, peer_id, secrets, ..config }
+}
+
+fn ike(suite: &Suite) -> Option<IkeSuite> {
+    match suite {
+        Suite::Ike(suite) => Some(*suite),
+        Suite::Esp(_) => None,
+    }
+}
+
+fn gateways(section: &Section<'_>) -> (Vec<GatewayName>, bool) {
+    let Some(item) = section.item("gateway") else { return (Vec::new(), true) };
+    let mut gateways = Vec::new();
+    let mut any = false;
+    for item in item.list() {
+        match item.text() {
+            Some("%any") => any = true,
+            Some(text) => gateways.extend(item.take(gateway::read(text))),
+            None => {}
+        }
+    }
+    if any && item.list().len() > 1 {
+        item.error(Wrong::new("\"%any\" beside addresses means the addresses are of no account").hint("keep one of the two"));
+    }
+    if item.list().is_empty() {
+        item.error(Wrong::new("is empty").hint("write gateway = [\"192.0.2.1\"], or [\"%any\"] for a responder"));
+    }
+    (gateways, any)
+}
+
+/// Without a word, whoever knows the peer's address begins, and nobody else may.
+fn role(section: &Section<'_>, without_address: bool) -> Role {
+    let default = if without_address { Role::Responder } else { Role::Initiator };
+    let words = [("initiator", Role::Initiator), ("responder", Role::Responder), ("either", Role::Either)];
+    section.word("role", &words, default)
+}
+
+fn start(section: &Section<'_>, role: Role) -> Start {
+    let item = section.item("start");
+    let words = [("up", Start::Up), ("on-traffic", Start::OnTraffic), ("manual", Start::Manual)];
+    let start = item.as_ref().and_then(|item| item.word(&words));
+    if role != Role::Responder {
+        return start.unwrap_or(Start::Up);
+    }
+    if let (Some(item), Some(Start::Up | Start::OnTraffic)) = (item, start) {
+        item.warn(Wrong::new("has no effect: a responder waits for its peer").hint("role = \"either\" begins too"));
+    }
+    Start::Manual
+}
+
+/// One word asks for the families that the children carry.
+fn request_address(section: &Section<'_>, role: Role, children: &[ChildConfig]) -> RequestAddress {
+    let Some(item) = section.item("request_address") else { return RequestAddress::default() };
+    if item.flag() != Some(true) {
+        return RequestAddress::default();
+    }
+    if role == Role::Responder {
+        item.warn(Wrong::new("has no effect: a responder gives addresses, from [[pool]]"));
+        return RequestAddress::default();
+    }
+    let remote = children.iter().flat_map(|child| &child.remote);
+    let carries = |v6: bool| {
+        remote.clone().any(|selector| match selector {
+            SelectorConfig::Fixed(selector) => selector.start.is_ipv6() == v6,
+            SelectorConfig::Dynamic => false,
+        })
+    };
+    match (carries(false), carries(true)) {
+        (false, false) => RequestAddress { v4: true, v6: true },
+        (v4, v6) => RequestAddress { v4, v6 },
+    }
+}
+
+fn pools(section: &Section<'_>, role: Role, known: &[Pool]) -> Vec<String> {
+    let Some(item) = section.item("pools") else { return Vec::new() };
+    if role == Role::Initiator {
+        item.warn(Wrong::new("has no effect: an initiator gives no addresses"));
+    }
+    if item.list().is_empty() {
+        item.error(Wrong::new("is empty").hint("leave it out for every pool"));
+    }
+    let names = known.iter().map(|pool| pool.config.name.as_str());
+    let read = |item: &super::document::Item<'_>, name: &str| {
+        if names.clone().any(|known| known == name) {
+            return Some(name.to_owned());
+        }
+        let wrong = Wrong::new(format!("there is no pool \"{name}\""));
+        item.error(match crate::roles::nearest(name, names.clone()) {
+            Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+            None => wrong.hint(format!("write [[pool]] with name = \"{name}\"")),
+        });
+        None
+    };
+    section.each("pools", read).unwrap_or_default()
+}
+
+fn routing(section: &Section<'_>) -> ConnectionRouting {
+    ConnectionRouting {
+        leak: section.word("leak", &[("block", Leak::Block), ("allow", Leak::Allow)], Leak::Block),
+        allow_other_family: section.word("other_family", &[("block", false), ("allow", true)], false),
+    }
+}
+
+fn encapsulation(section: &Section<'_>) -> EncapsulationPolicy {
+    let words = [
+        ("always", Some(EncapsulationPolicy::Always)),
+        ("auto", Some(EncapsulationPolicy::Auto)),
+        ("forbid-nat", None),
+    ];
+    let Some(item) = section.item("encapsulation") else { return EncapsulationPolicy::Always };
+    match item.word(&words) {
+        Some(Some(policy)) => policy,
+        Some(None) => {
+            item.error(
+                Wrong::new("refusing NATs (NO_NATS_ALLOWED, RFC 4555) is not in this version")
+                    .hint("write \"auto\" or \"always\", if a NAT on the way does no harm"),
+            );
+            EncapsulationPolicy::Always
+        }
+        None => EncapsulationPolicy::Always,
+    }
+}
+
+fn timing(section: &Section<'_>) -> Timing {
+    let native = Timing::default();
+    let least = limits::SHORTEST_INTERVAL;
+    let retransmit = section.section("retransmit");
+    let factor = retransmit.item("factor").and_then(|item| item.number(limits::RETRANSMIT_FACTOR));
+    let tries = i64::from(native.retransmit_tries);
+    let timing = Timing {
+        liveness_idle: section.interval("dpd", least, native.liveness_idle),
+        keepalive: section.interval("keepalive", least, native.keepalive),
+        rekey_ike: section.interval("rekey", least, native.rekey_ike),
+        retransmit_first: retransmit.duration("first", limits::RETRANSMIT_FIRST, native.retransmit_first),
+        retransmit_factor_percent: factor.map_or(native.retransmit_factor_percent, percent),
+        retransmit_tries: u16::try_from(retransmit.integer("tries", limits::RETRANSMIT_TRIES, tries))
+            .unwrap_or(native.retransmit_tries),
+        ..native
+    };
+    retransmit.finish();
+    if let Some(item) = section.item("dpd")
+        && timing.liveness_idle.is_zero()
+    {
+        item.warn(Wrong::new("a peer that is gone is not noticed").hint("write dpd = \"30s\""));
+    }
+    if let Some(item) = section.item("rekey")
+        && timing.rekey_ike.is_zero()
+    {
+        item.warn(Wrong::new("the IKE SA's keys are never renewed").hint("write rekey = \"4h\""));
+    }
+    timing
+}
+
+fn percent(factor: f64) -> u16 {
+    // The bounds keep it far below what fits.
+    (factor * 100.0).round() as u16
+}
+
+/// Keys that later versions act upon. What is written here does no harm where it is not acted upon.
+fn of_later_versions(section: &Section<'_>) {
+    if let Some(item) = section.item("mobike")
+        && item.flag() == Some(true)
+    {
+        item.warn(Wrong::new("has no effect in this version: a changed address is a new negotiation"));
+    }
+    if let Some(item) = section.item("return_routability")
+        && item.word(&[("before", ()), ("after", ()), ("never", ())]).is_some()
+    {
+        item.warn(Wrong::new("has no effect in this version"));
+    }
+    if let Some(item) = section.item("reauth")
+        && item.interval(limits::SHORTEST_INTERVAL).is_some_and(|interval| !interval.is_zero())
+    {
+        item.warn(Wrong::new("has no effect in this version: peers are authenticated once"));
+    }
+    for key in ["suspect", "max_outage"] {
+        if let Some(item) = section.item(key)
+            && item.interval(Duration::from_millis(1)).is_some()
+        {
+            item.warn(Wrong::new("has no effect in this version"));
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! A TOML document with the places of its keys: typed reads, each of which tells what is wrong.
+//!
+//! A key that nobody asked for is unknown; so the reading code is the only list of keys there is.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Place, Problem};
+use super::value::{self, Wrong};
+use crate::roles::nearest;
+
+/// A file, and what was found wrong in it so far.
+pub(super) struct Source<'a> {
+    file: &'a Path,
+    text: &'a str,
+    problems: RefCell<Vec<Problem>>,
+}
+
+impl<'a> Source<'a> {
+    /// Takes a file's text.
+    pub(super) fn new(file: &'a Path, text: &'a str) -> Self {
+        Self { file, text, problems: RefCell::default() }
+    }
+
+    /// Reads the text as TOML; `None` if it is none, which is then told.
+    pub(super) fn parse(&self) -> Option<Spanned<DeTable<'a>>> {
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        for error in &errors {
+            let offset = error.span().map_or(0, |span| span.start);
+            let what = format!("is no TOML: {}", error.message().replace('\n', ", "));
+            self.problems.borrow_mut().push(Problem::error(self.place(offset, ""), what));
+        }
+        errors.is_empty().then_some(table)
+    }
+
+    /// Returns the problems in the order of the file, those of files that it names behind.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        let mut problems = self.problems.into_inner();
+        problems.sort_by_key(|problem| (problem.place.file != self.file, problem.place.line));
+        problems.dedup();
+        problems
+    }
+
+    fn place(&self, offset: usize, key: &str) -> Place {
+        let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
+        let line = 1 + before.iter().filter(|&&octet| octet == b'\n').count();
+        Place { file: self.file.to_owned(), line, key: key.to_owned() }
+    }
+}
+
+/// A table, and which of its keys were asked for.
+pub(super) struct Section<'a> {
+    source: &'a Source<'a>,
+    key: String,
+    offset: usize,
+    table: Option<&'a DeTable<'a>>,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'a> Section<'a> {
+    /// Returns the document itself.
+    pub(super) fn whole(source: &'a Source<'a>, table: &'a Spanned<DeTable<'a>>) -> Self {
+        Self::new(source, String::new(), table.span().start, Some(table.get_ref()))
+    }
+
+    fn new(source: &'a Source<'a>, key: String, offset: usize, table: Option<&'a DeTable<'a>>) -> Self {
+        Self { source, key, offset, table, asked: RefCell::default() }
+    }
+
+    /// Returns the value of a key.
+    pub(super) fn item(&self, key: &'static str) -> Option<Item<'a>> {
+        self.asked.borrow_mut().push(key);
+        let (_, value) = self.table?.iter().find(|(found, _)| found.get_ref().as_ref() == key)?;
+        Some(Item::new(self.source, self.path(key), value))
+    }
+
+    /// Returns the value of a key that must be there.
+    pub(super) fn required(&self, key: &'static str, example: &str) -> Option<Item<'a>> {
+        let item = self.item(key);
+        if item.is_none() {
+            self.report(key, Wrong::new("is missing").hint(format!("write {key} = {example}")));
+        }
+        item
+    }
+
+    /// Returns a table of a key; where there is none, one without keys.
+    pub(super) fn section(&self, key: &'static str) -> Section<'a> {
+        let nothing = || Section::new(self.source, self.path(key), self.offset, None);
+        self.item(key).map_or_else(nothing, |item| item.section().unwrap_or_else(nothing))
+    }
+
+    /// Returns the tables of an array of tables.
+    pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'a>> {
+        let Some(item) = self.item(key) else { return Vec::new() };
+        if let DeValue::Array(_) = item.value {
+            return item.list().iter().filter_map(Item::section).collect();
+        }
+        item.error(Wrong::new("must be a list of tables").hint(format!("write [[{}]]", self.path(key))));
+        Vec::new()
+    }
+
+    /// Tells whether the table is written at all.
+    pub(super) fn is_written(&self) -> bool {
+        self.table.is_some()
+    }
+
+    /// Tells every key that nobody asked for.
+    pub(super) fn finish(&self) {
+        let asked = self.asked.borrow();
+        for (key, _) in self.table.into_iter().flatten() {
+            let name = key.get_ref().as_ref();
+            if asked.contains(&name) {
+                continue;
+            }
+            let hint = match nearest(name, asked.iter().copied()) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!("known here: {}", asked.join(", ")),
+            };
+            let place = self.source.place(key.span().start, &self.path(name));
+            self.source.problems.borrow_mut().push(Problem::error(place, "is an unknown key").hint(hint));
+        }
+    }
+
+    /// Tells what is wrong with the table, or with a key that it lacks.
+    pub(super) fn report(&self, key: &str, wrong: Wrong) {
+        let key = if key.is_empty() { self.key.clone() } else { self.path(key) };
+        let place = self.source.place(self.offset, &key);
+        push(self.source, Problem::error(place, wrong.what), wrong.hint);
+    }
+
+    /// Tells what is odd about the table, or about a key that it lacks.
+    pub(super) fn warn(&self, key: &str, wrong: Wrong) {
+        let key = if key.is_empty() { self.key.clone() } else { self.path(key) };
+        let place = self.source.place(self.offset, &key);
+        push(self.source, Problem::warning(place, wrong.what), wrong.hint);
+    }
+
+    /// Returns where the table stands.
+    pub(super) fn place(&self) -> Place {
+        self.source.place(self.offset, &self.key)
+    }
+
+    fn path(&self, key: &str) -> String {
+        if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) }
+    }
+}
+
+/// Reads of a key with a default.
+impl<'a> Section<'a> {
+    /// Reads a text.
+    pub(super) fn text(&self, key: &'static str) -> Option<&'a str> {
+        self.item(key)?.text()
+    }
+
+    /// Reads a text into something.
+    pub(super) fn read<T>(&self, key: &'static str, read: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        self.item(key)?.read(read)
+    }
+
+    /// Reads true or false.
+    pub(super) fn flag(&self, key: &'static str, default: bool) -> bool {
+        self.item(key).and_then(|item| item.flag()).unwrap_or(default)
+    }
+
+    /// Reads one of several words.
+    pub(super) fn word<T: Copy>(&self, key: &'static str, words: &[(&'static str, T)], default: T) -> T {
+        self.item(key).and_then(|item| item.word(words)).unwrap_or(default)
+    }
+
+    /// Reads a whole number within bounds.
+    pub(super) fn integer(&self, key: &'static str, within: RangeInclusive<i64>, default: i64) -> i64 {
+        self.item(key).and_then(|item| item.integer(within)).unwrap_or(default)
+    }
+
+    /// Reads an interval; `never` is zero.
+    pub(super) fn interval(&self, key: &'static str, least: Duration, default: Duration) -> Duration {
+        self.item(key).and_then(|item| item.interval(least)).unwrap_or(default)
+    }
+
+    /// Reads a duration within bounds.
+    pub(super) fn duration(
+        &self,
+        key: &'static str,
+        within: RangeInclusive<Duration>,
+        default: Duration,
+    ) -> Duration {
+        let Some(item) = self.item(key) else { return default };
+        let Some(duration) = item.read(value::duration) else { return default };
+        if within.contains(&duration) {
+            return duration;
+        }
+        let (least, most) = (value::written(*within.start()), value::written(*within.end()));
+        item.error(Wrong::new(format!("must be {least} to {most}")));
+        default
+    }
+
+    /// Reads a list of texts, each into something; one text is a list of one.
+    pub(super) fn each<T>(
+        &self,
+        key: &'static str,
+        mut read: impl FnMut(&Item<'a>, &str) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let items = self.item(key)?.list();
+        Some(items.iter().filter_map(|item| item.text().and_then(|text| read(item, text))).collect())
+    }
+
+    /// Warns that a key has no effect, if it is written.
+    pub(super) fn without_effect(&self, key: &'static str) {
+        if let Some(item) = self.item(key) {
+            item.warn(Wrong::new("has no effect in this version"));
+        }
+    }
+}
+
+/// A value, and where it stands.
+pub(super) struct Item<'a> {
+    source: &'a Source<'a>,
+    key: String,
+    offset: usize,
+    value: &'a DeValue<'a>,
+}
+
+impl<'a> Item<'a> {
+    fn new(source: &'a Source<'a>, key: String, value: &'a Spanned<DeValue<'a>>) -> Self {
+        Self { source, key, offset: value.span().start, value: value.get_ref() }
+    }
+
+    /// Returns the value as it was parsed.
+    pub(super) fn value(&self) -> &'a DeValue<'a> {
+        self.value
+    }
+
+    /// Returns the table that the value is.
+    pub(super) fn section(&self) -> Option<Section<'a>> {
+        match self.value {
+            DeValue::Table(table) => {
+                Some(Section::new(self.source, self.key.clone(), self.offset, Some(table)))
+            }
+            other => self.expected("a table", other),
+        }
+    }
+
+    /// Returns the values of a list; a value that is none is a list of one.
+    pub(super) fn list(&self) -> Vec<Item<'a>> {
+        match self.value {
+            DeValue::Array(array) => {
+                array.iter().map(|value| Item::new(self.source, self.key.clone(), value)).collect()
+            }
+            value => vec![Item { source: self.source, key: self.key.clone(), offset: self.offset, value }],
+        }
+    }
+
+    /// Returns the pairs of a table in the order of the file.
+    pub(super) fn pairs(&self) -> Vec<(&'a str, Item<'a>)> {
+        let DeValue::Table(table) = self.value else {
+            self.expected::<()>("a table", self.value);
+            return Vec::new();
+        };
+        let mut pairs: Vec<(&str, Item<'_>)> = table
+            .iter()
+            .map(|(key, value)| {
+                let name = key.get_ref().as_ref();
+                (name, Item::new(self.source, format!("{}.{name}", self.key), value))
+            })
+            .collect();
+        pairs.sort_by_key(|(_, item)| item.offset);
+        pairs
+    }
+
+    /// Reads a text.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        match self.value {
+            DeValue::String(text) => Some(text.as_ref()),
+            other => self.expected("a text in quotes", other),
+        }
+    }
+
+    /// Reads a text into something.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        self.take(read(self.text()?))
+    }
+
+    /// Takes what was read, or tells why it could not be.
+    pub(super) fn take<T>(&self, result: Result<T, Wrong>) -> Option<T> {
+        result.map_err(|wrong| self.error(wrong)).ok()
+    }
+
+    /// Reads true or false.
+    pub(super) fn flag(&self) -> Option<bool> {
+        match self.value {
+            DeValue::Boolean(flag) => Some(*flag),
+            other => self.expected("true or false", other),
+        }
+    }
+
+    /// Reads one of several words.
+    pub(super) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
+        let text = self.text()?;
+        if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(*meaning);
+        }
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let wrong = Wrong::new(format!("\"{text}\" is not known here"));
+        self.error(match nearest(text, names.iter().copied()) {
+            Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+            None => wrong.hint(format!("there are {}", quoted(&names))),
+        });
+        None
+    }
+
+    /// Reads a whole number within bounds.
+    pub(super) fn integer(&self, within: RangeInclusive<i64>) -> Option<i64> {
+        let DeValue::Integer(number) = self.value else {
+            return self.expected("a whole number", self.value);
+        };
+        let read = i64::from_str_radix(number.as_str(), number.radix()).ok();
+        let found = read.filter(|number| within.contains(number));
+        if found.is_none() {
+            let (least, most) = (within.start(), within.end());
+            self.error(Wrong::new(format!("must be {least} to {most}")));
+        }
+        found
+    }
+
+    /// Reads a number within bounds.
+    pub(super) fn number(&self, within: RangeInclusive<f64>) -> Option<f64> {
+        let text = match self.value {
+            DeValue::Float(number) => number.as_str(),
+            DeValue::Integer(number) => number.as_str(),
+            other => return self.expected("a number", other),
+        };
+        let found = text.parse().ok().filter(|number| within.contains(number));
+        if found.is_none() {
+            self.error(Wrong::new(format!("must be {} to {}", within.start(), within.end())));
+        }
+        found
+    }
+
+    /// Reads a size in octets: a text with a unit, or a number.
+    pub(super) fn size(&self, within: RangeInclusive<u64>) -> Option<u64> {
+        let octets = match self.value {
+            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
+            DeValue::String(text) => Some(self.take(value::size(text))?),
+            other => return self.expected("a size such as \"16MiB\"", other),
+        };
+        let found = octets.filter(|octets| within.contains(octets));
+        if found.is_none() {
+            self.error(Wrong::new(format!("must be {} to {} octets", within.start(), within.end())));
+        }
+        found
+    }
+
+    /// Reads an interval that is at least so long; `never` is zero.
+    pub(super) fn interval(&self, least: Duration) -> Option<Duration> {
+        match self.read(value::interval)? {
+            None => Some(Duration::ZERO),
+            Some(interval) if interval < least => {
+                let wrong = Wrong::new(format!("must be {} or more", value::written(least)));
+                self.error(wrong.hint("to switch it off, write \"never\""));
+                None
+            }
+            Some(interval) => Some(interval),
+        }
+    }
+
+    /// Tells what is wrong with the value.
+    pub(super) fn error(&self, wrong: Wrong) {
+        push(self.source, Problem::error(self.place(), wrong.what), wrong.hint);
+    }
+
+    /// Tells what is odd about the value.
+    pub(super) fn warn(&self, wrong: Wrong) {
+        push(self.source, Problem::warning(self.place(), wrong.what), wrong.hint);
+    }
+
+    /// Tells a problem of another file that the value names.
+    pub(super) fn tell(&self, problem: Problem) {
+        self.source.problems.borrow_mut().push(problem);
+    }
+
+    /// Returns where the value stands.
+    pub(super) fn place(&self) -> Place {
+        self.source.place(self.offset, &self.key)
+    }
+
+    fn expected<T>(&self, what: &str, found: &DeValue<'_>) -> Option<T> {
+        self.error(Wrong::new(format!("must be {what}, not {}", kind(found))));
+        None
+    }
+}
+
+fn push(source: &Source<'_>, problem: Problem, hint: Option<String>) {
+    source.problems.borrow_mut().push(Problem { hint, ..problem });
+}
+
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// Writes names in quotes, with commas.
+pub(super) fn quoted<T: Display>(names: &[T]) -> String {
+    names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+}

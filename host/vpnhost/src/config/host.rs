@@ -1,0 +1,153 @@
+//! `[host]`, `[crypto]` and `[floor]`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use vpnhost_driver::{DnsMode, TunSettings};
+use vpnhost_ike::config::EndpointConfig;
+
+use super::document::Section;
+use super::secret::Directories;
+use super::value::{self, Wrong};
+use super::{HostSettings, document};
+use crate::{backends, cli, limits};
+
+/// Where what survives a restart lies unless the operator says otherwise.
+const STATE: &str = "/var/lib/vpnhost";
+
+/// Reads `[host]`.
+pub(super) fn read(section: &Section<'_>, directories: &Directories) -> HostSettings {
+    let file = |key: &'static str| section.text(key).map(|path| directories.resolve(path));
+    let native = EndpointConfig::default();
+    let settings = HostSettings {
+        listen: listen(section),
+        ports: ports(section).unwrap_or(native.ports),
+        control: file("control").unwrap_or_else(|| PathBuf::from(cli::CONTROL)),
+        tun: tun(&section.section("tun")),
+        dns: section.word(
+            "dns",
+            &[
+                ("auto", DnsMode::Auto),
+                ("resolved", DnsMode::Resolved),
+                ("resolvconf", DnsMode::Resolvconf),
+                ("off", DnsMode::Off),
+            ],
+            DnsMode::Auto,
+        ),
+        answer_deadline: section.duration("answer_deadline", limits::ANSWER_DEADLINE, native.answer_deadline),
+        keylog: file("keylog"),
+        decisions: file("decisions"),
+        state: file("state").unwrap_or_else(|| PathBuf::from(STATE)),
+    };
+    if let Some(item) = section.item("keylog") {
+        item.warn(
+            Wrong::new("keys are written to files: whoever reads them reads the traffic")
+                .hint("only for debugging; leave it out otherwise"),
+        );
+    }
+    if let Some(item) = section.item("plugin_keys")
+        && !item.list().is_empty()
+    {
+        item.error(Wrong::new("signed plugins are not in this version").hint("leave it out, or empty"));
+    }
+    section.finish();
+    settings
+}
+
+fn listen(section: &Section<'_>) -> Vec<IpAddr> {
+    let Some(item) = section.item("listen") else {
+        return vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    };
+    let mut addresses = Vec::new();
+    for item in item.list() {
+        let Some(address) = item.read(value::address) else { continue };
+        if addresses.contains(&address) {
+            item.error(Wrong::new(format!("{address} stands here twice")));
+        } else if address.is_multicast() {
+            item.error(Wrong::new(format!("{address} is a group's address; nobody can listen there alone")));
+        }
+        addresses.push(address);
+    }
+    if item.list().is_empty() {
+        item.error(Wrong::new("is empty: nothing would be heard").hint("write listen = [\"0.0.0.0\", \"::\"]"));
+    }
+    addresses
+}
+
+fn ports(section: &Section<'_>) -> Option<[u16; 2]> {
+    let item = section.item("ports")?;
+    let numbers: Vec<u16> = item
+        .list()
+        .iter()
+        .filter_map(|item| item.integer(1..=i64::from(u16::MAX)))
+        .filter_map(|number| u16::try_from(number).ok())
+        .collect();
+    match numbers[..] {
+        [ike, nat] if ike != nat => return Some([ike, nat]),
+        [_, _] => item.error(Wrong::new("both are the same").hint("write ports = [500, 4500]")),
+        _ if numbers.len() == item.list().len() => {
+            item.error(Wrong::new("must be two: IKE's, and NAT traversal's").hint("write ports = [500, 4500]"));
+        }
+        _ => {}
+    }
+    None
+}
+
+fn tun(section: &Section<'_>) -> TunSettings {
+    let native = TunSettings::default();
+    let mtu = section.integer("mtu", limits::MTU, i64::from(native.mtu));
+    let settings = TunSettings {
+        name: section.read("name", value::interface).unwrap_or(native.name),
+        mtu: u16::try_from(mtu).unwrap_or(native.mtu),
+    };
+    if let Some(item) = section.item("queues")
+        && item.integer(1..=64).is_some_and(|queues| queues != 1)
+    {
+        item.warn(Wrong::new("has no effect in this version: there is one queue"));
+    }
+    section.finish();
+    settings
+}
+
+/// Reads `[crypto]`: the backends' names, each known.
+pub(super) fn backends(section: &Section<'_>) -> Vec<String> {
+    let known = |item: &document::Item<'_>, name: &str| match backends::check_name(name) {
+        Ok(()) => Some(name.to_owned()),
+        Err(unknown) => {
+            item.error(Wrong { what: unknown.what(), hint: unknown.hint() });
+            None
+        }
+    };
+    let named = section.each("backends", known);
+    if let (Some(item), Some([])) = (section.item("backends"), named.as_deref())
+        && item.list().is_empty()
+    {
+        item.error(Wrong::new("is empty: nothing could be encrypted").hint("write backends = [\"rustcrypto\"]"));
+    }
+    section.finish();
+    named.unwrap_or_else(|| backends::NAMES.iter().map(|name| (*name).to_owned()).collect())
+}
+
+/// Reads `[floor]`, or the file that it names; returns `allow_legacy`.
+pub(super) fn floor(section: &Section<'_>, directories: &Directories) -> bool {
+    let own = section.item("allow_legacy").and_then(|item| item.flag());
+    let from_file = section.item("file").and_then(|item| {
+        let path = directories.resolve(item.text()?);
+        let text = item.take(super::read_text(&path).map_err(Wrong::new))?;
+        if own.is_some() {
+            item.error(Wrong::new("the floor is said twice: here and in that file").hint("keep one of the two"));
+        }
+        let source = document::Source::new(&path, &text);
+        let table = source.parse();
+        let allow = table.as_ref().map(|table| {
+            let whole = Section::whole(&source, table);
+            let allow = whole.flag("allow_legacy", false);
+            whole.finish();
+            allow
+        });
+        source.into_problems().into_iter().for_each(|problem| item.tell(problem));
+        allow
+    });
+    section.finish();
+    own.or(from_file).unwrap_or(false)
+}

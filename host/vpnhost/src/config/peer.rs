@@ -1,0 +1,136 @@
+//! `local` and `peer` of a connection: who the two ends are, and the secrets that prove it.
+
+use vpnhost_ike::config::{PeerIdentity, Secrets};
+use vpnhost_model::Identity;
+
+use super::document::{Item, Section};
+use super::secret::{self, Directories};
+use super::value::Wrong;
+
+/// Who the two ends are.
+#[derive(Clone)]
+pub(super) struct Peers {
+    pub(super) local_id: Identity,
+    pub(super) peer_id: PeerIdentity,
+    pub(super) secrets: Secrets,
+}
+
+/// Reads both tables.
+pub(super) fn read(connection: &Section<'_>, directories: &Directories, responds_only: bool) -> Option<Peers> {
+    for key in ["local", "peer"] {
+        connection.required(key, "{ id = \"carol@example.org\", psk_file = \"carol.psk\" }");
+    }
+    let (local, peer) = (connection.section("local"), connection.section("peer"));
+    if !local.is_written() || !peer.is_written() {
+        return None;
+    }
+    let local_id = local.required("id", "\"carol@example.org\"").and_then(|item| item.read(identity));
+    let peer_id = peer_id(&peer, responds_only);
+    refuse_certificates(&local, &["cert", "key", "ca"]);
+    refuse_certificates(&peer, &["ca", "cert", "crl"]);
+    let secrets = peer_id.as_ref().and_then(|peer_id| secrets(&local, &peer, peer_id, directories));
+    local.finish();
+    peer.finish();
+    Some(Peers { local_id: local_id?, peer_id: peer_id?, secrets: secrets? })
+}
+
+fn identity(text: &str) -> Result<Identity, Wrong> {
+    let wrong = Wrong::new(format!("\"{text}\" is no identity"));
+    Identity::parse(text).ok_or_else(|| {
+        if text.contains('=') {
+            wrong.hint("distinguished names come with certificates, which are not in this version")
+        } else {
+            wrong.hint("write a name, user@host, an IP address, or keyid:HEX")
+        }
+    })
+}
+
+fn peer_id(peer: &Section<'_>, responds_only: bool) -> Option<PeerIdentity> {
+    let item = peer.required("id", "\"moon.example.org\"")?;
+    if item.text()? != "%any" {
+        return item.read(identity).map(PeerIdentity::Is);
+    }
+    if !responds_only {
+        item.warn(
+            Wrong::new("whoever knows the secret may answer as the peer").hint("name the peer that is meant"),
+        );
+    }
+    Some(PeerIdentity::Any)
+}
+
+/// An operator who names certificates relies on them: to go on without would be another thing.
+fn refuse_certificates(section: &Section<'_>, keys: &[&'static str]) {
+    let refuse = |key: &'static str, what: &str| {
+        if let Some(item) = section.item(key) {
+            item.error(Wrong::new(format!("{what} not in this version")).hint("authenticate with psk_file"));
+        }
+    };
+    keys.iter().for_each(|key| refuse(key, "certificates are"));
+    refuse("eap", "EAP is");
+    if let Some(item) = section.item("auth") {
+        match item.text() {
+            Some("psk") | None => {}
+            Some(other) => item.error(Wrong::new(format!("\"{other}\" is not in this version")).hint("write \"psk\"")),
+        }
+    }
+}
+
+/// In IKEv2 each end proves itself with the shared secret; this host takes the same one both ways.
+fn secrets(
+    local: &Section<'_>,
+    peer: &Section<'_>,
+    peer_id: &PeerIdentity,
+    directories: &Directories,
+) -> Option<Secrets> {
+    let (own_item, its_item) = (local.item("psk_file"), peer.item("psk_file"));
+    let many_item = peer.item("secrets_file");
+    let read = |item: Option<&Item<'_>>| item.map(|item| secret::one(item, directories));
+    let own = read(own_item.as_ref());
+    let is_same = own_item.as_ref().and_then(Item::text).is_some_and(|text| peer.text("psk_file") == Some(text));
+    let its = if is_same { own.clone() } else { read(its_item.as_ref()) };
+    let many = many_item.as_ref().map(|item| secret::many(item, directories));
+    if let (Some(item), Some(Some(own)), Some(Some(its))) = (&its_item, &own, &its)
+        && own != its
+    {
+        item.error(
+            Wrong::new("holds another secret than local.psk_file; one secret serves both ways")
+                .hint("name the same file in both"),
+        );
+        return None;
+    }
+    if let (Some(item), Some(_)) = (&own_item, &many) {
+        item.warn(Wrong::new("has no effect beside secrets_file: each peer's own secret serves both ways"));
+    }
+    let mut secrets = Secrets::default();
+    match (many, its, own) {
+        (None, None, None) => {
+            let wrong = Wrong::new("is missing: nothing would prove who the ends are");
+            peer.report("psk_file", wrong.hint("write psk_file = \"NAME.psk\"; vpnhost keygen makes one"));
+            return None;
+        }
+        (Some(many), its, _) => {
+            secrets.by_peer = many?;
+            secrets.default = match its {
+                Some(its) => Some(its?),
+                None => None,
+            };
+        }
+        (None, its, own) => {
+            let secret = its.or(own)??;
+            match peer_id {
+                PeerIdentity::Is(identity) => drop(secrets.by_peer.insert(identity.clone(), secret)),
+                PeerIdentity::Any => secrets.default = Some(secret),
+            }
+        }
+    }
+    is_usable(&secrets, peer_id, many_item.as_ref()).then_some(secrets)
+}
+
+fn is_usable(secrets: &Secrets, peer_id: &PeerIdentity, many: Option<&Item<'_>>) -> bool {
+    let PeerIdentity::Is(identity) = peer_id else { return true };
+    let is_there = secrets.default.is_some() || secrets.by_peer.keys().any(|other| other.matches(identity));
+    if let (false, Some(item)) = (is_there, many) {
+        item.error(Wrong::new(format!("holds no secret of {identity}")).hint("add it, or write peer = { id = \"%any\", … }"));
+    }
+    is_there
+}

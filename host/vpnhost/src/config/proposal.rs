@@ -1,0 +1,117 @@
+//! Proposals in strongSwan's syntax, held against the floor and the bound of a menu.
+
+use vpnhost_model::{Encryption, EspSuite, Integrity, KeyExchange, Prf, ProposalError, Suite};
+
+use super::document::{Item, Section, quoted};
+use super::value::Wrong;
+use super::Proposals;
+use crate::roles::nearest;
+
+/// What is offered for an IKE SA unless the operator says otherwise.
+pub(super) const IKE: [&str; 3] =
+    ["aes256gcm16-prfsha384-x25519", "aes128gcm16-prfsha256-x25519", "aes256-sha256-x25519-modp2048"];
+/// What is offered for a Child SA unless the operator says otherwise.
+pub(super) const ESP: [&str; 3] = ["aes128gcm16", "aes256gcm16", "aes256-sha256"];
+
+/// What tokens there are, for suggestions.
+const TOKENS: [&str; 34] = [
+    "aes128", "aes192", "aes256", "aes128gcm16", "aes192gcm16", "aes256gcm16", "chacha20poly1305", "3des", "null",
+    "sha1", "sha256", "sha384", "sha512", "aesxcbc", "aescmac", "prfsha1", "prfsha256", "prfsha384", "prfsha512",
+    "modp1024", "modp1536", "modp2048", "modp3072", "modp4096", "modp6144", "modp8192", "ecp256", "ecp384", "ecp521",
+    "x25519", "curve25519", "x448", "esn", "noesn",
+];
+/// What needs `allow_legacy`.
+const LEGACY: [&str; 5] = ["3des", "sha1", "prfsha1", "modp1024", "modp1536"];
+
+/// Reads a list of proposals; the built-in ones where the operator wrote none.
+pub(super) fn read(
+    section: &Section<'_>,
+    key: &'static str,
+    built_in: &[&str],
+    allow_legacy: bool,
+    parse: impl Fn(&str) -> Result<Vec<Suite>, ProposalError>,
+) -> Vec<Proposals> {
+    let Some(item) = section.item(key) else {
+        let place = section.place();
+        let known = |text: &&str| Proposals {
+            place: place.clone(),
+            text: (*text).to_owned(),
+            suites: parse(text).expect("the built-in proposals are sound"),
+        };
+        return built_in.iter().map(known).collect();
+    };
+    let items = item.list();
+    if items.is_empty() {
+        item.error(Wrong::new("is empty").hint(format!("write {key} = [{}]", quoted(built_in))));
+    }
+    let proposals: Vec<Proposals> =
+        items.iter().filter_map(|item| one(item, allow_legacy, &parse)).collect();
+    let mut suites: Vec<Suite> = Vec::new();
+    for suite in proposals.iter().flat_map(|proposals| &proposals.suites) {
+        if !suites.contains(suite) {
+            suites.push(*suite);
+        }
+    }
+    let most = vpnhost_policy::limits::SUITES;
+    if suites.len() > most {
+        let wrong = Wrong::new(format!("means {} suites, {most} are the most", suites.len()));
+        item.error(wrong.hint("fewer alternatives in a proposal; each combination is a suite"));
+    }
+    proposals
+}
+
+fn one(
+    item: &Item<'_>,
+    allow_legacy: bool,
+    parse: &impl Fn(&str) -> Result<Vec<Suite>, ProposalError>,
+) -> Option<Proposals> {
+    let text = item.text()?;
+    let suites = parse(text).map_err(|error| item.error(unknown(text, &error))).ok()?;
+    let mut fits = true;
+    if let Some(never) = suites.iter().find_map(never_offered) {
+        fits = false;
+        item.error(Wrong::new(format!("\"{text}\": {never} is never offered: it protects nothing")));
+    }
+    if suites.iter().any(Suite::is_legacy) {
+        let old: Vec<&str> = text.split('-').filter(|token| LEGACY.contains(token)).collect();
+        let old = if old.is_empty() { "it".to_owned() } else { old.join(", ") };
+        if allow_legacy {
+            item.warn(Wrong::new(format!("\"{text}\": {old} can be broken; only for a peer that has nothing else")));
+        } else {
+            fits = false;
+            item.error(Wrong::new(format!("\"{text}\": {old} is below the floor"))
+                .hint("leave it out, or write allow_legacy = true in [floor]"));
+        }
+    }
+    if suites.iter().any(|suite| matches!(suite, Suite::Esp(esp) if esp.packet.encryption == Encryption::NULL)) {
+        item.warn(Wrong::new(format!("\"{text}\": null encrypts nothing; everybody on the way reads the traffic")));
+    }
+    fits.then(|| Proposals { place: item.place(), text: text.to_owned(), suites })
+}
+
+fn unknown(text: &str, error: &ProposalError) -> Wrong {
+    let wrong = Wrong::new(error.to_string());
+    let stranger = text.split('-').find(|token| !TOKENS.contains(token) && error.to_string().contains(token));
+    match stranger.and_then(|token| nearest(token, TOKENS)) {
+        Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+        None => wrong.hint("such as \"aes256-sha256-modp2048\" for IKE, \"aes128gcm16\" or \"aes256-sha256\" for ESP"),
+    }
+}
+
+/// Names what is refused even with `allow_legacy`: DES, MD5, group 1, and an IKE SA that is not encrypted.
+fn never_offered(suite: &Suite) -> Option<&'static str> {
+    let (packet, prf, group) = match suite {
+        Suite::Ike(ike) => (ike.packet, Some(ike.prf), ike.key_exchange),
+        Suite::Esp(EspSuite { packet, key_exchange, .. }) => (*packet, None, *key_exchange),
+    };
+    if packet.encryption == Encryption::DES {
+        return Some("des");
+    }
+    if packet.encryption == Encryption::NULL && (prf.is_some() || packet.integrity == Integrity::NONE) {
+        return Some("null");
+    }
+    if prf == Some(Prf::HMAC_MD5) {
+        return Some("prfmd5");
+    }
+    (group == KeyExchange::MODP_768).then_some("modp768")
+}

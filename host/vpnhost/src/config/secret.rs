@@ -1,0 +1,145 @@
+//! Pre-shared keys: files that only their owner may read, or systemd credentials.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use vpnhost_crypto::SecretBytes;
+use vpnhost_model::Identity;
+
+use super::document::Item;
+use super::problem::{Place, Problem};
+use super::value::Wrong;
+use crate::limits;
+
+/// Where files of secrets are looked for.
+#[derive(Clone, Debug)]
+pub(super) struct Directories {
+    /// The configuration's directory: relative paths begin here.
+    pub(super) base: PathBuf,
+    /// `$CREDENTIALS_DIRECTORY` of a systemd unit: a bare name is looked for here first.
+    pub(super) credentials: Option<PathBuf>,
+}
+
+impl Directories {
+    /// Returns a path of the configuration as one from where the process stands.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.base.join(path)
+    }
+
+    /// Returns a secret's file, and whether systemd keeps it.
+    fn secret(&self, path: &str) -> (PathBuf, bool) {
+        let is_bare = !path.contains('/');
+        let credential = self.credentials.as_ref().filter(|_| is_bare).map(|directory| directory.join(path));
+        match credential.filter(|file| file.is_file()) {
+            Some(credential) => (credential, true),
+            None => (self.resolve(path), false),
+        }
+    }
+}
+
+/// Reads a file with one secret: its octets but for a last line feed.
+pub(super) fn one(item: &Item<'_>, directories: &Directories) -> Option<SecretBytes> {
+    let (file, is_credential) = directories.secret(item.text()?);
+    let mut octets = item.take(read(&file, is_credential, limits::SECRET_OCTETS))?;
+    let line_feed = match octets.expose() {
+        [.., b'\r', b'\n'] => 2,
+        [.., b'\n'] => 1,
+        _ => 0,
+    };
+    let secret = octets.split_front(octets.len() - line_feed).ok()?;
+    let shown = file.display();
+    if secret.is_empty() {
+        item.error(Wrong::new(format!("{shown} is empty")).hint(format!("make a secret: vpnhost keygen --force {shown}")));
+        return None;
+    }
+    if secret.len() < limits::SHORT_SECRET {
+        item.warn(short(&format!("the secret in {shown}")));
+    }
+    if secret.expose().contains(&b'\n') || secret.expose().trim_ascii().len() < secret.len() {
+        item.warn(Wrong::new(format!("the secret in {shown} has spaces at its ends, or several lines"))
+            .hint("only one last line feed is left out"));
+    }
+    Some(secret)
+}
+
+/// Reads a file with the secrets of many: an identity and its secret a line.
+pub(super) fn many(item: &Item<'_>, directories: &Directories) -> Option<BTreeMap<Identity, SecretBytes>> {
+    let (file, is_credential) = directories.secret(item.text()?);
+    let octets = item.take(read(&file, is_credential, limits::SECRETS_OCTETS))?;
+    let mut secrets = BTreeMap::new();
+    let mut complete = true;
+    for (index, line) in octets.expose().split(|&octet| octet == b'\n').enumerate() {
+        let place = || Place { file: file.clone(), line: index + 1, key: String::new() };
+        match entry(line.trim_ascii()) {
+            Ok(None) => {}
+            Ok(Some((identity, secret))) => {
+                if secret.len() < limits::SHORT_SECRET {
+                    let wrong = short(&format!("the secret of {identity}"));
+                    item.tell(Problem { hint: wrong.hint, ..Problem::warning(place(), wrong.what) });
+                }
+                let is_second = secrets.keys().any(|other: &Identity| other.matches(&identity));
+                if is_second {
+                    complete = false;
+                    item.tell(Problem::error(place(), format!("{identity} has a secret already")));
+                }
+                secrets.insert(identity, secret);
+            }
+            Err(what) => {
+                complete = false;
+                item.tell(Problem::error(place(), what).hint("write: IDENTITY SECRET"));
+            }
+        }
+    }
+    if secrets.is_empty() && complete {
+        item.error(Wrong::new(format!("{} holds no secret", file.display())).hint("write: IDENTITY SECRET, one a line"));
+    }
+    (complete && !secrets.is_empty()).then_some(secrets)
+}
+
+/// Reads one line. What it says is in no error: it may be a secret.
+fn entry(line: &[u8]) -> Result<Option<(Identity, SecretBytes)>, &'static str> {
+    if line.is_empty() || line.starts_with(b"#") {
+        return Ok(None);
+    }
+    let end = line.iter().position(u8::is_ascii_whitespace).ok_or("no secret behind the identity")?;
+    let (identity, secret) = line.split_at(end);
+    let identity = std::str::from_utf8(identity).ok().and_then(Identity::parse).ok_or("no identity at its start")?;
+    Ok(Some((identity, SecretBytes::copy_of(secret.trim_ascii()))))
+}
+
+fn short(what: &str) -> Wrong {
+    Wrong::new(format!("{what} is shorter than {} octets", limits::SHORT_SECRET))
+        .hint("whoever poses as the gateway can guess a weak secret; vpnhost keygen makes a strong one")
+}
+
+fn read(file: &Path, is_credential: bool, most: u64) -> Result<SecretBytes, Wrong> {
+    let shown = file.display();
+    let failed = |error: std::io::Error| {
+        let wrong = Wrong::new(format!("{shown} cannot be read: {}", super::plain(&error)));
+        match error.kind() {
+            std::io::ErrorKind::NotFound => wrong.hint(format!("make a secret: vpnhost keygen {shown}")),
+            std::io::ErrorKind::PermissionDenied => wrong.hint("run it as the owner of the file, or as root"),
+            _ => wrong,
+        }
+    };
+    let opened = File::open(file).map_err(failed)?;
+    let metadata = opened.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(Wrong::new(format!("{shown} is no file")));
+    }
+    let mode = metadata.mode() & 0o7777;
+    // systemd gives credentials to the unit's user by an access list, whose mask shows as the group.
+    if !is_credential && mode & 0o077 != 0 {
+        return Err(Wrong::new(format!("{shown} is open to others than its owner (mode {mode:04o})"))
+            .hint(format!("chmod 600 {shown}")));
+    }
+    if metadata.len() > most {
+        return Err(Wrong::new(format!("{shown} is larger than {most} octets")));
+    }
+    let mut octets = SecretBytes::new(vec![0; usize::try_from(metadata.len()).unwrap_or(0)]);
+    (&opened).read_exact(octets.expose_mut()).map_err(failed)?;
+    Ok(octets)
+}

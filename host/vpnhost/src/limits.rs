@@ -1,0 +1,35 @@
+//! Bounds of what is read from files and kept by the binary.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// The largest configuration that is read, in octets.
+pub(crate) const CONFIG_OCTETS: u64 = 4 << 20;
+/// The largest pre-shared key, in octets.
+pub(crate) const SECRET_OCTETS: u64 = 4 << 10;
+/// Octets below which a pre-shared key is called short.
+pub(crate) const SHORT_SECRET: usize = 20;
+/// The largest file of secrets, in octets.
+pub(crate) const SECRETS_OCTETS: u64 = 16 << 20;
+/// The most octets of a name of a connection, child, plugin or pool.
+pub(crate) const NAME_OCTETS: usize = 64;
+/// The most octets of an interface's name (IFNAMSIZ without its zero).
+pub(crate) const INTERFACE_OCTETS: usize = 15;
+/// The TUN's MTU: IPv6 does not go below the least (RFC 8200 §5).
+pub(crate) const MTU: RangeInclusive<i64> = 1280..=65_535;
+/// The anti-replay window in packets.
+pub(crate) const REPLAY_WINDOW: RangeInclusive<i64> = 64..=4096;
+/// Memory of a plugin in octets: from what instantiates at all to what a 32-bit guest can address.
+pub(crate) const PLUGIN_MEMORY: RangeInclusive<u64> = 1 << 20..=4 << 30;
+/// The longest that one call of a plugin, or a chain, may take.
+pub(crate) const ANSWER_DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
+/// The first retransmission.
+pub(crate) const RETRANSMIT_FIRST: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(60);
+/// Retransmissions.
+pub(crate) const RETRANSMIT_TRIES: RangeInclusive<i64> = 1..=50;
+/// Growth of the pause between retransmissions.
+pub(crate) const RETRANSMIT_FACTOR: RangeInclusive<f64> = 1.0..=10.0;
+/// The shortest interval of rekeys, liveness checks and keepalives.
+pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest interval that a timer takes.
+pub(crate) const LONGEST_INTERVAL: Duration = Duration::from_secs(10 * 365 * 86_400);
