@@ -158,6 +158,19 @@ pub(crate) fn end(outcome: Outcome) -> ExitCode {
     }
 }
 
+/// Does the process's work; a panic, which is a defect, ends as any other failure does.
+pub(crate) fn without_panic(work: impl FnOnce() -> Outcome) -> Outcome {
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
+        tracing::error!(at, "a defect of vpnhost: {}", panic.payload_as_str().unwrap_or("panic"));
+    }));
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(Failure::failed("a defect of vpnhost").because(text.unwrap_or_default()).hint("please report it"))
+    })
+}
+
 /// Prints to standard output. A reader that has gone (`| head`) is no failure.
 pub(crate) fn print(text: impl fmt::Display) -> Outcome {
     let mut out = io::stdout().lock();
@@ -166,6 +179,16 @@ pub(crate) fn print(text: impl fmt::Display) -> Outcome {
             Err(Failure::failed("cannot write to standard output").because(error.to_string()))
         }
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Says on standard error what is odd, and what may be done about it.
+pub(crate) fn warn(what: impl fmt::Display, hint: Option<&str>) {
+    let mut err = io::stderr().lock();
+    // Nobody is left to be told that standard error is closed.
+    let _ = writeln!(err, "warning: {what}");
+    if let Some(hint) = hint {
+        let _ = writeln!(err, "hint: {hint}");
     }
 }
 

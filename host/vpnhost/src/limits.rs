@@ -22,9 +22,11 @@ pub(crate) const REPLAY_WINDOW: RangeInclusive<i64> = 64..=4096;
 /// Memory of a plugin in octets: from what instantiates at all to what a 32-bit guest can address.
 pub(crate) const PLUGIN_MEMORY: RangeInclusive<u64> = 1 << 20..=4 << 30;
 /// The longest that one call of a plugin, or a chain, may take.
-pub(crate) const ANSWER_DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
+pub(crate) const ANSWER_DEADLINE: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(10);
 /// The first retransmission.
-pub(crate) const RETRANSMIT_FIRST: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(60);
+pub(crate) const RETRANSMIT_FIRST: RangeInclusive<Duration> =
+    Duration::from_millis(50)..=Duration::from_secs(60);
 /// Retransmissions.
 pub(crate) const RETRANSMIT_TRIES: RangeInclusive<i64> = 1..=50;
 /// Growth of the pause between retransmissions.

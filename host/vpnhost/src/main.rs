@@ -3,10 +3,14 @@
 #![allow(dead_code, unused_imports)]
 
 mod backends;
+mod check;
 mod cli;
 mod config;
 mod exit;
+mod keygen;
 mod limits;
+mod manual;
+mod plugins;
 mod roles;
 
 use std::process::ExitCode;
@@ -15,11 +19,10 @@ use cli::{Cli, Crypto, Global, Plugin, Verb};
 use exit::{Failure, Outcome};
 
 fn main() -> ExitCode {
-    let outcome = match cli::parse(std::env::args_os()) {
+    exit::end(exit::without_panic(|| match cli::parse(std::env::args_os()) {
         Ok(cli) => dispatch(cli),
         Err(error) => exit::of_clap(&error),
-    };
-    exit::end(outcome)
+    }))
 }
 
 /// Gives each verb to the room that does it.
@@ -29,8 +32,11 @@ fn dispatch(Cli { global, verb }: Cli) -> Outcome {
         Verb::Crypto(verb) => crypto(verb, &global),
         Verb::Reauth { .. } => Err(Failure::not_in_this_version("reauth")),
         Verb::Roam { .. } => Err(Failure::not_in_this_version("roam")),
+        Verb::Check(options) => check::run(&options, &global),
+        Verb::Keygen(options) => keygen::run(&options, &global),
+        Verb::Completions { shell } => manual::completions(shell),
+        Verb::Man => manual::man(),
         Verb::Run(_)
-        | Verb::Check(_)
         | Verb::Up { .. }
         | Verb::Down { .. }
         | Verb::Status { .. }
@@ -40,16 +46,13 @@ fn dispatch(Cli { global, verb }: Cli) -> Outcome {
         | Verb::Ping { .. }
         | Verb::Reload
         | Verb::Explain { .. }
-        | Verb::Cleanup
-        | Verb::Keygen(_)
-        | Verb::Completions { .. }
-        | Verb::Man => Err(Failure::not_in_this_version("this verb")),
+        | Verb::Cleanup => Err(Failure::not_in_this_version("this verb")),
     }
 }
 
-fn plugin(verb: Plugin, _global: &Global) -> Outcome {
+fn plugin(verb: Plugin, global: &Global) -> Outcome {
     let name = match verb {
-        Plugin::Inspect { .. } => "inspect",
+        Plugin::Inspect { file } => return plugins::show(&file, global),
         Plugin::New(_) => "new",
         Plugin::Build(_) => "build",
         Plugin::Test(_) => "test",
@@ -61,9 +64,9 @@ fn plugin(verb: Plugin, _global: &Global) -> Outcome {
     Err(Failure::not_in_this_version(format!("plugin {name}")))
 }
 
-fn crypto(verb: Crypto, _global: &Global) -> Outcome {
+fn crypto(verb: Crypto, global: &Global) -> Outcome {
     let name = match verb {
-        Crypto::List => "list",
+        Crypto::List => return backends::list(global),
         Crypto::Test(_) => "test",
         Crypto::Bench(_) => "bench",
         Crypto::Use(_) => "use",

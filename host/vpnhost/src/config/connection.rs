@@ -41,7 +41,10 @@ pub(super) fn read(whole: &Section<'_>, context: &Context<'_>) -> (Vec<Connectio
         connections.push(connection);
     }
     if sections.is_empty() && whole.item("connection").is_none() {
-        whole.warn("connection", Wrong::new("there is none: nothing would be done").hint("write [[connection]]"));
+        whole.warn(
+            "connection",
+            Wrong::new("there is none: nothing would be done").hint("write [[connection]]"),
+        );
     }
     (connections, metered)
 }
@@ -123,10 +126,15 @@ fn gateways(section: &Section<'_>) -> (Vec<GatewayName>, bool) {
         }
     }
     if any && item.list().len() > 1 {
-        item.error(Wrong::new("\"%any\" beside addresses means the addresses are of no account").hint("keep one of the two"));
+        item.error(
+            Wrong::new("\"%any\" beside addresses means the addresses are of no account")
+                .hint("keep one of the two"),
+        );
     }
     if item.list().is_empty() {
-        item.error(Wrong::new("is empty").hint("write gateway = [\"192.0.2.1\"], or [\"%any\"] for a responder"));
+        item.error(
+            Wrong::new("is empty").hint("write gateway = [\"192.0.2.1\"], or [\"%any\"] for a responder"),
+        );
     }
     (gateways, any)
 }
@@ -146,7 +154,9 @@ fn start(section: &Section<'_>, role: Role) -> Start {
         return start.unwrap_or(Start::Up);
     }
     if let (Some(item), Some(Start::Up | Start::OnTraffic)) = (item, start) {
-        item.warn(Wrong::new("has no effect: a responder waits for its peer").hint("role = \"either\" begins too"));
+        item.warn(
+            Wrong::new("has no effect: a responder waits for its peer").hint("role = \"either\" begins too"),
+        );
     }
     Start::Manual
 }

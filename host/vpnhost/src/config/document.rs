@@ -159,7 +159,11 @@ impl<'a> Section<'a> {
     }
 
     /// Reads a text into something.
-    pub(super) fn read<T>(&self, key: &'static str, read: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+    pub(super) fn read<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&str) -> Result<T, Wrong>,
+    ) -> Option<T> {
         self.item(key)?.read(read)
     }
 

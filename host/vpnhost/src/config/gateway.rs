@@ -46,7 +46,11 @@ fn is_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {
         let fits = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
-        !label.is_empty() && label.len() <= 63 && !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(fits)
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(fits)
     };
     let last = name.rsplit('.').next().unwrap_or(name);
     name.len() <= 253 && name.split('.').all(is_label) && !last.bytes().all(|c| c.is_ascii_digit())
@@ -76,8 +80,20 @@ mod tests {
     #[test]
     fn a_mistyped_address_is_no_name() {
         for text in [
-            "10.10.0.256", "1.2.3", "", "moon example", "moon:0", "moon:x", "moon:70000", "[::1", "[moon]:500",
-            "-moon", "moon..org", "http://moon", "%anyy", "[::1]x",
+            "10.10.0.256",
+            "1.2.3",
+            "",
+            "moon example",
+            "moon:0",
+            "moon:x",
+            "moon:70000",
+            "[::1",
+            "[moon]:500",
+            "-moon",
+            "moon..org",
+            "http://moon",
+            "%anyy",
+            "[::1]x",
         ] {
             let wrong = read(text).expect_err(text);
             assert!(wrong.what.contains(text), "{wrong:?}");

@@ -69,7 +69,9 @@ fn listen(section: &Section<'_>) -> Vec<IpAddr> {
         addresses.push(address);
     }
     if item.list().is_empty() {
-        item.error(Wrong::new("is empty: nothing would be heard").hint("write listen = [\"0.0.0.0\", \"::\"]"));
+        item.error(
+            Wrong::new("is empty: nothing would be heard").hint("write listen = [\"0.0.0.0\", \"::\"]"),
+        );
     }
     addresses
 }
@@ -86,7 +88,9 @@ fn ports(section: &Section<'_>) -> Option<[u16; 2]> {
         [ike, nat] if ike != nat => return Some([ike, nat]),
         [_, _] => item.error(Wrong::new("both are the same").hint("write ports = [500, 4500]")),
         _ if numbers.len() == item.list().len() => {
-            item.error(Wrong::new("must be two: IKE's, and NAT traversal's").hint("write ports = [500, 4500]"));
+            item.error(
+                Wrong::new("must be two: IKE's, and NAT traversal's").hint("write ports = [500, 4500]"),
+            );
         }
         _ => {}
     }
@@ -122,7 +126,9 @@ pub(super) fn backends(section: &Section<'_>) -> Vec<String> {
     if let (Some(item), Some([])) = (section.item("backends"), named.as_deref())
         && item.list().is_empty()
     {
-        item.error(Wrong::new("is empty: nothing could be encrypted").hint("write backends = [\"rustcrypto\"]"));
+        item.error(
+            Wrong::new("is empty: nothing could be encrypted").hint("write backends = [\"rustcrypto\"]"),
+        );
     }
     section.finish();
     named.unwrap_or_else(|| backends::NAMES.iter().map(|name| (*name).to_owned()).collect())
@@ -135,7 +141,9 @@ pub(super) fn floor(section: &Section<'_>, directories: &Directories) -> bool {
         let path = directories.resolve(item.text()?);
         let text = item.take(super::read_text(&path).map_err(Wrong::new))?;
         if own.is_some() {
-            item.error(Wrong::new("the floor is said twice: here and in that file").hint("keep one of the two"));
+            item.error(
+                Wrong::new("the floor is said twice: here and in that file").hint("keep one of the two"),
+            );
         }
         let source = document::Source::new(&path, &text);
         let table = source.parse();

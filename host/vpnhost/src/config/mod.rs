@@ -38,6 +38,7 @@ use secret::Directories;
 use crate::limits;
 
 pub(crate) use problem::{Place, Problem, Problems, Severity};
+pub(crate) use value::written;
 
 /// Everything that a file says, with defaults for what it does not say.
 #[derive(Clone, Debug)]

@@ -16,7 +16,11 @@ pub(super) struct Peers {
 }
 
 /// Reads both tables.
-pub(super) fn read(connection: &Section<'_>, directories: &Directories, responds_only: bool) -> Option<Peers> {
+pub(super) fn read(
+    connection: &Section<'_>,
+    directories: &Directories,
+    responds_only: bool,
+) -> Option<Peers> {
     for key in ["local", "peer"] {
         connection.required(key, "{ id = \"carol@example.org\", psk_file = \"carol.psk\" }");
     }
@@ -70,7 +74,9 @@ fn refuse_certificates(section: &Section<'_>, keys: &[&'static str]) {
     if let Some(item) = section.item("auth") {
         match item.text() {
             Some("psk") | None => {}
-            Some(other) => item.error(Wrong::new(format!("\"{other}\" is not in this version")).hint("write \"psk\"")),
+            Some(other) => {
+                item.error(Wrong::new(format!("\"{other}\" is not in this version")).hint("write \"psk\""))
+            }
         }
     }
 }
@@ -86,7 +92,8 @@ fn secrets(
     let many_item = peer.item("secrets_file");
     let read = |item: Option<&Item<'_>>| item.map(|item| secret::one(item, directories));
     let own = read(own_item.as_ref());
-    let is_same = own_item.as_ref().and_then(Item::text).is_some_and(|text| peer.text("psk_file") == Some(text));
+    let is_same =
+        own_item.as_ref().and_then(Item::text).is_some_and(|text| peer.text("psk_file") == Some(text));
     let its = if is_same { own.clone() } else { read(its_item.as_ref()) };
     let many = many_item.as_ref().map(|item| secret::many(item, directories));
     if let (Some(item), Some(Some(own)), Some(Some(its))) = (&its_item, &own, &its)
@@ -130,7 +137,10 @@ fn is_usable(secrets: &Secrets, peer_id: &PeerIdentity, many: Option<&Item<'_>>)
     let PeerIdentity::Is(identity) = peer_id else { return true };
     let is_there = secrets.default.is_some() || secrets.by_peer.keys().any(|other| other.matches(identity));
     if let (false, Some(item)) = (is_there, many) {
-        item.error(Wrong::new(format!("holds no secret of {identity}")).hint("add it, or write peer = { id = \"%any\", … }"));
+        item.error(
+            Wrong::new(format!("holds no secret of {identity}"))
+                .hint("add it, or write peer = { id = \"%any\", … }"),
+        );
     }
     is_there
 }

@@ -11,7 +11,11 @@ use super::{HostSettings, PluginSettings};
 use crate::{limits, roles};
 
 /// Reads every `[[plugin]]`.
-pub(super) fn read(whole: &Section<'_>, host: &HostSettings, directories: &Directories) -> Vec<PluginSettings> {
+pub(super) fn read(
+    whole: &Section<'_>,
+    host: &HostSettings,
+    directories: &Directories,
+) -> Vec<PluginSettings> {
     let mut plugins: Vec<PluginSettings> = Vec::new();
     for section in whole.sections("plugin") {
         let plugin = one(&section, host, directories);
@@ -59,9 +63,12 @@ fn one(section: &Section<'_>, host: &HostSettings, directories: &Directories) ->
 
 fn questions(section: &Section<'_>) -> Option<QuestionSet> {
     let item = section.item("roles")?;
-    let roles = section.each("roles", |item, role| item.take(roles::questions_of(role).map_err(Wrong::new)))?;
+    let roles =
+        section.each("roles", |item, role| item.take(roles::questions_of(role).map_err(Wrong::new)))?;
     if item.list().is_empty() {
-        item.error(Wrong::new("is empty: the plugin would never be asked").hint("leave it out for every role"));
+        item.error(
+            Wrong::new("is empty: the plugin would never be asked").hint("leave it out for every role"),
+        );
     }
     Some(roles.into_iter().fold(QuestionSet::EMPTY, QuestionSet::union))
 }

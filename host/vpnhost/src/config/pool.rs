@@ -35,7 +35,10 @@ fn one(section: &Section<'_>) -> Option<Pool> {
         && let Some(range) = TrafficSelector::prefix(base, length)
         && range.start != base
     {
-        item.error(Wrong::new(format!("{base} is within a prefix, not its begin")).hint(format!("write \"{range}\"")));
+        item.error(
+            Wrong::new(format!("{base} is within a prefix, not its begin"))
+                .hint(format!("write \"{range}\"")),
+        );
     }
     let dns = section.each("dns", |item, text| item.take(value::address(text))).unwrap_or_default();
     let masquerade = section.flag("masquerade", false);

@@ -2,9 +2,9 @@
 
 use vpnhost_model::{Encryption, EspSuite, Integrity, KeyExchange, Prf, ProposalError, Suite};
 
+use super::Proposals;
 use super::document::{Item, Section, quoted};
 use super::value::Wrong;
-use super::Proposals;
 use crate::roles::nearest;
 
 /// What is offered for an IKE SA unless the operator says otherwise.
@@ -15,10 +15,40 @@ pub(super) const ESP: [&str; 3] = ["aes128gcm16", "aes256gcm16", "aes256-sha256"
 
 /// What tokens there are, for suggestions.
 const TOKENS: [&str; 34] = [
-    "aes128", "aes192", "aes256", "aes128gcm16", "aes192gcm16", "aes256gcm16", "chacha20poly1305", "3des", "null",
-    "sha1", "sha256", "sha384", "sha512", "aesxcbc", "aescmac", "prfsha1", "prfsha256", "prfsha384", "prfsha512",
-    "modp1024", "modp1536", "modp2048", "modp3072", "modp4096", "modp6144", "modp8192", "ecp256", "ecp384", "ecp521",
-    "x25519", "curve25519", "x448", "esn", "noesn",
+    "aes128",
+    "aes192",
+    "aes256",
+    "aes128gcm16",
+    "aes192gcm16",
+    "aes256gcm16",
+    "chacha20poly1305",
+    "3des",
+    "null",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "aesxcbc",
+    "aescmac",
+    "prfsha1",
+    "prfsha256",
+    "prfsha384",
+    "prfsha512",
+    "modp1024",
+    "modp1536",
+    "modp2048",
+    "modp3072",
+    "modp4096",
+    "modp6144",
+    "modp8192",
+    "ecp256",
+    "ecp384",
+    "ecp521",
+    "x25519",
+    "curve25519",
+    "x448",
+    "esn",
+    "noesn",
 ];
 /// What needs `allow_legacy`.
 const LEGACY: [&str; 5] = ["3des", "sha1", "prfsha1", "modp1024", "modp1536"];
@@ -44,8 +74,7 @@ pub(super) fn read(
     if items.is_empty() {
         item.error(Wrong::new("is empty").hint(format!("write {key} = [{}]", quoted(built_in))));
     }
-    let proposals: Vec<Proposals> =
-        items.iter().filter_map(|item| one(item, allow_legacy, &parse)).collect();
+    let proposals: Vec<Proposals> = items.iter().filter_map(|item| one(item, allow_legacy, &parse)).collect();
     let mut suites: Vec<Suite> = Vec::new();
     for suite in proposals.iter().flat_map(|proposals| &proposals.suites) {
         if !suites.contains(suite) {
@@ -76,15 +105,24 @@ fn one(
         let old: Vec<&str> = text.split('-').filter(|token| LEGACY.contains(token)).collect();
         let old = if old.is_empty() { "it".to_owned() } else { old.join(", ") };
         if allow_legacy {
-            item.warn(Wrong::new(format!("\"{text}\": {old} can be broken; only for a peer that has nothing else")));
+            item.warn(Wrong::new(format!(
+                "\"{text}\": {old} can be broken; only for a peer that has nothing else"
+            )));
         } else {
             fits = false;
-            item.error(Wrong::new(format!("\"{text}\": {old} is below the floor"))
-                .hint("leave it out, or write allow_legacy = true in [floor]"));
+            item.error(
+                Wrong::new(format!("\"{text}\": {old} is below the floor"))
+                    .hint("leave it out, or write allow_legacy = true in [floor]"),
+            );
         }
     }
-    if suites.iter().any(|suite| matches!(suite, Suite::Esp(esp) if esp.packet.encryption == Encryption::NULL)) {
-        item.warn(Wrong::new(format!("\"{text}\": null encrypts nothing; everybody on the way reads the traffic")));
+    if suites
+        .iter()
+        .any(|suite| matches!(suite, Suite::Esp(esp) if esp.packet.encryption == Encryption::NULL))
+    {
+        item.warn(Wrong::new(format!(
+            "\"{text}\": null encrypts nothing; everybody on the way reads the traffic"
+        )));
     }
     fits.then(|| Proposals { place: item.place(), text: text.to_owned(), suites })
 }
@@ -94,7 +132,8 @@ fn unknown(text: &str, error: &ProposalError) -> Wrong {
     let stranger = text.split('-').find(|token| !TOKENS.contains(token) && error.to_string().contains(token));
     match stranger.and_then(|token| nearest(token, TOKENS)) {
         Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
-        None => wrong.hint("such as \"aes256-sha256-modp2048\" for IKE, \"aes128gcm16\" or \"aes256-sha256\" for ESP"),
+        None => wrong
+            .hint("such as \"aes256-sha256-modp2048\" for IKE, \"aes128gcm16\" or \"aes256-sha256\" for ESP"),
     }
 }
 

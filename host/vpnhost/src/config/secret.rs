@@ -52,15 +52,20 @@ pub(super) fn one(item: &Item<'_>, directories: &Directories) -> Option<SecretBy
     let secret = octets.split_front(octets.len() - line_feed).ok()?;
     let shown = file.display();
     if secret.is_empty() {
-        item.error(Wrong::new(format!("{shown} is empty")).hint(format!("make a secret: vpnhost keygen --force {shown}")));
+        item.error(
+            Wrong::new(format!("{shown} is empty"))
+                .hint(format!("make a secret: vpnhost keygen --force {shown}")),
+        );
         return None;
     }
     if secret.len() < limits::SHORT_SECRET {
         item.warn(short(&format!("the secret in {shown}")));
     }
     if secret.expose().contains(&b'\n') || secret.expose().trim_ascii().len() < secret.len() {
-        item.warn(Wrong::new(format!("the secret in {shown} has spaces at its ends, or several lines"))
-            .hint("only one last line feed is left out"));
+        item.warn(
+            Wrong::new(format!("the secret in {shown} has spaces at its ends, or several lines"))
+                .hint("only one last line feed is left out"),
+        );
     }
     Some(secret)
 }
@@ -94,7 +99,10 @@ pub(super) fn many(item: &Item<'_>, directories: &Directories) -> Option<BTreeMa
         }
     }
     if secrets.is_empty() && complete {
-        item.error(Wrong::new(format!("{} holds no secret", file.display())).hint("write: IDENTITY SECRET, one a line"));
+        item.error(
+            Wrong::new(format!("{} holds no secret", file.display()))
+                .hint("write: IDENTITY SECRET, one a line"),
+        );
     }
     (complete && !secrets.is_empty()).then_some(secrets)
 }
@@ -106,7 +114,8 @@ fn entry(line: &[u8]) -> Result<Option<(Identity, SecretBytes)>, &'static str> {
     }
     let end = line.iter().position(u8::is_ascii_whitespace).ok_or("no secret behind the identity")?;
     let (identity, secret) = line.split_at(end);
-    let identity = std::str::from_utf8(identity).ok().and_then(Identity::parse).ok_or("no identity at its start")?;
+    let identity =
+        std::str::from_utf8(identity).ok().and_then(Identity::parse).ok_or("no identity at its start")?;
     Ok(Some((identity, SecretBytes::copy_of(secret.trim_ascii()))))
 }
 

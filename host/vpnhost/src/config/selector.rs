@@ -38,7 +38,9 @@ pub(super) fn read(text: &str) -> Result<Read, Wrong> {
     if addresses == "dynamic" {
         return match upper {
             None => Ok(Read { selector: SelectorConfig::Dynamic, odd: None }),
-            Some(_) => Err(Wrong::new(format!("\"{text}\": protocols and ports of a dynamic selector are not in this version"))),
+            Some(_) => Err(Wrong::new(format!(
+                "\"{text}\": protocols and ports of a dynamic selector are not in this version"
+            ))),
         };
     }
     let (range, odd) = range(addresses)?;
@@ -69,9 +71,8 @@ fn range(text: &str) -> Result<(TrafficSelector, Option<Wrong>), Wrong> {
     }
     let (address, length) = value::prefix(text)?;
     let selector = TrafficSelector::prefix(address, length).ok_or_else(|| wrong(text))?;
-    let odd = (selector.start != address).then(|| {
-        Wrong::new(format!("\"{text}\" has bits behind its length; taken as {selector}"))
-    });
+    let odd = (selector.start != address)
+        .then(|| Wrong::new(format!("\"{text}\" has bits behind its length; taken as {selector}")));
     Ok((selector, odd))
 }
 
@@ -122,7 +123,9 @@ mod tests {
             ("10.20.0.0/24[icmp/8]", "10.20.0.0/24[1/2048-2303]"),
             ("10.0.0.1-10.0.0.6", "10.0.0.1-10.0.0.6"),
         ] {
-            let SelectorConfig::Fixed(selector) = read(text).unwrap_or_else(|e| panic!("{text}: {e:?}")).selector else {
+            let SelectorConfig::Fixed(selector) =
+                read(text).unwrap_or_else(|e| panic!("{text}: {e:?}")).selector
+            else {
                 panic!("{text} is dynamic")
             };
             assert_eq!(selector.to_string(), shown, "{text}");
@@ -133,8 +136,17 @@ mod tests {
     #[test]
     fn what_is_no_selector_is_told() {
         for text in [
-            "10.20.0.0/33", "", "net", "10.0.0.9-10.0.0.1", "10.0.0.1-::1", "10.0.0.0/8[tcp", "10.0.0.0/8[tcp/90-80]",
-            "10.0.0.0/8[foo]", "10.0.0.0/8[tcp/70000]", "dynamic[tcp/80]", "10.0.0.0/8[icmp/300]",
+            "10.20.0.0/33",
+            "",
+            "net",
+            "10.0.0.9-10.0.0.1",
+            "10.0.0.1-::1",
+            "10.0.0.0/8[tcp",
+            "10.0.0.0/8[tcp/90-80]",
+            "10.0.0.0/8[foo]",
+            "10.0.0.0/8[tcp/70000]",
+            "dynamic[tcp/80]",
+            "10.0.0.0/8[icmp/300]",
         ] {
             let wrong = read(text).map(|read| read.selector).expect_err(text);
             assert!(wrong.what.contains(text.split('[').next().unwrap()), "{text}: {wrong:?}");

@@ -31,7 +31,8 @@ pub(super) fn interval(text: &str) -> Result<Option<Duration>, Wrong> {
 /// Reads `200ms`, `4h`, `1h30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     let wrong = || {
-        Wrong::new(format!("\"{text}\" is no duration")).hint("write it as \"200ms\", \"30s\", \"10m\", \"4h\" or \"1d\"")
+        Wrong::new(format!("\"{text}\" is no duration"))
+            .hint("write it as \"200ms\", \"30s\", \"10m\", \"4h\" or \"1d\"")
     };
     let mut total = Duration::ZERO;
     let mut rest = text.trim();
@@ -72,7 +73,8 @@ pub(crate) fn written(duration: Duration) -> String {
 
 /// Reads `16MiB`, `1GB`, `65536`.
 pub(super) fn size(text: &str) -> Result<u64, Wrong> {
-    let wrong = || Wrong::new(format!("\"{text}\" is no size")).hint("write it as \"16MiB\", \"10GB\" or 65536");
+    let wrong =
+        || Wrong::new(format!("\"{text}\" is no size")).hint("write it as \"16MiB\", \"10GB\" or 65536");
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -110,8 +112,10 @@ pub(super) fn interface(text: &str) -> Result<String, Wrong> {
     let fits = |c: char| c.is_ascii_graphic() && !"/:%".contains(c);
     let is_name = !text.is_empty() && text != "." && text != ".." && text.chars().all(fits);
     if !is_name || text.len() > limits::INTERFACE_OCTETS {
-        return Err(Wrong::new(format!("\"{text}\" is no name of an interface"))
-            .hint(format!("at most {} characters, without spaces, \"/\" and \":\"", limits::INTERFACE_OCTETS)));
+        return Err(Wrong::new(format!("\"{text}\" is no name of an interface")).hint(format!(
+            "at most {} characters, without spaces, \"/\" and \":\"",
+            limits::INTERFACE_OCTETS
+        )));
     }
     Ok(text.to_owned())
 }
@@ -123,7 +127,9 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Wrong> {
 
 /// Reads `10.0.0.0/8`; a lone address is a prefix of full length.
 pub(super) fn prefix(text: &str) -> Result<(IpAddr, u8), Wrong> {
-    let wrong = || Wrong::new(format!("\"{text}\" is no prefix")).hint("write it as \"10.20.0.0/24\" or \"fd20::/64\"");
+    let wrong = || {
+        Wrong::new(format!("\"{text}\" is no prefix")).hint("write it as \"10.20.0.0/24\" or \"fd20::/64\"")
+    };
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
         None => (text, None),
@@ -132,9 +138,12 @@ pub(super) fn prefix(text: &str) -> Result<(IpAddr, u8), Wrong> {
     let most = if address.is_ipv4() { 32 } else { 128 };
     let length = match length {
         None => most,
-        Some(length) => length.trim().parse().ok().filter(|&length| length <= most).ok_or_else(|| {
-            Wrong::new(format!("\"{text}\" is no prefix: its length is 0 to {most}"))
-        })?,
+        Some(length) => length
+            .trim()
+            .parse()
+            .ok()
+            .filter(|&length| length <= most)
+            .ok_or_else(|| Wrong::new(format!("\"{text}\" is no prefix: its length is 0 to {most}")))?,
     };
     Ok((address, length))
 }
@@ -158,7 +167,9 @@ mod tests {
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", " ", "4", "h", "4 hours", "-1s", "1.5h", "99999999999999999999s", "9999999999999d", "never"] {
+        for text in
+            ["", " ", "4", "h", "4 hours", "-1s", "1.5h", "99999999999999999999s", "9999999999999d", "never"]
+        {
             assert!(duration(text).is_err(), "{text}");
         }
         assert_eq!(interval("never"), Ok(None));
@@ -174,7 +185,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_they_are_written() {
-        for (text, octets) in [("16MiB", 16 << 20), ("65536", 65_536), ("1 GB", 1_000_000_000), ("3KiB", 3072)] {
+        for (text, octets) in
+            [("16MiB", 16 << 20), ("65536", 65_536), ("1 GB", 1_000_000_000), ("3KiB", 3072)]
+        {
             assert_eq!(size(text), Ok(octets), "{text}");
         }
         for text in ["", "MiB", "16 mib", "-1", "99999999999999TiB"] {

@@ -1,0 +1,512 @@
+//! Every failure's text, every default, and the files that the repository shows.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use vpnhost_driver::{DnsMode, Leak};
+use vpnhost_ike::config::{PeerIdentity, RequestAddress, SelectorConfig, Start};
+use vpnhost_model::Identity;
+use vpnhost_plugin_host::SettingValue;
+
+use super::*;
+use crate::exit::Failure;
+
+/// A directory with secrets.
+struct Ground {
+    dir: tempfile::TempDir,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let ground = Self { dir: tempfile::tempdir().unwrap() };
+        ground.secret("a.psk", "a secret that is long enough\n");
+        ground
+    }
+
+    fn secret(&self, name: &str, text: &str) {
+        self.file(name, text, 0o600);
+    }
+
+    fn file(&self, name: &str, text: &str, mode: u32) {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn directories(&self) -> Directories {
+        Directories { base: self.dir.path().to_owned(), credentials: None }
+    }
+
+    fn read(&self, text: &str) -> Result<Configuration, Problems> {
+        read(Path::new("vpnhost.toml"), text, &self.directories())
+    }
+
+    /// Reads a file that is good and returns it.
+    fn good(&self, text: &str) -> Configuration {
+        self.read(text).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+    }
+}
+
+/// A connection that is good, with further lines for it and for its child.
+fn connection(more: &str, child: &str) -> String {
+    format!(
+        "[[connection]]\nname = \"corp\"\ngateway = [\"192.0.2.1\"]\n\
+         local = {{ id = \"carol@example.org\", psk_file = \"a.psk\" }}\n\
+         peer = {{ id = \"moon.example.org\", psk_file = \"a.psk\" }}\n{more}\n\
+         [[connection.child]]\nname = \"net\"\nremote_ts = [\"10.20.0.0/24\"]\n{child}\n"
+    )
+}
+
+#[test]
+fn a_short_file_has_the_contracts_defaults() {
+    let configuration = Ground::new().good(&connection("", ""));
+    let host = &configuration.host;
+    assert_eq!(host.listen.len(), 2);
+    assert_eq!(host.ports, [500, 4500]);
+    assert_eq!(host.control, Path::new("/run/vpnhost/control.sock"));
+    assert_eq!((host.tun.name.as_str(), host.tun.mtu, host.dns), ("vpn0", 1400, DnsMode::Auto));
+    assert_eq!(host.answer_deadline, Duration::from_millis(200));
+    assert_eq!((&host.keylog, &host.decisions), (&None, &None));
+    assert_eq!(host.state, Path::new("/var/lib/vpnhost"));
+    assert_eq!(configuration.backends, crate::backends::NAMES);
+    assert!(!configuration.allow_legacy && configuration.warnings.is_empty());
+    let connection = &configuration.connections[0];
+    let peer = &connection.peer;
+    assert_eq!((peer.initiate, peer.respond, peer.start), (true, false, Start::Up));
+    assert_eq!(connection.gateways, [GatewayName { host: "192.0.2.1".into(), port: 500 }]);
+    assert_eq!(connection.routing.leak, Leak::Block);
+    assert_eq!(peer.local_id, Identity::Email("carol@example.org".into()));
+    assert_eq!(peer.peer_id, PeerIdentity::Is(Identity::Fqdn("moon.example.org".into())));
+    assert_eq!(peer.secrets.by_peer.values().next().unwrap().expose(), b"a secret that is long enough");
+    assert_eq!(peer.request_address, RequestAddress::default());
+    assert_eq!(peer.timing, vpnhost_ike::config::Timing::default());
+    assert_eq!(peer.ike.len(), 4);
+    let child = &peer.children[0];
+    assert_eq!(child.local, [SelectorConfig::Dynamic]);
+    // Each with and without extended sequence numbers.
+    assert_eq!(child.esp.len(), 6);
+    assert_eq!((child.lifetime.rekey_after, child.replay_window), (Some(Duration::from_secs(3600)), 1024));
+}
+
+#[test]
+fn every_key_is_taken() {
+    let ground = Ground::new();
+    ground.file("floor.toml", "allow_legacy = true\n", 0o644);
+    let text = connection(
+        "role = \"either\"\nike = \"3des-sha256-modp1024\"\nstart = \"on-traffic\"\nrequest_address = true\n\
+         encapsulation = \"auto\"\nleak = \"allow\"\nother_family = \"allow\"\nrekey = \"never\"\ndpd = \"never\"\n\
+         keepalive = \"30s\"\nmetered = [\"wwan0\"]\nretransmit = { first = \"500ms\", factor = 2, tries = 3 }\n\
+         pools = [\"road\"]\n",
+        "local_ts = \"10.1.0.0/16[tcp/80]\"\nesp = [\"aes128gcm16-x25519\"]\nmode = \"tunnel\"\nrekey = \"10m\"\n\
+         rekey_bytes = \"1GiB\"\nrekey_packets = 1000\nreplay_window = 64\nesn = \"require\"\n",
+    );
+    let configuration = ground.good(&format!(
+        "[host]\nlisten = [\"10.0.0.1\"]\nports = [1500, 14500]\ncontrol = \"c.sock\"\ntun = {{ name = \"t\", mtu = 1280 }}\n\
+         dns = \"off\"\nanswer_deadline = \"1s\"\nkeylog = \"keys\"\ndecisions = \"/d\"\nstate = \"s\"\nplugin_keys = []\n\
+         [crypto]\nbackends = [\"rustcrypto\"]\n[floor]\nfile = \"floor.toml\"\n\
+         [[plugin]]\nname = \"p\"\npath = \"p.wasm\"\nroles = [\"liveness\"]\ndeadline = \"10ms\"\nmemory = \"2MiB\"\n\
+         on_failure = \"native\"\nsettings = {{ z = \"t\", a = 1, n = 1.5, f = true, l = [\"x\"] }}\n\
+         {text}[[pool]]\nname = \"road\"\naddresses = \"10.99.0.0/24\"\ndns = [\"10.20.0.53\"]\nmasquerade = true\n"
+    ));
+    let host = &configuration.host;
+    assert_eq!(host.control, ground.dir.path().join("c.sock"));
+    assert_eq!(host.keylog, Some(ground.dir.path().join("keys")));
+    assert_eq!((host.ports, host.dns), ([1500, 14_500], DnsMode::Off));
+    assert!(configuration.allow_legacy && configuration.metered.contains("wwan0"));
+    let plugin = &configuration.plugins[0];
+    assert_eq!(plugin.path, ground.dir.path().join("p.wasm"));
+    assert_eq!((plugin.deadline, plugin.memory), (Duration::from_millis(10), 2 << 20));
+    let settings: Vec<&str> = plugin.settings.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(settings, ["z", "a", "n", "f", "l"], "the operator's order");
+    assert_eq!(plugin.settings[2].1, SettingValue::Number(1.5));
+    let connection = &configuration.connections[0];
+    let peer = &connection.peer;
+    assert_eq!((peer.initiate, peer.respond, peer.start), (true, true, Start::OnTraffic));
+    assert_eq!(peer.request_address, RequestAddress { v4: true, v6: false });
+    assert_eq!(connection.routing.leak, Leak::Allow);
+    assert!(connection.routing.allow_other_family);
+    let timing = &peer.timing;
+    assert_eq!((timing.retransmit_factor_percent, timing.retransmit_tries), (200, 3));
+    assert!(timing.rekey_ike.is_zero() && timing.liveness_idle.is_zero());
+    let child = &peer.children[0];
+    assert_eq!((child.esp.len(), child.replay_window), (1, 64));
+    assert_eq!((child.lifetime.rekey_bytes, child.lifetime.rekey_packets), (Some(1 << 30), Some(1000)));
+    assert!(configuration.pools[0].routing.masquerade);
+    // The key log, the old suite, and what is never repeated.
+    assert_eq!(configuration.warnings.len(), 4, "{:?}", configuration.warnings);
+}
+
+/// A text, and what the only problem says: its line, its key, a part of its text, a part of its hint.
+type Case = (&'static str, usize, &'static str, &'static str, &'static str);
+
+#[test]
+fn what_is_wrong_with_a_host_is_told_with_line_and_key() {
+    let cases: &[Case] = &[
+        ("[host\n", 1, "", "is no TOML", ""),
+        ("a = \"\n", 1, "", "is no TOML", ""),
+        ("\n[hots]\n", 2, "hots", "is an unknown key", "did you mean \"host\"?"),
+        ("[host]\n\nlisten = [\"10.10.0.256\"]", 3, "host.listen", "\"10.10.0.256\" is no IP address", ""),
+        ("[host]\nlisten = []", 2, "host.listen", "is empty", "0.0.0.0"),
+        ("[host]\nlisten = [\n\"::\",\n\"::\"]", 4, "host.listen", "twice", ""),
+        ("[host]\nlisten = 7", 2, "host.listen", "must be a text in quotes, not a whole number", ""),
+        ("[host]\nports = [500]", 2, "host.ports", "must be two", "[500, 4500]"),
+        ("[host]\nports = [500, 500]", 2, "host.ports", "the same", ""),
+        ("[host]\nports = [500, 70000]", 2, "host.ports", "must be 1 to 65535", ""),
+        ("[host]\ntun = { nmae = \"x\" }", 2, "host.tun.nmae", "is an unknown key", "\"name\""),
+        ("[host]\ntun = { name = \"a/b\" }", 2, "host.tun.name", "is no name of an interface", ""),
+        ("[host]\ntun = { mtu = 500 }", 2, "host.tun.mtu", "must be 1280 to 65535", ""),
+        ("[host]\ntun = \"vpn0\"", 2, "host.tun", "must be a table, not a text", ""),
+        ("[host]\ndns = \"resolve\"", 2, "host.dns", "\"resolve\" is not known here", "\"resolved\""),
+        ("[host]\nanswer_deadline = 200", 2, "host.answer_deadline", "must be a text in quotes", ""),
+        ("[host]\nanswer_deadline = \"200\"", 2, "host.answer_deadline", "is no duration", "200ms"),
+        ("[host]\nanswer_deadline = \"1h\"", 2, "host.answer_deadline", "must be 1ms to 10s", ""),
+        ("[host]\nplugin_keys = [\"x\"]", 2, "host.plugin_keys", "not in this version", ""),
+        ("[crypto]\nbackends = [\"aws-cl\"]", 2, "crypto.backends", "no backend \"aws-cl\"", ""),
+        ("[crypto]\nbackends = [\"./x.so\"]", 2, "crypto.backends", "not in this version", ""),
+        ("[crypto]\nbackends = []", 2, "crypto.backends", "is empty", ""),
+        ("[floor]\nallow_legacy = \"yes\"", 2, "floor.allow_legacy", "must be true or false", ""),
+        ("[floor]\nfile = \"none.toml\"", 2, "floor.file", "cannot be read: no such file", ""),
+        ("[[plugin]]\nname = \"p\"", 1, "plugin.path", "is missing", "path = "),
+        ("[[plugin]]\npath = \"p\"\nroles = [\"livenes\"]", 3, "plugin.roles", "unknown role", ""),
+        ("[[plugin]]\npath = \"p\"\nroles = []", 3, "plugin.roles", "is empty", ""),
+        ("[[plugin]]\npath = \"p\"\nmemory = \"16mb\"", 3, "plugin.memory", "is no size", "16MiB"),
+        ("[[plugin]]\npath = \"p\"\nmemory = 1", 3, "plugin.memory", "must be", ""),
+        (
+            "[[plugin]]\npath = \"p\"\non_failure = \"allow\"",
+            3,
+            "plugin.on_failure",
+            "not known",
+            "\"deny\", \"native\"",
+        ),
+        ("[[plugin]]\npath = \"p\"\nsettings = { a = {} }", 3, "plugin.settings.a", "must be a text", ""),
+        ("[plugin]\npath = \"p\"", 1, "plugin", "must be a list of tables", "[[plugin]]"),
+        ("[[pool]]\naddresses = \"10.0.0.0/24\"", 1, "pool.name", "is missing", ""),
+        ("[[pool]]\nname = \"a\"\naddresses = \"10.0.0.0/33\"", 3, "pool.addresses", "0 to 32", ""),
+        (
+            "[[pool]]\nname = \"a\"\naddresses = \"10.0.0.1/24\"",
+            3,
+            "pool.addresses",
+            "not its begin",
+            "10.0.0.0/24",
+        ),
+        (
+            "[[pool]]\nname = \"a\"\naddresses = \"10.0.0.0/24\"\n[[pool]]\nname = \"b\"\naddresses = \"10.0.0.0/8\"",
+            4,
+            "pool.addresses",
+            "overlaps the pool \"a\"",
+            "",
+        ),
+    ];
+    let ground = Ground::new();
+    for (text, line, key, what, hint) in cases {
+        expect(&ground, text, (*line, key, what, hint));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_connection_is_told_with_line_and_key() {
+    // Further lines stand on line 6.
+    let cases: &[Case] = &[
+        ("mobile = true", 6, "connection.mobile", "is an unknown key", "did you mean \"mobike\"?"),
+        ("role = \"server\"", 6, "connection.role", "not known here", "\"responder\""),
+        ("ike = [\"aes129-sha256-modp2048\"]", 6, "connection.ike", "unknown algorithm \"aes129\"", "aes12"),
+        ("ike = [\"3des-sha256-modp2048\"]", 6, "connection.ike", "3des is below the floor", "allow_legacy"),
+        ("ike = [\"aes128-sha1-modp1024\"]", 6, "connection.ike", "sha1, modp1024 is below", "allow_legacy"),
+        ("ike = [\"null-sha256-modp2048\"]", 6, "connection.ike", "null is never offered", ""),
+        ("ike = [\"aes128-sha256\"]", 6, "connection.ike", "no key exchange group", ""),
+        ("ike = []", 6, "connection.ike", "is empty", "x25519"),
+        (
+            "ike = [\"aes128-aes192-aes256-sha256-sha384-sha512-modp2048-modp3072-modp4096-ecp256-ecp384-ecp521-x25519-x448\"]",
+            6,
+            "connection.ike",
+            "means 72 suites, 64 are the most",
+            "",
+        ),
+        ("encapsulation = \"forbid-nat\"", 6, "connection.encapsulation", "not in this version", "auto"),
+        ("pools = [\"raod\"]\nrole = \"responder\"", 6, "connection.pools", "there is no pool \"raod\"", ""),
+        ("dpd = \"10ms\"", 6, "connection.dpd", "must be 1s or more", "never"),
+        (
+            "retransmit = { first = \"1s\", factr = 2 }",
+            6,
+            "connection.retransmit.factr",
+            "unknown key",
+            "factor",
+        ),
+        ("retransmit = { tries = 0 }", 6, "connection.retransmit.tries", "must be 1 to 50", ""),
+        ("retransmit = { factor = 0.5 }", 6, "connection.retransmit.factor", "must be 1 to 10", ""),
+        ("metered = [\"a b\"]", 6, "connection.metered", "is no name of an interface", ""),
+        ("leak = true", 6, "connection.leak", "must be a text", ""),
+        ("return_routability = \"behind\"", 6, "connection.return_routability", "not known", ""),
+    ];
+    let ground = Ground::new();
+    for (more, line, key, what, hint) in cases {
+        expect(&ground, &connection(more, ""), (*line, key, what, hint));
+    }
+    // Further lines of the child stand on line 10.
+    let cases: &[Case] = &[
+        ("local_ts = [\"10.20.0.0/33\"]", 10, "connection.child.local_ts", "\"10.20.0.0/33\"", ""),
+        ("local_ts = []", 10, "connection.child.local_ts", "is empty", "dynamic"),
+        ("esp = \"aes128-sha256-prfsha256\"", 10, "connection.child.esp", "no place in an ESP proposal", ""),
+        ("esp = \"aes256\"", 10, "connection.child.esp", "no integrity algorithm", ""),
+        ("esp = \"des-sha256\"", 10, "connection.child.esp", "des is never offered", ""),
+        ("mode = \"transport\"", 10, "connection.child.mode", "not in this version", "tunnel"),
+        ("replay_window = 32", 10, "connection.child.replay_window", "must be 64 to 4096", ""),
+        ("esn = true", 10, "connection.child.esn", "must be a text", ""),
+        ("rekey_byte = 1", 10, "connection.child.rekey_byte", "unknown key", "rekey_bytes"),
+        ("[[connection.child]]\nname = \"net\"", 10, "connection.child.name", "another child is named", ""),
+    ];
+    for (more, line, key, what, hint) in cases {
+        expect(&ground, &connection("", more), (*line, key, what, hint));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_ends_is_told() {
+    let ground = Ground::new();
+    ground.file("open.psk", "a secret that is long enough", 0o640);
+    ground.secret("other.psk", "another one that is long enough");
+    ground.secret("empty.psk", "\n");
+    ground.secret("users", "# users\ncarol@x a secret of carol's own\n\nbroken\n");
+    ground.secret("one", "carol@x a secret of carol's own\n");
+    let good = "{ id = \"moon\", psk_file = \"a.psk\" }";
+    let cases: &[(&str, &str, &str, &str, &str)] = &[
+        (
+            "{ id = \"carol\", psk_file = \"none.psk\" }",
+            good,
+            "connection.local.psk_file",
+            "no such file",
+            "keygen",
+        ),
+        (
+            "{ id = \"carol\", psk_file = \"open.psk\" }",
+            good,
+            "connection.local.psk_file",
+            "mode 0640",
+            "chmod 600",
+        ),
+        (
+            "{ id = \"carol\", psk_file = \"empty.psk\" }",
+            good,
+            "connection.local.psk_file",
+            "is empty",
+            "keygen",
+        ),
+        ("{ id = \"carol\", psk_file = \".\" }", good, "connection.local.psk_file", "is no file", ""),
+        (
+            "{ id = \"carol\", psk_file = \"other.psk\" }",
+            good,
+            "connection.peer.psk_file",
+            "another secret",
+            "",
+        ),
+        ("{ psk_file = \"a.psk\" }", good, "connection.local.id", "is missing", ""),
+        ("{ id = \"C=CH, O=x\" }", good, "connection.local.id", "is no identity", "certificates"),
+        ("{ id = \"keyid:xy\" }", good, "connection.local.id", "is no identity", "keyid:HEX"),
+        (
+            "{ id = \"carol\", cert = \"c.pem\" }",
+            good,
+            "connection.local.cert",
+            "not in this version",
+            "psk_file",
+        ),
+        ("{ id = \"carol\", auth = \"eap\" }", good, "connection.local.auth", "not in this version", ""),
+        (
+            "{ id = \"carol\", pks_file = \"a.psk\" }",
+            good,
+            "connection.local.pks_file",
+            "unknown key",
+            "psk_file",
+        ),
+        ("{ id = \"carol\" }", "{ id = \"moon\" }", "connection.peer.psk_file", "is missing", "keygen"),
+        (
+            "{ id = \"carol\" }",
+            "{ id = \"moon\", ca = [\"x\"] }",
+            "connection.peer.ca",
+            "not in this version",
+            "",
+        ),
+        (
+            "{ id = \"carol\" }",
+            "{ id = \"moon\", secrets_file = \"one\" }",
+            "connection.peer.secrets_file",
+            "no secret of moon",
+            "",
+        ),
+    ];
+    for (local, peer, key, what, hint) in cases {
+        let text = format!(
+            "[[connection]]\nname = \"c\"\ngateway = \"192.0.2.1\"\nlocal = {local}\npeer = {peer}\n\
+             [[connection.child]]\nname = \"n\"\n"
+        );
+        let line = if key.contains("local") { 4 } else { 5 };
+        expect_among(&ground, &text, (line, key, what, hint));
+    }
+    let text = "[[connection]]\nname = \"c\"\ngateway = \"%any\"\nlocal = { id = \"moon\" }\n\
+                peer = { id = \"%any\", secrets_file = \"users\" }\n[[connection.child]]\nname = \"n\"\n";
+    let problems = ground.read(text).unwrap_err();
+    let text = problems.to_string();
+    assert!(text.contains("users:4: no secret behind the identity") && !text.contains("broken"), "{text}");
+}
+
+#[test]
+fn what_a_connection_lacks_is_told() {
+    let ground = Ground::new();
+    let text = "[host]\n[[connection]]\nrole = \"initiator\"\n";
+    let text = ground.read(text).unwrap_err().to_string();
+    for (key, what) in [
+        ("connection.name", "is missing"),
+        ("connection.gateway", "is missing: whoever begins must know where the peer is"),
+        ("connection.local", "is missing"),
+        ("connection.peer", "is missing"),
+        ("connection.child", "is missing: no traffic would be protected"),
+    ] {
+        assert!(text.contains(&format!("vpnhost.toml:2: {key}: {what}")), "{key}: {text}");
+    }
+    let twice = format!("{}{}", connection("", ""), connection("", ""));
+    assert!(ground.read(&twice).unwrap_err().to_string().contains("another connection is named \"corp\""));
+}
+
+#[test]
+fn every_problem_is_told_in_the_order_of_the_file() {
+    let text = "[host]\nport = [1]\ndns = \"on\"\n[[pool]]\nnam = \"a\"\n";
+    let failure = Failure::from(Ground::new().read(text).unwrap_err());
+    let text = failure.to_string();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(lines.len(), 5, "{text}");
+    assert!(lines[0].starts_with("error: vpnhost.toml:2: host.port: is an unknown key"), "{text}");
+    assert!(text.contains("hint: did you mean \"ports\"?"), "{text}");
+    assert_eq!(failure.code(), crate::exit::Code::Usage);
+}
+
+#[test]
+fn many_users_have_secrets_of_their_own() {
+    let ground = Ground::new();
+    ground
+        .secret("users", "# who  secret\ncarol@x   a secret of carol's own\r\ndave@x\tanother one of dave\n");
+    let configuration = ground.good(
+        "[[connection]]\nname = \"c\"\ngateway = [\"%any\"]\nlocal = { id = \"moon\" }\n\
+         peer = { id = \"%any\", secrets_file = \"users\" }\n[[connection.child]]\nname = \"n\"\n",
+    );
+    let connection = &configuration.connections[0];
+    let peer = &connection.peer;
+    assert!(connection.any && !peer.initiate && peer.respond && peer.start == Start::Manual);
+    assert_eq!(peer.peer_id, PeerIdentity::Any);
+    let secret = |who: &str| peer.secrets.by_peer[&Identity::parse(who).unwrap()].expose().to_vec();
+    assert_eq!(secret("carol@x"), b"a secret of carol's own");
+    assert_eq!(secret("dave@x"), b"another one of dave");
+    assert_eq!(peer.secrets.default, None);
+}
+
+#[test]
+fn a_systemd_credential_goes_before_a_file_of_the_same_name() {
+    let ground = Ground::new();
+    std::fs::create_dir(ground.dir.path().join("credentials")).unwrap();
+    ground.file("credentials/a.psk", "a secret that systemd keeps", 0o440);
+    let directories =
+        Directories { credentials: Some(ground.dir.path().join("credentials")), ..ground.directories() };
+    let configuration = read(Path::new("f"), &connection("", ""), &directories).unwrap();
+    let secrets = &configuration.connections[0].peer.secrets;
+    assert_eq!(secrets.by_peer.values().next().unwrap().expose(), b"a secret that systemd keeps");
+}
+
+#[test]
+fn what_has_no_effect_yet_is_a_warning_and_what_is_weak_too() {
+    let ground = Ground::new();
+    ground.secret("short", "short\n");
+    for (more, key, what) in [
+        ("mobike = true", "connection.mobike", "no effect"),
+        ("return_routability = \"before\"", "connection.return_routability", "no effect"),
+        ("reauth = \"1d\"", "connection.reauth", "no effect"),
+        ("suspect = \"1s\"", "connection.suspect", "no effect"),
+        ("max_outage = \"8h\"", "connection.max_outage", "no effect"),
+        ("pools = [\"road\"]", "connection.pools", "no effect"),
+        ("dpd = \"never\"", "connection.dpd", "not noticed"),
+        ("role = \"responder\"\nstart = \"up\"", "connection.start", "no effect"),
+        ("role = \"responder\"\nrequest_address = true", "connection.request_address", "no effect"),
+    ] {
+        let text =
+            format!("{}[[pool]]\nname = \"road\"\naddresses = \"10.99.0.0/24\"\n", connection(more, ""));
+        warned(&ground.good(&text), key, what);
+    }
+    for harmless in ["mobike = false", "reauth = \"never\""] {
+        assert_eq!(ground.good(&connection(harmless, "")).warnings, []);
+    }
+    for (more, key, what) in [
+        ("esp = \"null-sha256\"", "connection.child.esp", "encrypts nothing"),
+        ("local_ts = \"10.1.0.1/16\"", "connection.child.local_ts", "10.1.0.0/16"),
+    ] {
+        warned(&ground.good(&connection("", more)), key, what);
+    }
+    warned(&ground.good("[host]\ntun = { queues = 4 }\n"), "host.tun.queues", "no effect");
+    warned(&ground.good(""), "connection", "nothing would be done");
+    let short = connection("", "").replace("a.psk", "short");
+    warned(&ground.good(&short), "connection.local.psk_file", "shorter than 20 octets");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let failure = Failure::from(load(Path::new("/nonexistent/vpnhost.toml")).unwrap_err());
+    let text = failure.to_string();
+    assert!(text.starts_with("error: /nonexistent/vpnhost.toml: cannot be read: no such file"), "{text}");
+    assert!(load(Path::new("/")).unwrap_err().to_string().contains("it is a directory"));
+}
+
+/// Every TOML block of README.md is a whole configuration.
+#[test]
+fn the_readmes_configurations_are_good() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let blocks: Vec<&str> =
+        readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 2);
+    for block in blocks {
+        passes(block);
+    }
+}
+
+#[test]
+fn the_examples_are_good() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    for name in ["client.toml", "gateway.toml"] {
+        passes(&std::fs::read_to_string(examples.join(name)).unwrap());
+    }
+}
+
+/// Fails unless a text is good and free of warnings, with a secret of ours in place of its own.
+fn passes(text: &str) {
+    let ground = Ground::new();
+    ground.secret("users.psk", "carol@example.org a secret of carol's own\n");
+    let secrets = ["/etc/vpnhost/corp.psk", "/etc/vpnhost/carol.psk"];
+    let text = secrets.iter().fold(text.to_owned(), |text, own| text.replace(own, "a.psk"));
+    let configuration = ground.good(&text);
+    assert!(configuration.warnings.is_empty(), "{:?}", configuration.warnings);
+}
+
+fn warned(configuration: &Configuration, key: &str, what: &str) {
+    let found = configuration.warnings.iter().any(|problem| {
+        problem.place.key == key && problem.what.contains(what) && problem.severity == Severity::Warning
+    });
+    assert!(found, "{key}: {:?}", configuration.warnings);
+}
+
+/// Fails unless a text has exactly one error, and that is it.
+fn expect(ground: &Ground, text: &str, expected: (usize, &str, &str, &str)) {
+    let problems = expect_among(ground, text, expected);
+    let errors = problems.0.iter().filter(|problem| problem.is_error()).count();
+    assert_eq!(errors, 1, "{problems}\n{text}");
+}
+
+/// Fails unless a text has that error among others.
+fn expect_among(ground: &Ground, text: &str, (line, key, what, hint): (usize, &str, &str, &str)) -> Problems {
+    let Err(problems) = ground.read(text) else { panic!("no problem in: {text}") };
+    let found = problems.0.iter().any(|problem| {
+        problem.place.file == PathBuf::from("vpnhost.toml")
+            && problem.place.line == line
+            && problem.place.key == key
+            && problem.what.contains(what)
+            && problem.hint.as_deref().unwrap_or("").contains(hint)
+    });
+    assert!(found, "line {line}, {key}: {what} ({hint}) expected, not:\n{problems}\n{text}");
+    problems
+}

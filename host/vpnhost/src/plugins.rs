@@ -1,0 +1,244 @@
+//! Plugins: loaded as the configuration and the command line say, or only looked at.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use vpnhost_crypto::Hash;
+use vpnhost_plugin_host::{Inspection, Limits, LoadError, PluginEngine, PluginSpec, WasmPolicy, inspect};
+use vpnhost_policy::{QuestionKind, QuestionSet};
+
+use crate::cli::{Global, PluginOption};
+use crate::config::{Place, PluginSettings, written};
+use crate::exit::{self, Code, Failure, Outcome};
+use crate::roles;
+
+/// Lays the plugins of the command line before those of the configuration.
+pub(crate) fn chosen(options: &[PluginOption], configured: &[PluginSettings]) -> Vec<PluginSettings> {
+    let named = options
+        .iter()
+        .map(|option| PluginSettings { questions: option.questions, ..PluginSettings::new(&option.path) });
+    named.chain(configured.iter().cloned()).collect()
+}
+
+/// A plugin that is not loaded.
+#[derive(Debug)]
+pub(crate) struct PluginProblem {
+    /// Where the configuration names it; `None` for one of the command line.
+    pub(crate) place: Option<Place>,
+    /// Why.
+    pub(crate) error: LoadError,
+}
+
+/// Every plugin that is not loaded.
+#[derive(Debug)]
+pub(crate) struct PluginProblems(pub(crate) Vec<PluginProblem>);
+
+impl PluginProblem {
+    /// Says what is wrong, with its cause.
+    pub(crate) fn what(&self) -> String {
+        match exit::causes(&self.error) {
+            Some(why) => format!("{} ({why})", self.error),
+            None => self.error.to_string(),
+        }
+    }
+
+    /// Says what may be done about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        self.error.hint().map(str::to_owned)
+    }
+}
+
+impl From<PluginProblems> for Failure {
+    fn from(PluginProblems(problems): PluginProblems) -> Self {
+        let lines = problems.iter().map(|problem| {
+            let what = match &problem.place {
+                Some(place) => format!("{place}: {}", problem.what()),
+                None => problem.what(),
+            };
+            (what, problem.hint())
+        });
+        Self::several(Code::Usage, lines).unwrap_or_else(|| Self::usage("no plugin is loaded"))
+    }
+}
+
+/// Loads every plugin, in order.
+///
+/// # Errors
+/// Every plugin that cannot be loaded, not only the first.
+pub(crate) fn load(settings: &[PluginSettings]) -> Result<Vec<Arc<WasmPolicy>>, PluginProblems> {
+    if settings.is_empty() {
+        return Ok(Vec::new());
+    }
+    let engine =
+        PluginEngine::new().map_err(|error| PluginProblems(vec![PluginProblem { place: None, error }]))?;
+    let mut loaded: Vec<Arc<WasmPolicy>> = Vec::new();
+    let mut problems = Vec::new();
+    for settings in settings {
+        match WasmPolicy::load(&engine, spec(settings)) {
+            Ok(policy) => loaded.push(Arc::new(policy)),
+            Err(error) => problems.push(PluginProblem { place: settings.place.clone(), error }),
+        }
+    }
+    if problems.is_empty() { Ok(loaded) } else { Err(PluginProblems(problems)) }
+}
+
+fn spec(settings: &PluginSettings) -> PluginSpec {
+    PluginSpec {
+        path: settings.path.clone(),
+        name: settings.name.clone(),
+        questions: settings.questions,
+        on_failure: settings.on_failure,
+        limits: Limits { memory: settings.memory, call: settings.deadline, ..Limits::default() },
+        settings: settings.settings.clone(),
+    }
+}
+
+/// `vpnhost plugin inspect FILE`.
+pub(crate) fn show(file: &Path, global: &Global) -> Outcome {
+    let refused = |error| Failure::from(PluginProblems(vec![PluginProblem { place: None, error }]));
+    let engine = PluginEngine::new().map_err(refused)?;
+    let limits = Limits::default();
+    // What cannot be loaded is not a mistyped command: the operation failed.
+    let inspection =
+        inspect(&engine, file, limits).map_err(|error| refused(error).with_code(Code::Failed))?;
+    let sum = sha256(file);
+    if global.json {
+        let document = document(file, &inspection, sum.as_deref(), limits);
+        return exit::print(format_args!("{document}\n"));
+    }
+    exit::print(lines(file, &inspection, sum.as_deref(), limits))
+}
+
+fn sha256(file: &Path) -> Option<String> {
+    let octets = std::fs::read(file).ok()?;
+    let hash = vpnhost_rustcrypto::backend().find_hash(Hash::SHA2_256)?;
+    let mut digest = vec![0; hash.output_len()];
+    hash.hash(&[&octets], &mut digest).ok()?;
+    let mut sum = String::new();
+    for octet in digest {
+        // Writing to a String does not fail.
+        let _ = write!(sum, "{octet:02x}");
+    }
+    Some(sum)
+}
+
+fn names(questions: QuestionSet) -> Vec<&'static str> {
+    questions.iter().map(QuestionKind::name).collect()
+}
+
+fn roles_of(questions: QuestionSet) -> Vec<&'static str> {
+    let mut roles: Vec<&str> = questions.iter().map(roles::role_of).collect();
+    roles.dedup();
+    roles
+}
+
+fn document(file: &Path, it: &Inspection, sum: Option<&str>, limits: Limits) -> Value {
+    let settings: Vec<Value> = it
+        .settings
+        .iter()
+        .map(|setting| {
+            json!({
+                "key": setting.key,
+                "kind": setting.kind.to_string(),
+                "required": setting.required,
+                "summary": setting.summary,
+            })
+        })
+        .collect();
+    json!({
+        "file": file,
+        "name": it.name,
+        "version": it.version,
+        "summary": it.summary,
+        "questions": names(it.answers),
+        "roles": roles_of(it.answers),
+        "settings": settings,
+        "exports": it.interfaces,
+        "imports": it.imports,
+        "size": it.size,
+        "sha256": sum,
+        "limits": { "call_ms": limits.call.as_millis(), "memory": limits.memory, "log_lines": limits.log_lines },
+    })
+}
+
+fn lines(file: &Path, it: &Inspection, sum: Option<&str>, limits: Limits) -> String {
+    let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    let mut text = format!("{} {}: {}\n", it.name, it.version, it.summary);
+    let mut line = |label: &str, value: String| {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "  {label:<9} {value}");
+    };
+    line("file", format!("{}, {} octets", file.display(), it.size));
+    if let Some(sum) = sum {
+        line("sha256", sum.to_owned());
+    }
+    line("answers", format!("{} (roles: {})", names(it.answers).join(", "), roles_of(it.answers).join(", ")));
+    for (index, setting) in it.settings.iter().enumerate() {
+        let need = if setting.required { "required" } else { "optional" };
+        let label = if index == 0 { "settings" } else { "" };
+        line(label, format!("{} ({}, {need}): {}", setting.key, setting.kind, setting.summary));
+    }
+    if it.settings.is_empty() {
+        line("settings", "none".to_owned());
+    }
+    line("imports", list(&it.imports));
+    line("exports", list(&it.interfaces));
+    let memory = limits.memory >> 20;
+    line(
+        "limits",
+        format!("{} a call, {memory} MiB, unless [[plugin]] says otherwise", written(limits.call)),
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The preambles of a core module and of a component, both empty.
+    const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    #[test]
+    fn what_is_no_plugin_ends_in_one_clear_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, octets: &[u8]| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, octets).unwrap();
+            path
+        };
+        for (path, words) in [
+            (dir.path().join("none.wasm"), "cannot read plugin"),
+            (file("text.wasm", b"this is a text"), "is not a WebAssembly component"),
+            (file("module.wasm", MODULE), "is a WebAssembly module, not a component"),
+            (file("empty.wasm", COMPONENT), "is no plugin of this host: it exports nothing"),
+        ] {
+            let failure = Failure::from(load(&[PluginSettings::new(&path)]).unwrap_err());
+            let text = failure.to_string();
+            assert_eq!(failure.code(), Code::Usage);
+            assert!(text.starts_with("error: ") && text.contains(words), "{text}");
+            assert!(text.contains(&path.display().to_string()), "{text}");
+            assert_eq!(text.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_plugin_that_fails_is_told() {
+        let settings =
+            [PluginSettings::new("/nonexistent/a.wasm"), PluginSettings::new("/nonexistent/b.wasm")];
+        let text = Failure::from(load(&settings).unwrap_err()).to_string();
+        assert!(text.contains("a.wasm") && text.contains("b.wasm"), "{text}");
+        assert!(load(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn plugins_of_the_command_line_come_first() {
+        let option: PluginOption = "liveness=a.wasm".parse().unwrap();
+        let chosen = chosen(&[option], &[PluginSettings::new("b.wasm")]);
+        assert_eq!(chosen[0].path, Path::new("a.wasm"));
+        assert_eq!(names(chosen[0].questions.unwrap()), ["plan-maintenance"]);
+        assert_eq!(chosen[1].path, Path::new("b.wasm"));
+    }
+}
