@@ -78,7 +78,7 @@ fn reassembly_agrees_with_its_model() {
 }
 
 fn vectors() -> Vec<(String, Vec<u8>)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/ike");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors/ike");
     let vectors = fuzz::seeds::read(&directory).expect("the vectors can be read");
     assert!(vectors.len() >= 15, "the vectors are there");
     vectors

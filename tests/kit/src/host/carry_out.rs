@@ -1,0 +1,137 @@
+//! Every output of the endpoint, carried out at once and in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use vpnhost_ike::{ChildSaKeys, Event, HostConfiguration, Output, OutputFailure, Transmit, TransmitKind};
+use vpnhost_ipsec::{InboundCommand, OutboundCommand, SaActivity};
+use vpnhost_model::{ChildSaId, IkeSaId, Now, Path};
+use vpnhost_policy_standard::Standard;
+
+use super::{Activity, HostUnderTest, Pending};
+use crate::keys;
+use crate::network::{Carrier, Datagram};
+
+impl HostUnderTest {
+    /// Carries out every output.
+    pub(super) fn drain(&mut self, now: Now) {
+        while let Some(output) = self.endpoint.poll_output() {
+            self.carry_out(now, output);
+        }
+    }
+
+    fn carry_out(&mut self, now: Now, output: Output) {
+        match output {
+            Output::InstallChildSa(keys) => self.install(now, *keys),
+            Output::ActivateOutbound(id) => self.order_outbound(now, OutboundCommand::Activate(id)),
+            Output::MoveChildSas(ike_sa, path) => self.move_children(now, ike_sa, path),
+            Output::RemoveChildSa(id) => self.remove(now, id),
+            Output::ConfigureHost(configuration) => {
+                self.configured.insert(configuration.ike_sa, *configuration);
+            }
+            Output::ReleaseHost(id) => {
+                assert!(self.configured.remove(&id).is_some(), "{id} was released and is not configured");
+            }
+            Output::RenameIkeSa { old, new } => self.rename(old, new),
+            Output::Transmit(transmit) => self.transmit(&transmit),
+            Output::Ask(id, question) => {
+                let answer = question.put_to(&Standard);
+                let at = now.instant + self.chance.between(self.delays.answer);
+                self.pend(at, Pending::Answer(id, answer));
+            }
+            Output::Work(id, job) => {
+                let at = now.instant + self.chance.between(self.delays.job);
+                self.pend(at, Pending::Job(id, job));
+            }
+            Output::Event(event) => {
+                match &event {
+                    Event::IkeSaEstablished(facts) => {
+                        self.ike_keys.insert(facts.id, facts.keys.clone());
+                    }
+                    Event::IkeSaRekeyed { new, .. } => {
+                        self.ike_keys.insert(new.id, new.keys.clone());
+                    }
+                    Event::IkeSaStarted { .. }
+                    | Event::ChildSaEstablished { .. }
+                    | Event::ChildSaFailed { .. }
+                    | Event::ChildSaClosed { .. }
+                    | Event::IkeSaClosed { .. }
+                    | Event::RetryScheduled { .. }
+                    | Event::Alive { .. }
+                    | Event::Moved { .. }
+                    | Event::Decided { .. } => {}
+                }
+                self.events.push(event);
+            }
+        }
+    }
+
+    fn install(&mut self, now: Now, keys: ChildSaKeys) {
+        let shared = Arc::new(SaActivity::default());
+        let (inbound, outbound) = match keys::sas(self.crypto, &keys, &shared) {
+            Ok(sas) => sas,
+            Err(error) => {
+                let failure = OutputFailure::ChildSa(keys.id, error.to_string());
+                return self.endpoint.handle_failure(now, failure);
+            }
+        };
+        self.order_inbound(now, InboundCommand::Install(Box::new(inbound)));
+        self.order_outbound(now, OutboundCommand::Install(Box::new(outbound)));
+        self.activities.insert(keys.id, Activity { shared, told_in: None, told_out: None });
+        let id = keys.id;
+        assert!(self.installed.insert(id, keys).is_none(), "{id} was installed twice");
+    }
+
+    fn move_children(&mut self, now: Now, ike_sa: IkeSaId, path: Path) {
+        let moved: Vec<ChildSaId> =
+            self.installed.values().filter(|keys| keys.ike_sa == ike_sa).map(|keys| keys.id).collect();
+        for id in moved {
+            self.order_inbound(now, InboundCommand::Move(id, path));
+            self.order_outbound(now, OutboundCommand::Move(id, path));
+            if let Some(keys) = self.installed.get_mut(&id) {
+                keys.path = path;
+            }
+        }
+    }
+
+    fn remove(&mut self, now: Now, id: ChildSaId) {
+        self.order_inbound(now, InboundCommand::Remove(id));
+        self.order_outbound(now, OutboundCommand::Remove(id));
+        self.activities.remove(&id);
+        assert!(self.installed.remove(&id).is_some(), "{id} was removed and is not installed");
+    }
+
+    fn rename(&mut self, old: IkeSaId, new: IkeSaId) {
+        if let Some(configuration) = self.configured.remove(&old) {
+            self.configured.insert(new, HostConfiguration { ike_sa: new, ..configuration });
+        }
+        for keys in self.installed.values_mut().filter(|keys| keys.ike_sa == old) {
+            keys.ike_sa = new;
+        }
+    }
+
+    fn order_inbound(&mut self, now: Now, command: InboundCommand) {
+        self.inbound.handle_command(now.instant, command).expect("the endpoint orders what can be done");
+    }
+
+    fn order_outbound(&mut self, now: Now, command: OutboundCommand) {
+        self.outbound.handle_command(now.instant, command).expect("the endpoint orders what can be done");
+    }
+
+    /// RFC 7296 §3.1, RFC 3948 §2.2: on the NAT traversal port an IKE message has four zero octets in
+    /// front, a keepalive has not.
+    fn transmit(&mut self, transmit: &Transmit) {
+        let path = transmit.path;
+        let marked = transmit.kind == TransmitKind::Ike && path.local.port() == 4500;
+        let mut octets = if marked { vec![0; 4] } else { Vec::new() };
+        octets.extend(&transmit.octets);
+        self.post(path, Carrier::Udp, 0, octets);
+    }
+
+    /// Puts a datagram into the outbox; the unspecified address is this host's only one.
+    pub(super) fn post(&mut self, path: Path, carrier: Carrier, tos: u8, octets: Vec<u8>) {
+        let ip = if path.local.ip().is_unspecified() { self.address } else { path.local.ip() };
+        let source = SocketAddr::new(ip, path.local.port());
+        self.outbox.push_back(Datagram { source, destination: path.remote, carrier, tos, octets });
+    }
+}

@@ -1,0 +1,96 @@
+//! What comes from the network and from the TUN, and what the packet path tells.
+
+use vpnhost_ike::TrafficReport;
+use vpnhost_ipsec::{Arrival, Verdict};
+use vpnhost_model::{Encapsulation, Now, Path};
+
+use super::{ACTIVITY_INTERVAL, HostUnderTest, Pending};
+use crate::network::{Carrier, Datagram};
+
+impl HostUnderTest {
+    /// Takes a datagram from the network; one that is for another host is dropped.
+    pub fn receive(&mut self, now: Now, datagram: Datagram) {
+        let Datagram { source, destination, carrier, tos, mut octets } = datagram;
+        if destination.ip() != self.address {
+            return;
+        }
+        let encapsulation = if carrier == Carrier::Udp { Encapsulation::Udp } else { Encapsulation::Raw };
+        let path = Path { local: destination, remote: source, interface: None, encapsulation };
+        match (carrier, destination.port()) {
+            (Carrier::Udp, 500) => self.endpoint.handle_datagram(now, path, &mut octets),
+            (Carrier::Udp, 4500) if octets == [0xff] => {}
+            (Carrier::Udp, 4500) if octets.starts_with(&[0; 4]) => {
+                self.endpoint.handle_datagram(now, path, &mut octets[4..]);
+            }
+            (Carrier::Udp, 4500) | (Carrier::Esp, _) => self.open(now, path, tos, &octets),
+            (Carrier::Udp, _) => {}
+        }
+        self.drain(now);
+    }
+
+    /// Takes an inner packet from the TUN, and tells whether it went out as ESP.
+    pub fn send_inner(&mut self, now: Now, octets: &[u8]) -> bool {
+        self.batch.clear();
+        self.batch.room().expect("the batch is empty")[..octets.len()].copy_from_slice(octets);
+        self.batch.push(octets.len());
+        self.outbound.seal(now.instant, &mut self.batch);
+        let mut sent = Vec::new();
+        for (packet, octets) in self.batch.packets() {
+            match packet.verdict() {
+                Verdict::Send(path) => sent.push((path, packet.tos(), octets.to_vec())),
+                Verdict::Reply => self.delivered.push(octets.to_vec()),
+                Verdict::Pending | Verdict::Deliver | Verdict::Ignored | Verdict::Dropped(_) => {}
+            }
+        }
+        let any = !sent.is_empty();
+        for (path, tos, octets) in sent {
+            let carrier = match path.encapsulation {
+                Encapsulation::Udp => Carrier::Udp,
+                Encapsulation::Raw => Carrier::Esp,
+            };
+            self.post(path, carrier, tos, octets);
+        }
+        self.take_reports(now);
+        any
+    }
+
+    fn open(&mut self, now: Now, path: Path, tos: u8, octets: &[u8]) {
+        self.batch.clear();
+        let room = self.batch.room().expect("the batch is empty");
+        let len = octets.len().min(room.len());
+        room[..len].copy_from_slice(&octets[..len]);
+        self.batch.push_arrival(0, len, Arrival { path, tos });
+        self.inbound.open(now.instant, &mut self.batch);
+        for (packet, octets) in self.batch.packets() {
+            if packet.verdict() == Verdict::Deliver {
+                self.delivered.push(octets.to_vec());
+            }
+        }
+        self.take_reports(now);
+    }
+
+    /// What the packet path tells travels to control for a while.
+    fn take_reports(&mut self, now: Now) {
+        let mut reports = Vec::new();
+        reports.extend(std::iter::from_fn(|| self.outbound.poll_report()));
+        reports.extend(std::iter::from_fn(|| self.inbound.poll_report()));
+        for report in reports.into_iter().filter_map(for_ike) {
+            let at = now.instant + self.chance.between(self.delays.report);
+            self.pend(at, Pending::Report(report));
+        }
+        self.activity_due.get_or_insert(now.instant + ACTIVITY_INTERVAL);
+    }
+}
+
+fn for_ike(report: vpnhost_ipsec::TrafficReport) -> Option<TrafficReport> {
+    use vpnhost_ipsec::TrafficReport as Esp;
+    match report {
+        Esp::FirstInbound(id) => Some(TrafficReport::FirstInbound(id)),
+        Esp::Moved(id, path) => Some(TrafficReport::Moved(id, path)),
+        Esp::SoftLimit(id) => Some(TrafficReport::SoftLimit(id)),
+        Esp::Exhausted(id) => Some(TrafficReport::Exhausted(id)),
+        Esp::Acquire { source, destination } => Some(TrafficReport::Acquire { source, destination }),
+        // A hint that nobody authenticated.
+        Esp::UnknownSpi(..) => None,
+    }
+}

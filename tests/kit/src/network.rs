@@ -1,0 +1,123 @@
+//! A network that is a value: what is sent arrives later, out of order, twice, or never.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use vpnhost_model::Instant;
+
+use crate::capture::{Capture, Fate};
+use crate::nat::Nat;
+use crate::random::Random;
+
+/// What carries a datagram's octets over IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// UDP.
+    Udp,
+    /// IP protocol 50; the ports mean nothing.
+    Esp,
+}
+
+/// An IP packet between two hosts, without its headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// From where.
+    pub source: SocketAddr,
+    /// To where.
+    pub destination: SocketAddr,
+    /// What carries it.
+    pub carrier: Carrier,
+    /// TOS or traffic class.
+    pub tos: u8,
+    /// What is behind the UDP or IP header.
+    pub octets: Vec<u8>,
+}
+
+/// What the network does by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weather {
+    /// How many of a hundred are lost.
+    pub loss: u64,
+    /// How many of a hundred that are not lost arrive twice.
+    pub duplication: u64,
+    /// The least and the most time on the way: what is apart less than the difference changes its order.
+    pub delay: (Duration, Duration),
+}
+
+impl Weather {
+    /// Everything arrives once, in order, after ten milliseconds.
+    pub const FAIR: Self =
+        Self { loss: 0, duplication: 0, delay: (Duration::from_millis(10), Duration::from_millis(10)) };
+
+    /// A fifth is lost, a fifth comes twice, and order is chance.
+    pub const STORM: Self =
+        Self { loss: 20, duplication: 20, delay: (Duration::from_millis(10), Duration::from_millis(400)) };
+}
+
+/// Decides whether a datagram is taken at all.
+pub type Filter = Box<dyn FnMut(&Datagram) -> bool + Send>;
+
+/// What is between the hosts.
+pub struct Network {
+    /// What it does by itself.
+    pub weather: Weather,
+    /// What a story lets through; everything without.
+    pub filter: Option<Filter>,
+    /// NATs, each in front of the hosts inside of it.
+    pub nats: Vec<Nat>,
+    /// What was sent.
+    pub capture: Capture,
+    random: Random,
+    in_flight: BTreeMap<(Instant, u64), Datagram>,
+    sent: u64,
+}
+
+impl Network {
+    /// Makes a network in fair weather.
+    pub fn new(random: Random) -> Self {
+        Self {
+            weather: Weather::FAIR,
+            filter: None,
+            nats: Vec::new(),
+            capture: Capture::default(),
+            random,
+            in_flight: BTreeMap::new(),
+            sent: 0,
+        }
+    }
+
+    /// Takes a datagram.
+    pub fn send(&mut self, now: Instant, mut datagram: Datagram) {
+        let let_through = self.filter.as_mut().is_none_or(|filter| filter(&datagram));
+        let sent = datagram.clone();
+        let translated =
+            let_through && self.nats.iter_mut().all(|nat| nat.translate_outbound(now, &mut datagram));
+        if !translated || self.random.percent(self.weather.loss) {
+            return self.capture.record(now, sent, Fate::Lost);
+        }
+        self.capture.record(now, sent, Fate::Sent);
+        let copies = 1 + u64::from(self.random.percent(self.weather.duplication));
+        for _ in 0..copies {
+            let delay = self.random.between(self.weather.delay);
+            self.sent += 1;
+            self.in_flight.insert((now + delay, self.sent), datagram.clone());
+        }
+    }
+
+    /// Returns when the next datagram arrives.
+    pub fn next_arrival(&self) -> Option<Instant> {
+        self.in_flight.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Takes the next datagram that has arrived.
+    pub fn take_arrival(&mut self, now: Instant) -> Option<Datagram> {
+        loop {
+            let entry = self.in_flight.first_entry().filter(|entry| entry.key().0 <= now)?;
+            let mut datagram = entry.remove();
+            if self.nats.iter_mut().all(|nat| nat.translate_inbound(now, &mut datagram)) {
+                return Some(datagram);
+            }
+        }
+    }
+}
