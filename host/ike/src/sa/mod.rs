@@ -186,7 +186,7 @@ impl IkeSa {
         } else {
             match self.window.place(header.message_id) {
                 Incoming::New => {}
-                Incoming::Repeated => return self.repeat_reply(host, now, path, envelope),
+                Incoming::Repeated => return self.repeat_reply(host, now, path, (envelope, datagram)),
                 Incoming::BeingDecided | Incoming::Outside => return,
             }
         }
@@ -212,9 +212,18 @@ impl IkeSa {
     }
 
     /// Sends the answer to the last request again; of a fragmented request only the first fragment
-    /// asks for it (RFC 7383 §2.6.1).
-    fn repeat_reply(&mut self, host: &mut Host, now: Now, path: Path, envelope: Envelope) {
-        if envelope.fragment.is_some_and(|fragment| fragment.number != 1) {
+    /// asks for it (RFC 7383 §2.6.1). Whoever makes up a header with the right Message ID gets none, and
+    /// cannot have it sent elsewhere.
+    fn repeat_reply(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        path: Path,
+        (envelope, datagram): (Envelope, &mut [u8]),
+    ) {
+        let later = envelope.fragment.is_some_and(|fragment| fragment.number != 1);
+        let Some(secured) = self.secured.as_mut().filter(|_| !later) else { return };
+        if !secured.is_authentic(envelope, datagram) {
             return;
         }
         tracing::debug!(ike_sa = %self.id, "a repeated request gets its answer again");

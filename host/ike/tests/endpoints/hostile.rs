@@ -109,6 +109,24 @@ fn a_replayed_request_is_answered_from_the_cache_and_done_once() {
 }
 
 #[test]
+fn a_made_up_repetition_gets_no_answer_wherever_it_says_it_comes_from() {
+    let mut pump = connected();
+    let child = pump.child_sa(A);
+    pump.command(A, Command::RekeyChildSa(child));
+    let request = pump.sides[A].sent.last().unwrap().octets.clone();
+    pump.run_for(Duration::from_millis(12));
+    let sent = pump.sides[B].sent.len();
+    for at in 28..request.len() {
+        let mut forged = request.clone();
+        forged[at] ^= 1;
+        pump.inject(B, "198.51.100.9:500", 500, &forged);
+    }
+    assert_eq!(pump.sides[B].sent.len(), sent);
+    pump.inject(B, "192.0.2.1:500", 500, &request);
+    assert_eq!(pump.sides[B].sent.len(), sent + 1);
+}
+
+#[test]
 fn another_major_version_is_told_ours_and_responses_are_told_nothing() {
     let mut pump = pair();
     let mut octets =
