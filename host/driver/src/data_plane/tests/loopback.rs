@@ -41,7 +41,7 @@ impl Host {
         wait_for("news", || self.from_path.news.try_recv().ok())
     }
 
-    fn from_tun(&self) -> Vec<u8> {
+    fn read_tun(&self) -> Vec<u8> {
         let mut room = vec![0; 2000];
         let len = self.tun.recv(&mut room).unwrap();
         room.truncate(len);
@@ -142,13 +142,13 @@ fn packets_go_in_at_one_tun_and_come_out_at_the_other_in_order() {
         for number in 0..200 {
             let packet = inner_packet(number, 24 + (number as usize * 37) % 1300);
             from.tun.send(&packet).unwrap();
-            assert!(to.from_tun() == packet, "{number}");
+            assert!(to.read_tun() == packet, "{number}");
         }
         for round in 0..50 {
             // Many at once are sealed, sent and opened together. More would not fit into our end of the TUN.
             let burst = || (round * 10..round * 10 + 10).map(|number| inner_packet(number, 1300));
             burst().for_each(|packet| assert!(from.tun.send(&packet).is_ok()));
-            burst().for_each(|packet| assert!(to.from_tun() == packet, "{:?}", &packet[20..24]));
+            burst().for_each(|packet| assert!(to.read_tun() == packet, "{:?}", &packet[20..24]));
         }
     }
     for (name, value) in left.plane.all_counters().into_iter().chain(right.plane.all_counters()) {
@@ -169,7 +169,7 @@ fn an_sa_that_control_has_just_installed_opens_the_next_packet() {
         let (inbound, outbound) = theirs.sas();
         right.plane.install(inbound, outbound).unwrap();
         left.tun.send(&inner_packet(turn, 100)).unwrap();
-        assert_eq!(right.from_tun(), inner_packet(turn, 100));
+        assert_eq!(right.read_tun(), inner_packet(turn, 100));
         left.plane.remove(ChildSaId(ours.id));
         right.plane.remove(ChildSaId(theirs.id));
     }
@@ -186,17 +186,15 @@ fn what_control_must_know_comes_as_news() {
         assert!(matches!(news, News::Refused(ChildSaId(1), CommandError::Duplicate(_))), "{news:?}");
     }
     left.tun.send(&inner_packet(1, 100)).unwrap();
-    right.from_tun();
+    right.read_tun();
     let news = right.news();
     assert!(matches!(news, News::Traffic(TrafficReport::FirstInbound(ChildSaId(1)))), "{news:?}");
     right.plane.remove(ChildSaId(1));
     left.tun.send(&inner_packet(2, 100)).unwrap();
-    match right.news() {
-        News::Traffic(TrafficReport::UnknownSpi(ChildSpi(0x1002), path)) => {
-            assert_eq!((path.local, path.remote), (ends[1].path.local, ends[1].path.remote));
-        }
-        news => panic!("{news:?}"),
-    }
+    let News::Traffic(TrafficReport::UnknownSpi(ChildSpi(0x1002), path)) = right.news() else {
+        panic!("an SPI that is not there is not told");
+    };
+    assert_eq!((path.local, path.remote), (ends[1].path.local, ends[1].path.remote));
     right.tun.send(&inner_packet(3, 100)).unwrap();
     let news = right.news();
     assert!(matches!(news, News::Traffic(TrafficReport::Acquire { .. })), "{news:?}");
@@ -206,7 +204,7 @@ fn what_control_must_know_comes_as_news() {
 fn a_move_takes_effect_for_the_next_packet() {
     let (left, mut right, ends) = pair_of_hosts();
     left.tun.send(&inner_packet(1, 100)).unwrap();
-    right.from_tun();
+    right.read_tun();
     right.news();
     let client = client("127.0.0.5");
     left.plane.move_sa(ChildSaId(1), Path { remote: client.local_addr().unwrap(), ..ends[0].path });
@@ -214,13 +212,11 @@ fn a_move_takes_effect_for_the_next_packet() {
     let (esp, _) = received(&client);
     // Handed on from elsewhere, it is authentic: the peer has moved.
     client.send_to(&esp, ends[1].path.local).unwrap();
-    right.from_tun();
-    match right.news() {
-        News::Traffic(TrafficReport::Moved(ChildSaId(1), path)) => {
-            assert_eq!(path.remote, client.local_addr().unwrap());
-        }
-        news => panic!("{news:?}"),
-    }
+    right.read_tun();
+    let News::Traffic(TrafficReport::Moved(ChildSaId(1), path)) = right.news() else {
+        panic!("that the peer has moved is not told");
+    };
+    assert_eq!(path.remote, client.local_addr().unwrap());
 }
 
 #[test]
@@ -249,7 +245,7 @@ fn a_send_that_fails_is_counted_by_its_cause_and_the_next_one_goes() {
     wait_for("the drop", || (left.count(Tally::NoSocket) == 1).then_some(()));
     left.plane.move_sa(ChildSaId(1), ends[0].path);
     left.tun.send(&inner_packet(2, 100)).unwrap();
-    assert_eq!(right.from_tun(), inner_packet(2, 100));
+    assert_eq!(right.read_tun(), inner_packet(2, 100));
 }
 
 #[test]
@@ -261,7 +257,7 @@ fn a_peer_that_is_not_there_costs_no_packet_to_another() {
         // The kernel of a closed port answers by ICMP, which the socket tells at some later call.
         left.plane.transmit(&to_closed, b"anyone there?", TransmitKind::Ike).unwrap();
         left.tun.send(&inner_packet(number, 100)).unwrap();
-        assert_eq!(right.from_tun(), inner_packet(number, 100));
+        assert_eq!(right.read_tun(), inner_packet(number, 100));
     }
     wait_for("the ICMP errors", || (left.count(Tally::IcmpIn) > 0).then_some(()));
     assert_eq!(left.count(Tally::Unreachable), 0);
