@@ -53,6 +53,8 @@ pub(crate) struct Note {
     pub(crate) ike_sa: Option<IkeSaId>,
     /// The sentence, without identities and addresses.
     pub(crate) text: String,
+    /// What is not for the log: identities and addresses.
+    pub(crate) detail: String,
 }
 
 impl Chronicle {
@@ -111,11 +113,11 @@ impl Chronicle {
 
     /// Tells what the driver itself has to say.
     pub(crate) fn note(&mut self, now: Now, note: Note) {
-        let Note { kind, connection, ike_sa, text } = note;
+        let Note { kind, connection, ike_sa, text, detail } = note;
         let connection = connection.or_else(|| ike_sa.and_then(|id| self.connection_of(id)));
         let (question, by, plugin) = (None, None, None);
         let entry = Entry { number: 0, unix: now.unix, connection, ike_sa, kind, question, by, plugin, text };
-        self.publish(entry, "", None);
+        self.publish(entry, &detail, None);
     }
 
     /// Tells which plugins failed to answer a question, and what that counts for.
@@ -153,9 +155,11 @@ impl Chronicle {
     fn publish(&mut self, mut entry: Entry, detail: &str, event: Option<Event>) {
         let (connection, ike_sa) = (entry.connection.as_deref().unwrap_or("-"), entry.ike_sa.map(|id| id.0));
         let (kind, text) = (entry.kind, entry.text.as_str());
+        // What any stranger can cause, and what happens every few seconds, is not worth a line.
+        let quiet = kind == "alive" || (entry.ike_sa.is_some() && entry.connection.is_none());
         match kind {
-            "alive" => tracing::debug!(connection, ike_sa, kind, "{text}"),
             "plugin_failed" | "host_failed" => tracing::warn!(connection, ike_sa, kind, "{text}"),
+            _ if quiet => tracing::debug!(connection, ike_sa, kind, "{text}"),
             _ => tracing::info!(connection, ike_sa, kind, "{text}"),
         }
         if !detail.is_empty() {
@@ -226,3 +230,6 @@ impl Chronicle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,6 @@
 //! The last things that happened, for `explain`: bounded, in order, without keys.
+//!
+//! What strangers cause is kept apart: nobody who is not authenticated makes the host forget the rest.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -34,6 +36,7 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     entries: VecDeque<Entry>,
+    of_strangers: VecDeque<Entry>,
     count: u64,
 }
 
@@ -42,10 +45,15 @@ impl Journal {
     pub(crate) fn push(&mut self, mut entry: Entry) -> Entry {
         entry.number = self.count;
         self.count += 1;
-        if self.entries.len() >= limits::JOURNAL_ENTRIES {
-            self.entries.pop_front();
+        let (entries, most) = if entry.ike_sa.is_some() && entry.connection.is_none() {
+            (&mut self.of_strangers, limits::JOURNAL_STRANGERS)
+        } else {
+            (&mut self.entries, limits::JOURNAL_ENTRIES)
+        };
+        if entries.len() >= most {
+            entries.pop_front();
         }
-        self.entries.push_back(entry.clone());
+        entries.push_back(entry.clone());
         entry
     }
 
@@ -55,7 +63,10 @@ impl Journal {
             (Some(wanted), Some(name)) => wanted == name,
             (None, _) | (_, None) => true,
         };
-        self.entries.iter().filter(fits).cloned().collect()
+        let mut all: Vec<Entry> =
+            self.entries.iter().chain(&self.of_strangers).filter(fits).cloned().collect();
+        all.sort_by_key(|entry| entry.number);
+        all
     }
 }
 
@@ -86,6 +97,20 @@ mod tests {
         let entries = journal.entries(None);
         assert_eq!(entries.len(), limits::JOURNAL_ENTRIES);
         assert_eq!(entries[0].number, 3);
+    }
+
+    #[test]
+    fn strangers_do_not_make_the_host_forget_its_connections() {
+        let mut journal = Journal::default();
+        journal.push(entry("corp"));
+        for number in 0..limits::JOURNAL_ENTRIES as u64 * 2 {
+            journal.push(Entry { connection: None, ike_sa: Some(IkeSaId(number)), ..entry("") });
+        }
+        journal.push(entry("corp"));
+        let entries = journal.entries(Some("corp"));
+        assert_eq!(entries.len(), limits::JOURNAL_STRANGERS + 2);
+        assert_eq!(entries[0].connection.as_deref(), Some("corp"));
+        assert!(entries.windows(2).all(|pair| pair[0].number < pair[1].number));
     }
 
     #[test]

@@ -505,7 +505,7 @@ impl IkeEndpoint {
         // Many hosts that lost one gateway must not come back all at once.
         let after = IkeSa::jittered(&mut self.host, pause, 20);
         state.retry_at = Some(now.instant + after);
-        tracing::info!(connection = name, ?after, "the connection will be tried again");
+        tracing::debug!(connection = name, ?after, "the connection will be tried again");
         self.host.event(Event::RetryScheduled { connection: name.clone(), after });
     }
 

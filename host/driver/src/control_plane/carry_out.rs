@@ -21,13 +21,18 @@ impl ControlPlane {
     pub(super) fn settle(&mut self, now: Now) {
         loop {
             self.collect(now);
-            let holds = self.changes.holds_until().is_some() && self.outputs.len() < limits::HELD_OUTPUTS;
-            if holds {
+            if self.holds() {
                 return;
             }
             let Some(Pending { output, plugin }) = self.outputs.pop_front() else { return };
             self.carry_out(now, output, plugin);
         }
+    }
+
+    /// Tells whether outputs wait for the machine's routes. At the end nothing does: time is short.
+    fn holds(&self) -> bool {
+        let waits = self.changes.holds_until().is_some() && self.goodbye.is_none();
+        waits && self.outputs.len() < limits::HELD_OUTPUTS
     }
 
     /// Drains the endpoint; what is decided already is told to it, which may make it want more.

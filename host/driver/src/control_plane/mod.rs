@@ -147,11 +147,17 @@ impl ControlPlane {
     /// Takes the machine's addresses.
     pub(crate) fn on_links(&mut self, addresses: Vec<LocalAddress>) {
         let now = self.clock.now();
-        self.addresses = addresses;
+        let before = std::mem::replace(&mut self.addresses, addresses);
         self.mark_metered();
         self.endpoint.handle_links(now, &self.addresses);
-        let text = format!("this machine has {} addresses now", self.addresses.len());
-        self.chronicle.note(now, Note { kind: "links", text, ..Note::default() });
+        let (came, went) = (missing_in(&before, &self.addresses), missing_in(&self.addresses, &before));
+        if !came.is_empty() || !went.is_empty() {
+            let text = "this machine's addresses changed".to_owned();
+            let told = [("came", came), ("went", went)].into_iter().filter(|(_, which)| !which.is_empty());
+            let told = told.map(|(how, which)| format!("{} {how}", which.join(", ")));
+            let detail = told.collect::<Vec<_>>().join("; ");
+            self.chronicle.note(now, Note { kind: "links", text, detail, ..Note::default() });
+        }
         self.settle(now);
     }
 
@@ -269,4 +275,12 @@ impl ControlPlane {
             address.metered = self.config.metered.contains(&address.name);
         }
     }
+}
+
+/// Names the addresses that are in the second list and not in the first.
+fn missing_in(first: &[LocalAddress], second: &[LocalAddress]) -> Vec<String> {
+    let is_there = |it: &LocalAddress| {
+        first.iter().any(|other| (other.address, other.interface) == (it.address, it.interface))
+    };
+    second.iter().filter(|it| !is_there(it)).map(|it| format!("{} on {}", it.address, it.name)).collect()
 }

@@ -54,7 +54,7 @@ impl IkeSa {
         };
         let id = host.name_child_sa(ike_sa);
         let (connection, child) = (established.connection.name.clone(), config.name.clone());
-        tracing::info!(%ike_sa, child_sa = %id, connection, child, suite = %new.suite, "Child SA established");
+        tracing::debug!(%ike_sa, child_sa = %id, connection, child, suite = %new.suite, "Child SA established");
         host.output(Output::InstallChildSa(Box::new(ChildSaKeys {
             id,
             ike_sa,
@@ -295,7 +295,7 @@ impl IkeSa {
         self.announced = true;
         host.output(Output::RenameIkeSa { old: from, new: id });
         if let Some(facts) = self.facts() {
-            tracing::info!(old = %from, new = %id, "IKE SA rekeyed");
+            tracing::debug!(old = %from, new = %id, "IKE SA rekeyed");
             host.event(Event::IkeSaRekeyed { old: from, new: Box::new(facts) });
         }
         for spi in std::mem::take(&mut self.early_deletes) {

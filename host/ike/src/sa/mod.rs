@@ -346,7 +346,7 @@ impl IkeSa {
     }
 
     fn move_to(&mut self, host: &mut Host, now: Now, path: Path) {
-        tracing::info!(ike_sa = %self.id, "the peer's address changed");
+        tracing::debug!(ike_sa = %self.id, "the peer's address changed");
         self.path = path;
         host.output(Output::MoveChildSas(self.id, path));
         host.event(Event::Moved { ike_sa: self.id, path });
@@ -541,7 +541,7 @@ impl IkeSa {
             return;
         }
         let connection = self.connection.as_ref().map(|connection| connection.name.clone());
-        tracing::info!(ike_sa = %self.id, connection, %reason, "IKE SA closed");
+        tracing::debug!(ike_sa = %self.id, connection, %reason, "IKE SA closed");
         host.event(Event::IkeSaClosed { ike_sa: self.id, connection, reason: reason.clone() });
         if let Some(connection) = self.connection.clone() {
             host.endings.push(Ending { connection, was_established, reason });

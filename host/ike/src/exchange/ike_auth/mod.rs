@@ -168,7 +168,7 @@ impl IkeSa {
             }
         }
         if let Some(facts) = self.facts() {
-            tracing::info!(ike_sa = %self.id, connection = facts.connection, suite = %facts.suite, "IKE SA established");
+            tracing::debug!(ike_sa = %self.id, connection = facts.connection, suite = %facts.suite, "IKE SA established");
             host.event(Event::IkeSaEstablished(Box::new(facts)));
         }
         self.start_maintenance(host, now, SituationCause::ESTABLISHED);

@@ -59,7 +59,7 @@ impl IkeSa {
         let mut sa = Self::new(now, (id, Role::Initiator), (spi, IkeSpi::ZERO), path, state);
         sa.connection = Some(Arc::clone(&connection));
         sa.announced = true;
-        tracing::info!(ike_sa = %id, connection = connection.name, "IKE SA begun");
+        tracing::debug!(ike_sa = %id, connection = connection.name, "IKE SA begun");
         host.event(Event::IkeSaStarted {
             ike_sa: id,
             connection: Some(connection.name.clone()),

@@ -246,7 +246,7 @@ impl IkeSa {
         self.secure(host, suite, shared, &record)?;
         self.announced = true;
         let (ike_sa, role, path) = (self.id, Role::Responder, self.path);
-        tracing::info!(%ike_sa, "IKE SA begun by a peer");
+        tracing::debug!(%ike_sa, "IKE SA begun by a peer");
         host.event(Event::IkeSaStarted { ike_sa, connection: None, role, path });
         host.transmit(self.path, octets.clone());
         self.last_sent = now.instant;

@@ -1,0 +1,137 @@
+use std::net::SocketAddr;
+
+use vpnhost_crypto::SecretBytes;
+use vpnhost_ike::output::{IkeSaFacts, QuestionId};
+use vpnhost_model::{Encapsulation, Identity, IkeSpi, IkeSuite, Path, Role};
+use vpnhost_policy::{Failure, PathCause, PathMenu, Step};
+
+use super::*;
+
+const ONE: IkeSaId = IkeSaId(1);
+const TWO: IkeSaId = IkeSaId(2);
+
+fn chronicle() -> (Chronicle, broadcast::Receiver<HostEvent>) {
+    let (readers, reader) = broadcast::channel(64);
+    (Chronicle::new(readers), reader)
+}
+
+fn path() -> Path {
+    let address = |last| SocketAddr::from(([192, 0, 2, last], 4500));
+    Path { local: address(1), remote: address(2), interface: None, encapsulation: Encapsulation::Udp }
+}
+
+fn facts(id: IkeSaId) -> Box<IkeSaFacts> {
+    Box::new(IkeSaFacts {
+        id,
+        connection: "corp".to_owned(),
+        role: Role::Initiator,
+        spi_i: IkeSpi([1; 8]),
+        spi_r: IkeSpi([2; 8]),
+        suite: IkeSuite::parse_all("aes128gcm16-prfsha256-x25519").unwrap()[0],
+        path: path(),
+        local_id: Identity::Fqdn("carol".into()),
+        peer_id: Identity::Fqdn("moon".into()),
+        local_behind_nat: false,
+        peer_behind_nat: true,
+        keys: std::array::from_fn(|_| SecretBytes::default()),
+    })
+}
+
+fn decided(by: &'static str) -> Event {
+    Event::Decided {
+        ike_sa: ONE,
+        connection: "corp".to_owned(),
+        question: "authorize_peer",
+        by,
+        outcome: "allowed".to_owned(),
+    }
+}
+
+fn closed(reason: CloseReason) -> Event {
+    Event::IkeSaClosed { ike_sa: ONE, connection: Some("corp".to_owned()), reason }
+}
+
+#[test]
+fn an_event_is_a_sentence_for_journal_and_readers_alike() {
+    let (mut chronicle, mut reader) = chronicle();
+    chronicle.tell(Now::default(), Event::IkeSaEstablished(facts(ONE)), None);
+    let read = reader.try_recv().unwrap();
+    assert_eq!(chronicle.entries(Some("corp")), [(*read.entry).clone()]);
+    assert_eq!(read.entry.kind, "established");
+    assert!(matches!(read.event, Some(Event::IkeSaEstablished(_))));
+    let expected = "ike-1 is up as initiator, aes128gcm16-prfsha256-x25519: carol to moon, \
+                    192.0.2.1:4500 - 192.0.2.2:4500, the peer behind a NAT";
+    assert_eq!(read.entry.text, expected);
+}
+
+#[test]
+fn a_decision_names_the_plugin_whose_answer_stands_and_no_other() {
+    let (mut chronicle, mut reader) = chronicle();
+    chronicle.tell(Now::default(), decided("plugins"), Some("office-hours".to_owned()));
+    let entry = reader.try_recv().unwrap().entry;
+    assert_eq!(entry.text, "authorize_peer: plugin office-hours decided: allowed");
+    assert_eq!(entry.plugin.as_deref(), Some("office-hours"));
+    assert_eq!(chronicle.of(ONE).unwrap().decisions[0].plugin.as_deref(), Some("office-hours"));
+    chronicle.tell(Now::default(), decided("native"), Some("office-hours".to_owned()));
+    let entry = reader.try_recv().unwrap().entry;
+    assert_eq!(entry.text, "authorize_peer: the native policy decided: allowed");
+    assert_eq!((entry.plugin.as_deref(), entry.by), (None, Some("native")));
+    let [decision] = &chronicle.of(ONE).unwrap().decisions[..] else { panic!("one for each question") };
+    assert_eq!(decision.by, "native");
+}
+
+#[test]
+fn what_is_remembered_of_an_ike_sa_goes_to_its_successor_and_ends_with_it() {
+    let (mut chronicle, _reader) = chronicle();
+    chronicle.tell(Now::default(), decided("native"), None);
+    let round_trip = Some(Duration::from_millis(7));
+    chronicle.tell(Now::default(), Event::Alive { ike_sa: ONE, round_trip }, None);
+    chronicle.tell(Now::default(), Event::IkeSaRekeyed { old: ONE, new: facts(TWO) }, None);
+    assert!(chronicle.of(ONE).is_none());
+    let heir = chronicle.of(TWO).unwrap();
+    assert_eq!((heir.rekeyed, heir.round_trip, heir.decisions.len()), (1, round_trip, 1));
+    let reason = CloseReason::DeletedByPeer;
+    let end = Event::IkeSaClosed { ike_sa: TWO, connection: Some("corp".to_owned()), reason };
+    chronicle.tell(Now::default(), end, None);
+    assert!(chronicle.of(TWO).is_none());
+}
+
+#[test]
+fn the_last_failure_is_told_until_the_connection_is_up_or_taken_down() {
+    let (mut chronicle, _reader) = chronicle();
+    chronicle.tell(Now::default(), closed(CloseReason::NoProposalChosen), None);
+    assert_eq!(chronicle.last_failure("corp"), Some("no common proposal"));
+    chronicle.tell(Now::default(), Event::IkeSaEstablished(facts(ONE)), None);
+    assert_eq!(chronicle.last_failure("corp"), None);
+    chronicle.tell(Now::default(), closed(CloseReason::PeerDead { tries: 6 }), None);
+    assert!(chronicle.last_failure("corp").is_some());
+    chronicle.tell(Now::default(), closed(CloseReason::Local), None);
+    assert_eq!(chronicle.last_failure("corp"), None);
+}
+
+#[test]
+fn a_plugin_that_failed_is_named_with_what_its_failure_counts_for() {
+    let (mut chronicle, mut reader) = chronicle();
+    let menu = PathMenu {
+        connection: "corp".into(),
+        cause: PathCause::REVIEW,
+        current: None,
+        paths: Vec::new(),
+        since_move_ms: None,
+        hints: Vec::new(),
+    };
+    let step = |policy: &str, outcome| Step { policy: policy.to_owned(), outcome, why: None, elapsed: None };
+    let trace = vec![
+        step("fine", Outcome::Abstained),
+        step("slow", Outcome::Failed(Failure::Deadline.to_string())),
+        step("odd", Outcome::OffTheMenu),
+    ];
+    let decision = vpnhost_policy::Decision { answer: None, decided_by: None, trace };
+    let verdict = Verdict { id: QuestionId(1), question: Question::RankPaths(menu), decision };
+    chronicle.tell_faults(Now::default(), &verdict, &|_| OnFailure::Deny);
+    let first = reader.try_recv().unwrap().entry;
+    assert_eq!(first.text, "rank_paths: plugin slow ran out of time; the others decide");
+    assert_eq!((first.kind, first.plugin.as_deref()), ("plugin_failed", Some("slow")));
+    assert_eq!(reader.try_recv().unwrap().entry.plugin.as_deref(), Some("odd"));
+    assert!(reader.try_recv().is_err());
+}
