@@ -54,9 +54,9 @@ impl ControlPlane {
             self.endpoint.handle_command(now, Command::UseCrypto(config.crypto));
         }
         // What only a restart changes remains as it was, also for the next comparison.
-        let HostConfig { listen, tun, endpoint: EndpointConfig { ports, .. }, .. } = &self.config;
+        let HostConfig { listen, tun, dns, endpoint: EndpointConfig { ports, .. }, .. } = &self.config;
         let endpoint = EndpointConfig { ports: *ports, ..config.endpoint };
-        self.config = HostConfig { listen: listen.clone(), tun: tun.clone(), endpoint, ..config };
+        self.config = HostConfig { listen: listen.clone(), tun: tun.clone(), dns: *dns, endpoint, ..config };
         self.mark_metered();
         self.endpoint.handle_links(now, &self.addresses);
         let text = "the configuration was taken; what it does not change goes on".to_owned();
@@ -73,6 +73,7 @@ fn fixed_at_start(old: &HostConfig, new: &HostConfig) -> Vec<&'static str> {
         ("host.listen", old.listen != new.listen),
         ("host.ports", old.endpoint.ports != new.endpoint.ports),
         ("host.tun", old.tun != new.tun),
+        ("host.dns", old.dns != new.dns),
     ];
     differences.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
 }

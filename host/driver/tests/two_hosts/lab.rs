@@ -36,7 +36,8 @@ impl Lab {
         for (name, outer, inner) in [(a, "192.0.2.1/24", "10.77.1.1/32"), (b, "192.0.2.2/24", "10.77.2.1/32")]
         {
             ip(&["-n", name, "link", "set", "lo", "up"]);
-            ip(&["-n", name, "link", "set", "cable", "up"]);
+            // Without link-local addresses, which take a while to be there.
+            ip(&["-n", name, "link", "set", "cable", "addrgenmode", "none", "up"]);
             ip(&["-n", name, "address", "add", outer, "dev", "cable"]);
             ip(&["-n", name, "address", "add", inner, "dev", "lo"]);
         }
