@@ -10,7 +10,7 @@ use vpnhost_model::PacketId;
 
 use crate::{
     Algorithm, Fault, Finding, Verdict,
-    answer::{self, Answer},
+    answer::{self, Answer, Unreadable},
     check, vectors,
 };
 
@@ -92,12 +92,14 @@ fn keep<A: ?Sized>(
     list: &'static [&'static A],
     findings: &mut Vec<Finding>,
     name: fn(&A) -> Algorithm,
-    check: fn(&A, &Answer<'_>) -> Result<(), Fault>,
+    check: Check<A>,
 ) -> &'static [&'static A] {
     let mut kept = Vec::new();
     for &algorithm in list {
         let named = name(algorithm);
-        let verdict = vectors::of(named).map_or(Verdict::NoAnswers, |file| examine(algorithm, file, check));
+        let file = vectors::of(named).unwrap_or_default();
+        let answers = answer::parse(file).expect("the files are compiled in, and a test reads each");
+        let verdict = put(algorithm, &answers, check);
         if verdict.is_pass() {
             kept.push(algorithm);
         }
@@ -106,10 +108,41 @@ fn keep<A: ?Sized>(
     kept.leak()
 }
 
-/// Asks one algorithm for all its answers, up to the first that is wrong.
-fn examine<A: ?Sized>(algorithm: &A, file: &str, check: fn(&A, &Answer<'_>) -> Result<(), Fault>) -> Verdict {
-    let answers = answer::parse(file).expect("the files are compiled in, and a test reads each");
-    for (answer, number) in answers.iter().zip(1_usize..) {
+/// Puts the known answers of another file to an algorithm of a backend, or to a pair of two. Returns
+/// `None` if the backend has no such algorithm.
+///
+/// A file is lines of `name = hex`, an empty line behind each answer; `vectors/` has examples.
+///
+/// # Errors
+/// The first line that cannot be read.
+pub fn examine(
+    backend: &dyn CryptoBackend,
+    algorithm: Algorithm,
+    file: &str,
+) -> Result<Option<Verdict>, Unreadable> {
+    let answers = answer::parse(file)?;
+    Ok(match algorithm {
+        Algorithm::Packet(id) => {
+            backend.find_packet(id).map(|a| put(&a, &answers, |a, n| check::packet(a, n)))
+        }
+        Algorithm::Encryption(id, key_bits) => {
+            backend.find_encryption(id, key_bits).map(|a| put(a, &answers, check::encryption))
+        }
+        Algorithm::Integrity(id) => backend.find_integrity(id).map(|a| put(a, &answers, check::integrity)),
+        Algorithm::Prf(id) => backend.find_prf(id).map(|a| put(a, &answers, check::prf)),
+        Algorithm::Hash(id) => backend.find_hash(id).map(|a| put(a, &answers, check::hash)),
+        Algorithm::KeyExchange(id) => {
+            backend.find_key_exchange(id).map(|a| put(a, &answers, check::key_exchange))
+        }
+    })
+}
+
+/// Puts all answers to one algorithm, up to the first that is wrong.
+fn put<A: ?Sized>(algorithm: &A, answers: &[Answer<'_>], check: Check<A>) -> Verdict {
+    if answers.is_empty() {
+        return Verdict::NoAnswers;
+    }
+    for (answer, number) in answers.iter().zip(1..) {
         // What panics is dropped at once, so no broken state can be seen afterwards.
         let checked = catch_unwind(AssertUnwindSafe(|| check(algorithm, answer)));
         if let Err(fault) = checked.unwrap_or(Err(Fault::Panicked)) {
@@ -118,3 +151,6 @@ fn examine<A: ?Sized>(algorithm: &A, file: &str, check: fn(&A, &Answer<'_>) -> R
     }
     Verdict::Passed { answers: answers.len() }
 }
+
+/// What puts one answer to an algorithm.
+type Check<A> = fn(&A, &Answer<'_>) -> Result<(), Fault>;

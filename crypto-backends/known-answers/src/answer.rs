@@ -2,6 +2,8 @@
 //!
 //! A value may go on in the following lines, which are then indented.
 
+use std::fmt;
+
 /// One known answer: named octets.
 #[derive(Debug, Default)]
 pub(crate) struct Answer<'a> {
@@ -20,22 +22,38 @@ impl Answer<'_> {
     }
 }
 
-/// Reads a file; fails with the number of the line that cannot be read.
-pub(crate) fn parse(file: &str) -> Result<Vec<Answer<'_>>, usize> {
+/// A line of a file of known answers cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its number, counted from one.
+    pub line: usize,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "known answers, line {}: neither `name = hex` nor indented hex", self.line)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+/// Reads a file.
+pub(crate) fn parse(file: &str) -> Result<Vec<Answer<'_>>, Unreadable> {
     let mut answers = Vec::new();
     let mut open = Answer::default();
-    for (line, number) in file.lines().zip(1_usize..) {
+    for (line, number) in file.lines().zip(1..) {
+        let unreadable = Unreadable { line: number };
         if line.starts_with('#') {
             continue;
         }
         if line.is_empty() {
             answers.push(std::mem::take(&mut open));
         } else if let Some(more) = line.strip_prefix("    ") {
-            let (_, octets) = open.fields.last_mut().ok_or(number)?;
-            octets.extend(hex(more).ok_or(number)?);
+            let (_, octets) = open.fields.last_mut().ok_or(unreadable)?;
+            octets.extend(hex(more).ok_or(unreadable)?);
         } else {
-            let (name, value) = line.split_once(" =").ok_or(number)?;
-            open.fields.push((name, hex(value.trim_start()).ok_or(number)?));
+            let (name, value) = line.split_once(" =").ok_or(unreadable)?;
+            open.fields.push((name, hex(value.trim_start()).ok_or(unreadable)?));
         }
     }
     answers.push(open);
@@ -66,9 +84,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_named_by_its_line() {
-        assert_eq!(parse("key = 01\nkey: 02").err(), Some(2));
-        assert_eq!(parse("key = 012").err(), Some(1));
-        assert_eq!(parse("key = 0g").err(), Some(1));
-        assert_eq!(parse("\n    01").err(), Some(2));
+        assert_eq!(parse("key = 01\nkey: 02").err(), Some(Unreadable { line: 2 }));
+        assert_eq!(parse("key = 012").err(), Some(Unreadable { line: 1 }));
+        assert_eq!(parse("key = 0g").err(), Some(Unreadable { line: 1 }));
+        assert_eq!(parse("\n    01").err(), Some(Unreadable { line: 2 }));
     }
 }

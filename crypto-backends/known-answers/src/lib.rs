@@ -27,6 +27,8 @@ mod vectors;
 
 use vpnhost_crypto::CryptoBackend;
 
+pub use admitted::examine;
+pub use answer::Unreadable;
 pub use report::{Algorithm, Fault, Finding, Report, Verdict};
 
 use admitted::Admitted;

@@ -1,0 +1,6 @@
+//! Crypto backends against their known answers, against larger sets, and against each other.
+
+mod agreement;
+mod known_answers;
+mod lengths;
+mod shelf;

@@ -1,0 +1,42 @@
+//! What the tests of this directory share: the backends, their protections, and seeded octets.
+
+use vpnhost_crypto::{CryptoBackend, Layered, PacketAlgorithm, Protection, SecureRandom};
+use vpnhost_model::{Integrity, PacketId};
+use vpnhost_null::SeededRandom;
+
+/// The backend in pure Rust.
+pub(crate) fn rustcrypto() -> &'static dyn CryptoBackend {
+    vpnhost_rustcrypto::backend()
+}
+
+/// The other one, on top of the first as the daemon has it.
+pub(crate) fn layered() -> &'static dyn CryptoBackend {
+    Box::leak(Box::new(Layered::new(&[vpnhost_aws_lc::backend(), rustcrypto()])))
+}
+
+/// Returns every packet protection of a backend: whole ones, and every cipher with every integrity.
+pub(crate) fn protections(backend: &dyn CryptoBackend) -> Vec<Protection> {
+    let whole = backend.packet().iter().map(|algorithm| algorithm.id());
+    let pairs = backend.encryption().iter().flat_map(|cipher| {
+        backend.integrity().iter().map(|integrity| PacketId {
+            encryption: cipher.id(),
+            key_bits: cipher.key_bits(),
+            integrity: integrity.id(),
+        })
+    });
+    let found: Vec<_> = whole.chain(pairs).filter_map(|id| backend.find_packet(id)).collect();
+    assert!(found.iter().any(|protection| protection.id().integrity == Integrity::NONE));
+    found
+}
+
+/// Draws as many octets as wanted.
+pub(crate) fn octets(random: &mut SeededRandom, count: usize) -> Vec<u8> {
+    let mut octets = vec![0; count];
+    random.fill(&mut octets).expect("a seed never runs out");
+    octets
+}
+
+/// Draws a number below a bound.
+pub(crate) fn below(random: &mut SeededRandom, bound: usize) -> usize {
+    (random.next_word() % bound as u64) as usize
+}
