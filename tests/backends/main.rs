@@ -4,3 +4,4 @@ mod agreement;
 mod known_answers;
 mod lengths;
 mod shelf;
+mod zeroize;

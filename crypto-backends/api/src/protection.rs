@@ -4,7 +4,7 @@ use vpnhost_model::{Integrity, PacketId};
 
 use crate::{
     CryptoBackend, CryptoError, EncryptionAlgorithm, EncryptionKey, IntegrityAlgorithm, IntegrityKey,
-    PacketAlgorithm, PacketKey, PacketLayout, PacketMut,
+    PacketAlgorithm, PacketKey, PacketLayout, PacketMut, wipe_stack,
 };
 
 /// A packet protection as a backend offers it.
@@ -43,10 +43,12 @@ impl PacketAlgorithm for Protection {
     }
 
     fn key(&self, encryption: &[u8], integrity: &[u8]) -> Result<Box<dyn PacketKey>, CryptoError> {
-        match self {
+        let key = match self {
             Self::Whole(algorithm) => algorithm.key(encryption, integrity),
             Self::Pair(pair) => pair.key(encryption, integrity),
-        }
+        };
+        wipe_stack();
+        key
     }
 }
 

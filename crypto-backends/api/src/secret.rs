@@ -4,6 +4,8 @@ use std::fmt;
 
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::limits;
+
 /// A secret: a key, a shared secret, the output of a PRF that keys come from.
 #[derive(Clone, Default)]
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
@@ -73,6 +75,16 @@ impl fmt::Debug for SecretBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SecretBytes({} octets)", self.len())
     }
+}
+
+/// Overwrites what the calls before this one left on the stack.
+///
+/// A value that is moved, as a key into its box, leaves its octets where it was made, and whoever
+/// zeroizes it does not know of them. So whoever calls what makes keys calls this behind it.
+#[inline(never)]
+pub fn wipe_stack() {
+    let mut below = [0_u64; limits::WIPED_STACK / size_of::<u64>()];
+    below.zeroize();
 }
 
 #[cfg(test)]

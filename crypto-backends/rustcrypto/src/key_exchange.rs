@@ -4,7 +4,9 @@ use crypto_bigint::{
     Odd, U512, U1024, U1536, U2048, Uint,
     modular::{FixedMontyForm, FixedMontyParams},
 };
-use vpnhost_crypto::{ActiveKeyExchange, CryptoError, KeyExchangeAlgorithm, SecretBytes, SecureRandom};
+use vpnhost_crypto::{
+    ActiveKeyExchange, CryptoError, KeyExchangeAlgorithm, SecretBytes, SecureRandom, wipe_stack,
+};
 use vpnhost_model::KeyExchange;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize, Zeroizing};
@@ -37,6 +39,7 @@ impl<const LIMBS: usize> Group<LIMBS> {
     }
 
     /// Raises to a secret power, in a time that depends on the group alone.
+    #[inline(never)]
     fn power(&self, base: &Uint<LIMBS>, exponent: &U512) -> SecretBytes {
         let mut power = FixedMontyForm::new(base, &self.params).pow_bounded_exp(exponent, self.exponent_bits);
         let mut integer = power.retrieve();
@@ -66,18 +69,27 @@ impl<const LIMBS: usize> Group<LIMBS> {
 /// The method over a group.
 struct Modp<const LIMBS: usize>(&'static Group<LIMBS>);
 
-impl<const LIMBS: usize> KeyExchangeAlgorithm for Modp<LIMBS> {
-    fn id(&self) -> KeyExchange {
-        self.0.id
-    }
-
-    fn start(&self, random: &mut dyn SecureRandom) -> Result<Box<dyn ActiveKeyExchange>, CryptoError> {
+impl<const LIMBS: usize> Modp<LIMBS> {
+    #[inline(never)]
+    fn draw(&self, random: &mut dyn SecureRandom) -> Result<Box<dyn ActiveKeyExchange>, CryptoError> {
         let mut octets = Zeroizing::new([0; EXPONENT_LEN]);
         let drawn = EXPONENT_LEN - self.0.exponent_bits as usize / 8;
         random.fill(&mut octets[drawn..])?;
         let exponent = Zeroizing::new(U512::from_be_slice(&*octets));
         let public = self.0.power(&Uint::from_u8(2), &exponent).into_public();
         Ok(Box::new(ActiveModp { group: self.0, exponent, public }))
+    }
+}
+
+impl<const LIMBS: usize> KeyExchangeAlgorithm for Modp<LIMBS> {
+    fn id(&self) -> KeyExchange {
+        self.0.id
+    }
+
+    fn start(&self, random: &mut dyn SecureRandom) -> Result<Box<dyn ActiveKeyExchange>, CryptoError> {
+        let active = self.draw(random);
+        wipe_stack();
+        active
     }
 }
 
@@ -95,7 +107,9 @@ impl<const LIMBS: usize> ActiveKeyExchange for ActiveModp<LIMBS> {
 
     fn complete(self: Box<Self>, peer: &[u8]) -> Result<SecretBytes, CryptoError> {
         let peer = self.group.peer_value(peer)?;
-        Ok(self.group.power(&peer, &self.exponent))
+        let secret = self.group.power(&peer, &self.exponent);
+        wipe_stack();
+        Ok(secret)
     }
 }
 
