@@ -226,3 +226,58 @@ pub(crate) async fn source_for(remote: IpAddr, mark: u32) -> Option<(IpAddr, u32
     let kernel = Kernel::connect().ok()?;
     timeout(limits::HOST_CHANGE, kernel.source_for(remote, mark)).await.ok()?
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::machine::ground::Ground;
+
+    async fn next(told: &mut mpsc::Receiver<Vec<LocalAddress>>) -> Vec<String> {
+        let addresses =
+            timeout(Duration::from_secs(10), told.recv()).await.expect("in time").expect("a watch");
+        shown(&addresses)
+    }
+
+    fn shown(addresses: &[LocalAddress]) -> Vec<String> {
+        addresses
+            .iter()
+            .map(|local| format!("{} {} {}", local.address, local.name, local.kind.name()))
+            .collect()
+    }
+
+    #[test]
+    fn addresses_are_told_with_their_links_and_so_is_what_becomes_of_them() {
+        Ground::run(|ground| async move {
+            let _tun = ground.tun("vpn0");
+            ground.ip("addr add 10.30.0.1/32 dev vpn0");
+            ground.ip("link set vpn0 up");
+            let metered = BTreeSet::from(["eth0".to_owned()]);
+            let (first, mut told) = Links::start("vpn0", metered).await.unwrap();
+            let loopback = ["127.0.0.1 lo loopback", "::1 lo loopback"];
+            let outside = ["10.10.0.10 eth0 ethernet", "fd10::10 eth0 ethernet"];
+            assert_eq!(shown(&first), [loopback, outside].concat());
+            assert!(first.iter().all(|local| local.metered == (local.name == "eth0") && local.mtu >= 1500));
+
+            ground.ip("addr add 10.10.0.11/24 dev eth0");
+            assert!(next(&mut told).await.contains(&"10.10.0.11 eth0 ethernet".to_owned()));
+            ground.ip("link set eth0 down");
+            assert_eq!(next(&mut told).await, loopback);
+            // A change of the TUN's own addresses is none; the next that is told is the uplink's.
+            ground.ip("addr add 10.30.0.2/32 dev vpn0");
+            ground.ip("link set eth0 up");
+            assert!(next(&mut told).await.contains(&"10.10.0.10 eth0 ethernet".to_owned()));
+        });
+    }
+
+    #[test]
+    fn the_kernel_tells_where_a_packet_leaves_from() {
+        Ground::run(|_| async {
+            let (source, interface) = source_for("192.0.2.1".parse().unwrap(), 0).await.unwrap();
+            assert_eq!(source, "10.10.0.10".parse::<IpAddr>().unwrap());
+            let (_, other) = source_for("fd10::1".parse().unwrap(), 0).await.unwrap();
+            assert_eq!(interface, other);
+        });
+    }
+}

@@ -1,8 +1,9 @@
 //! A network namespace for one test: a thread of its own in it, an uplink, and interfaces that play the TUN.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::os::fd::AsRawFd as _;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use crate::program::find;
@@ -60,6 +61,22 @@ impl Ground {
         Tun { index: text.split(':').next().unwrap().trim().parse().unwrap(), _file: file }
     }
 
+    /// Moves the uplink's far end into a namespace of its own, where 10.10.0.1 and fd10::1 are.
+    pub(crate) fn neighbour(self) -> Neighbour {
+        let sleep = ["-n", "sh", "-c", "echo there; exec sleep 120"];
+        let mut command = Command::new(find("unshare").expect("unshare is installed"));
+        let mut holder = command.args(sleep).stdout(Stdio::piped()).spawn().unwrap();
+        let mut there = [0; 6];
+        holder.stdout.take().unwrap().read_exact(&mut there).unwrap();
+        let neighbour = Neighbour { ground: self, holder };
+        self.ip(&format!("link set far0 netns {}", neighbour.holder.id()));
+        for line in ["link set lo up", "link set far0 up", "addr add 10.10.0.1/24 dev far0"] {
+            neighbour.run(&format!("ip {line}"));
+        }
+        neighbour.run("ip addr add fd10::1/64 dev far0 nodad");
+        neighbour
+    }
+
     /// Runs `ip` and returns what it said.
     pub(crate) fn ip(self, arguments: &str) -> String {
         let (success, text) = self.tried("ip", arguments);
@@ -85,6 +102,46 @@ impl Ground {
         let lines = ["rule", "-6 rule", "route show table all", "-6 route show table all"];
         let routing: Vec<String> = lines.iter().map(|line| self.ip(line)).collect();
         format!("{}\n{}", routing.join("\n"), self.tried("nft", "list ruleset").1)
+    }
+}
+
+/// Whoever is at the other end of the uplink.
+#[derive(Debug)]
+pub(crate) struct Neighbour {
+    ground: Ground,
+    holder: Child,
+}
+
+impl Neighbour {
+    /// Runs a program there and tells whether it succeeded.
+    pub(crate) fn tried(&self, line: &str) -> bool {
+        self.ground.tried("nsenter", &format!("-t {} -n {line}", self.holder.id())).0
+    }
+
+    /// Runs a program there.
+    pub(crate) fn run(&self, line: &str) {
+        assert!(self.tried(line), "{line}");
+    }
+
+    /// Sends a datagram to an address and port in bash's words, such as `10.0.0.1/4500`.
+    pub(crate) fn send(&self, to: &str) {
+        let mut command = Command::new(find("nsenter").expect("nsenter is installed"));
+        command.args([
+            "-t",
+            &self.holder.id().to_string(),
+            "-n",
+            "bash",
+            "-c",
+            &format!("echo hello > /dev/udp/{to}"),
+        ]);
+        assert!(command.status().unwrap().success(), "a datagram to {to}");
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        drop(self.holder.kill());
+        drop(self.holder.wait());
     }
 }
 

@@ -316,3 +316,89 @@ fn a_reload_changes_what_is_protected() {
         machine.stop().await;
     });
 }
+
+/// Returns how many echo requests the namespace's stack has taken, of both families.
+fn echos() -> u64 {
+    let v4 = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+    let mut lines = v4.lines().filter_map(|line| line.strip_prefix("Icmp: "));
+    let place = lines.next().unwrap().split(' ').position(|name| name == "InEchos").unwrap();
+    let v4: u64 = lines.next().unwrap().split(' ').nth(place).unwrap().parse().unwrap();
+    let v6 = std::fs::read_to_string("/proc/thread-self/net/snmp6").unwrap();
+    let v6 = v6.lines().find_map(|line| line.strip_prefix("Icmp6InEchos")).unwrap();
+    v4 + v6.trim().parse::<u64>().unwrap()
+}
+
+#[test]
+fn cleartext_that_pretends_to_come_out_of_a_tunnel_is_dropped() {
+    Ground::run(|ground| async move {
+        let neighbour = ground.neighbour();
+        for address in ["10.20.0.99/32", "fd20::99/128", "192.0.2.99/32"] {
+            neighbour.run(&format!("ip addr add {address} dev lo"));
+        }
+        neighbour.run("ip route add 10.30.0.1/32 via 10.10.0.10");
+        neighbour.run("ip -6 route add fd30::1/128 via fd10::10");
+        let tun = ground.tun(TUN);
+        let taken = |from: &str, to: &str| {
+            let before = echos();
+            neighbour.tried(&format!("ping -c 2 -i 0.05 -W 1 -I {from} {to}"));
+            echos() - before
+        };
+        for (leak, expected) in [(Leak::Allow, 2), (Leak::Block, 0)] {
+            let mut machine =
+                started(settings(tun.index, vec![protected(&["10.20.0.0/24", "fd20::/64"], leak)])).await;
+            let both = ["10.30.0.1/32", "fd30::1/128"];
+            machine.configure(&configuration(1, &both, &["10.20.0.0/24", "fd20::/64"])).await.unwrap();
+            assert_eq!(taken("10.20.0.99", "10.30.0.1"), expected, "{leak:?}");
+            assert_eq!(taken("fd20::99", "fd30::1"), expected, "{leak:?}");
+            assert_eq!(
+                taken("192.0.2.99", "10.30.0.1"),
+                expected,
+                "from elsewhere to the virtual address, {leak:?}"
+            );
+            assert_eq!(taken("10.10.0.1", "10.10.0.10"), 2, "of the local network");
+            machine.stop().await;
+        }
+    });
+}
+
+#[test]
+fn between_protected_networks_nothing_passes_in_clear_and_the_local_network_is_left_alone() {
+    Ground::run(|ground| async move {
+        let neighbour = ground.neighbour();
+        neighbour.run("ip addr add 10.20.0.99/32 dev lo");
+        let tun = ground.tun(TUN);
+        let mut connection = protected(&["10.0.0.0/8"], Leak::Block);
+        connection.local = vec![prefix("10.10.0.0/24")];
+        let machine = started(settings(tun.index, vec![connection])).await;
+        let before = echos();
+        neighbour.tried("ping -c 2 -i 0.05 -W 1 -I 10.20.0.99 10.10.0.10");
+        assert_eq!(echos() - before, 0, "from behind the peer, outside the tunnel");
+        neighbour.run("ping -c 2 -i 0.05 -W 1 10.10.0.10");
+        machine.stop().await;
+    });
+}
+
+#[test]
+fn a_reverse_path_filter_lets_the_peers_answers_in_while_everything_is_blocked() {
+    Ground::run(|ground| async move {
+        let neighbour = ground.neighbour();
+        neighbour.run("ip addr add 192.0.2.1/32 dev lo");
+        neighbour.run("ip route add 10.10.0.10/32 dev far0 src 192.0.2.1");
+        let tun = ground.tun(TUN);
+        let machine = started(settings(tun.index, vec![protected(&["0.0.0.0/0"], Leak::Block)])).await;
+        let ike = std::net::UdpSocket::bind("0.0.0.0:4500").unwrap();
+        let other = std::net::UdpSocket::bind("0.0.0.0:4501").unwrap();
+        for socket in [&ike, &other] {
+            socket.set_read_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
+        }
+        // Strict, and loose as distributions have it.
+        for filter in ["1", "2"] {
+            std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", filter).unwrap();
+            neighbour.send("10.10.0.10/4501");
+            neighbour.send("10.10.0.10/4500");
+            assert_eq!(ike.recv(&mut [0; 16]).unwrap(), 6, "rp_filter {filter}");
+            assert!(other.recv(&mut [0; 16]).is_err(), "the filter does not filter: this proves nothing");
+        }
+        machine.stop().await;
+    });
+}
