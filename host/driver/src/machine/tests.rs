@@ -384,6 +384,8 @@ fn a_reverse_path_filter_lets_the_peers_answers_in_while_everything_is_blocked()
         let neighbour = ground.neighbour();
         neighbour.run("ip addr add 192.0.2.1/32 dev lo");
         neighbour.run("ip route add 10.10.0.10/32 dev far0 src 192.0.2.1");
+        // Whoever asks for a link address from outside the local network is not answered by a strict filter.
+        neighbour.run("ping -c 1 -W 1 -I 10.10.0.1 10.10.0.10");
         let tun = ground.tun(TUN);
         let machine = started(settings(tun.index, vec![protected(&["0.0.0.0/0"], Leak::Block)])).await;
         let ike = std::net::UdpSocket::bind("0.0.0.0:4500").unwrap();

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::IpProtocol;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use rtnetlink::packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
 use rtnetlink::packet_route::route::{
@@ -333,6 +334,10 @@ fn write_rule(rule: Rule) -> RuleMessage {
                 port.map(|port| RuleAttribute::SourcePortRange(RulePortRange { start: port, end: port }));
             message.attributes.extend(range);
         }
+        Purpose::Dissect => {
+            message.attributes.push(RuleAttribute::FwMark(Machine::MARK));
+            message.attributes.push(RuleAttribute::IpProtocol(IpProtocol::Udp));
+        }
         Purpose::Unmarked => {
             message.header.flags = RuleFlags::Invert;
             message.attributes.push(RuleAttribute::FwMark(Machine::MARK));
@@ -369,6 +374,7 @@ fn read_rule(message: &RuleMessage, family: Family) -> Option<Rule> {
     }
     let purpose = match (protocol, mark) {
         (Some(protocol), None) => Purpose::Own { protocol, port },
+        (Some(_), Some(Machine::MARK)) => Purpose::Dissect,
         (None, Some(Machine::MARK)) => Purpose::Unmarked,
         (None, None) if suppress == 0 => Purpose::Local,
         _ => Purpose::Unknown,

@@ -4,7 +4,7 @@
 //! routing protocol number of ours, so that exactly this is found again after a crash:
 //!
 //! ```text
-//! 7295  from this host, UDP from the IKE ports or ESP → main        packets of the tunnel itself
+//! 7295  of this host, UDP from the IKE ports or ESP → main          packets of the tunnel itself
 //! 7296  without our mark → the table of protected prefixes
 //! 7297  main without its default route                              the local network, beside a full tunnel
 //! 7298  without our mark → the table of full tunnels
@@ -183,6 +183,9 @@ pub(crate) enum Purpose {
         /// The UDP port.
         port: Option<u16>,
     },
+    /// Marked UDP, which is ours anyway. The kernel takes an arriving packet apart, so that the reverse path filter knows
+    /// its ports, only where a rule that is not for the loopback alone asks for a protocol.
+    Dissect,
     /// Those without our mark.
     Unmarked,
     /// All, but the table's default route is not taken.

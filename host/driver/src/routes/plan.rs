@@ -201,6 +201,7 @@ impl Draft {
                     rule(BYPASS_PRIORITY, MAIN, Purpose::Own { protocol: UDP, port: Some(port) });
                 }
                 rule(BYPASS_PRIORITY, MAIN, Purpose::Own { protocol: ESP, port: None });
+                rule(BYPASS_PRIORITY, MAIN, Purpose::Dissect);
             }
         }
     }
