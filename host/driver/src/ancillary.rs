@@ -68,6 +68,8 @@ pub(crate) struct Beside {
     pub(crate) tos: u8,
     /// The length of each of the datagrams that the kernel merged.
     pub(crate) segment: Option<usize>,
+    /// How many messages the socket has lost so far because its queue was full, if any.
+    pub(crate) lost: Option<u32>,
     /// An error about a message that was sent: its number, and what goes with it (a path MTU, of EMSGSIZE).
     pub(crate) error: Option<(i32, u32)>,
 }
@@ -162,6 +164,7 @@ impl Beside {
                 let len = array(data, 0).map(i32::from_ne_bytes).and_then(|len| usize::try_from(len).ok());
                 self.segment = len.filter(|len| *len > 0);
             }
+            (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => self.lost = array(data, 0).map(u32::from_ne_bytes),
             (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => {
                 // `struct sock_extended_err`: the number first, `ee_info` at octet 8.
                 if let (Some(number), Some(info)) = (array(data, 0), array(data, 8)) {

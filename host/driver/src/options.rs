@@ -42,8 +42,8 @@ pub(crate) fn enlarge(socket: BorrowedFd<'_>) -> io::Result<i32> {
     get(socket, libc::SOL_SOCKET, libc::SO_RCVBUF)
 }
 
-/// Asks for the destination, the TOS and ICMP errors of what a socket receives, and lets packets of
-/// any size leave: those that fit the path carry DF, larger ones are fragmented.
+/// Asks for the destination, the TOS and ICMP errors of what a socket receives, and for how much it lost;
+/// and lets packets of any size leave: those that fit the path carry DF, larger ones are fragmented.
 pub(crate) fn set_up(socket: BorrowedFd<'_>, v4: bool) -> io::Result<()> {
     let options = if v4 {
         [
@@ -60,5 +60,6 @@ pub(crate) fn set_up(socket: BorrowedFd<'_>, v4: bool) -> io::Result<()> {
             (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_WANT),
         ]
     };
+    set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
     options.into_iter().try_for_each(|(level, name, value)| set(socket, level, name, value))
 }

@@ -1,7 +1,7 @@
 //! ESP as IP protocol 50, through raw sockets (RFC 4303).
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, Type};
@@ -9,33 +9,31 @@ use socket2::{Domain, Protocol, Type};
 use crate::options;
 use crate::udp::{Carries, Socket};
 
-/// Opens a raw socket for each address family that is listened on. Without the capability there is
-/// none, and ESP travels in UDP alone.
+/// Opens a raw socket for each address that is listened on. Without the capability there is none, and ESP
+/// travels in UDP alone.
 pub(crate) fn open(listen: &[IpAddr], mark: u32) -> Vec<Socket> {
     let mut sockets = Vec::new();
-    for any in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
-        if !listen.iter().any(|ip| ip.is_ipv4() == any.is_ipv4()) {
-            continue;
-        }
-        match open_one(any, mark) {
+    for ip in listen {
+        match open_one(*ip, mark) {
             Ok(socket) => sockets.push(socket),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 tracing::warn!("no permission for raw sockets (CAP_NET_RAW): ESP travels in UDP alone");
                 break;
             }
-            Err(error) => tracing::debug!(%error, address = %any, "no raw ESP in this family"),
+            Err(error) => tracing::debug!(%error, address = %ip, "no raw ESP there"),
         }
     }
     sockets
 }
 
-fn open_one(any: IpAddr, mark: u32) -> io::Result<Socket> {
-    let (domain, local) = (Domain::for_address((any, 0).into()), (any, 0).into());
+fn open_one(ip: IpAddr, mark: u32) -> io::Result<Socket> {
+    let local = SocketAddr::new(ip, 0);
     let protocol = Protocol::from(libc::IPPROTO_ESP);
-    let socket = socket2::Socket::new(domain, Type::RAW.nonblocking(), Some(protocol))?;
+    let socket = socket2::Socket::new(Domain::for_address(local), Type::RAW.nonblocking(), Some(protocol))?;
     options::set_mark(socket.as_fd(), mark)?;
-    options::set_up(socket.as_fd(), any.is_ipv4())?;
+    options::set_up(socket.as_fd(), ip.is_ipv4())?;
     options::enlarge(socket.as_fd())?;
+    socket.bind(&local.into())?;
     Ok(Socket { fd: socket.into(), local, carries: Carries::Esp, segmented: false })
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct InboundThread {
     /// What a receive is written into.
     arena: Vec<u8>,
     batch: Batch,
+    /// What each socket has lost so far.
+    lost: Vec<u32>,
 }
 
 impl InboundThread {
@@ -38,7 +40,9 @@ impl InboundThread {
         inbound: Inbound,
         datagrams: mpsc::Sender<Datagram>,
     ) -> Self {
+        let lost = vec![0; shared.sockets.all().len()];
         Self {
+            lost,
             shared,
             orders,
             outbound,
@@ -117,6 +121,7 @@ impl InboundThread {
             // An SA whose reply is on its way to the peer must be known before the peer's first packet.
             self.obey();
             for message in 0..count {
+                self.count_lost(socket, message);
                 self.take(socket, message)?;
             }
             self.flush()?;
@@ -125,6 +130,14 @@ impl InboundThread {
             }
         }
         Ok(())
+    }
+
+    /// Counts what the kernel had no room for; it tells the sum so far.
+    fn count_lost(&mut self, socket: usize, message: usize) {
+        if let Some(lost) = self.receiving.message(message).beside.lost {
+            let before = std::mem::replace(&mut self.lost[socket], lost);
+            self.shared.tallies.add(Tally::QueueFull, lost.wrapping_sub(before) as usize);
+        }
     }
 
     /// Tells one message's datagrams apart.

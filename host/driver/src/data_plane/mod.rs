@@ -179,6 +179,11 @@ impl DataPlane {
         all
     }
 
+    /// Tells whether ESP of that family can leave without UDP.
+    pub(crate) fn has_raw_esp(&self, is_v4: bool) -> bool {
+        self.shared.sockets.has_raw_esp(is_v4)
+    }
+
     /// Returns what the kernel here offers, for the log.
     pub(crate) fn features(&self) -> Vec<(&'static str, String)> {
         self.shared.features()

@@ -139,9 +139,9 @@ impl OutboundThread {
     }
 
     fn carry_out(&mut self, now: Instant, command: OutboundCommand) {
-        let (id, learned): (Option<ChildSaId>, Option<PathMtu>) = match &command {
-            OutboundCommand::Install(sa) => (Some(sa.id), self.peers.insert(now, sa.id, sa.path)),
-            OutboundCommand::Move(id, path) => (Some(*id), self.peers.replace(now, *id, *path)),
+        let (id, path): (Option<ChildSaId>, Option<Path>) = match &command {
+            OutboundCommand::Install(sa) => (Some(sa.id), Some(sa.path)),
+            OutboundCommand::Move(id, path) => (Some(*id), Some(*path)),
             OutboundCommand::Activate(id) => (Some(*id), None),
             OutboundCommand::Remove(id) => {
                 self.peers.remove(*id);
@@ -149,12 +149,19 @@ impl OutboundThread {
             }
             OutboundCommand::PathMtu(..) => (None, None),
         };
-        if let Some(learned) = learned {
-            self.learn(now, learned);
-        }
-        if let (Err(error), Some(id)) = (self.outbound.handle_command(now, command), id) {
-            self.shared.tallies.add(Tally::Refused, 1);
-            self.shared.tell(News::Refused(id, error));
+        let done = self.outbound.handle_command(now, command);
+        match (done, id, path) {
+            (Ok(()), Some(id), Some(path)) => {
+                if let Some(learned) = self.peers.insert(now, id, path) {
+                    self.learn(now, learned);
+                }
+            }
+            (Err(error), Some(id), _) => {
+                self.shared.tallies.add(Tally::Refused, 1);
+                self.shared.tell(News::Refused(id, error));
+            }
+            // A path MTU is of no SA, so there is nothing to refuse.
+            (Ok(()) | Err(_), _, _) => {}
         }
     }
 

@@ -32,17 +32,12 @@ impl Peers {
         Self { mark, paths: BTreeMap::new(), asked: None, next: None }
     }
 
-    /// Takes an SA's path; returns its MTU.
+    /// Takes an SA's path, the first or a new one; returns its MTU.
     pub(crate) fn insert(&mut self, now: Instant, id: ChildSaId, path: Path) -> Option<PathMtu> {
         let mtu = pmtu::ask(&path, self.mark).ok();
         self.paths.insert(id, (path, mtu.map(|mtu| (mtu, now))));
         self.next.get_or_insert(now + limits::PATH_MTU_REFRESH);
         Some((path.remote.ip(), mtu?))
-    }
-
-    /// Takes an SA's new path; returns its MTU. One that is not there stays so.
-    pub(crate) fn replace(&mut self, now: Instant, id: ChildSaId, path: Path) -> Option<PathMtu> {
-        if self.paths.contains_key(&id) { self.insert(now, id, path) } else { None }
     }
 
     /// Forgets an SA.
@@ -141,12 +136,5 @@ mod tests {
             assert_eq!(news as u64, count.min(turn * limits::PATH_MTU_PROBES as u64));
         }
         assert!(peers.deadline().unwrap() >= Instant(5) + limits::PATH_MTU_REFRESH);
-    }
-
-    #[test]
-    fn a_move_of_an_sa_that_is_not_there_is_none() {
-        let mut peers = Peers::new(0);
-        assert_eq!(peers.replace(Instant(1), ChildSaId(7), loopback()), None);
-        assert_eq!(peers.deadline(), None);
     }
 }

@@ -63,8 +63,7 @@ impl Shared {
     pub(crate) fn features(&self) -> Vec<(&'static str, String)> {
         let all = self.sockets.all();
         let segmented = all.iter().any(|socket| socket.segmented);
-        let raw = |is_v4| all.iter().any(|s| s.carries == Carries::Esp && s.local.is_ipv4() == is_v4);
-        let raw = match (raw(true), raw(false)) {
+        let raw = match (self.sockets.has_raw_esp(true), self.sockets.has_raw_esp(false)) {
             (true, true) => "ipv4 ipv6",
             (true, false) => "ipv4",
             (false, true) => "ipv6",

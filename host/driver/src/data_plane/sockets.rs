@@ -37,6 +37,11 @@ impl Sockets {
         self.ports
     }
 
+    /// Tells whether there is a raw socket of that family.
+    pub(crate) fn has_raw_esp(&self, is_v4: bool) -> bool {
+        self.all.iter().any(|socket| socket.carries == Carries::Esp && socket.local.is_ipv4() == is_v4)
+    }
+
     /// Returns the socket that ESP on this path leaves by.
     pub(crate) fn for_esp(&self, path: &Path) -> Option<&Socket> {
         match path.encapsulation {

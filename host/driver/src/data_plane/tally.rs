@@ -39,6 +39,8 @@ tallies! {
     NewsLost = "news_lost";
     /// IKE datagrams that control did not take in time.
     ControlFull = "drop_control_full";
+    /// Datagrams for which the kernel had no room in a socket's queue.
+    QueueFull = "drop_queue_full";
     /// Datagrams too short to be anything.
     Runt = "drop_runt";
     /// Datagrams larger than any that is taken.

@@ -1,6 +1,7 @@
 //! Over the loopback interface, with a TUN in memory: nobody needs to be root.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 
 use vpnhost_ike::output::TransmitKind;
@@ -10,6 +11,7 @@ use vpnhost_model::{ChildSaId, ChildSpi, Encapsulation, Path};
 use super::super::tally::Tally;
 use super::super::{DataPlane, Datagram, FromPath, News, limits};
 use super::*;
+use crate::messages::{Envelope, Sending};
 use crate::tun::Tun;
 
 /// A packet path whose TUN ends here.
@@ -133,6 +135,30 @@ fn a_keepalive_is_one_octet_without_marker_and_control_does_not_see_it() {
     assert_eq!((host.count(Tally::Keepalive), host.count(Tally::Runt)), (1, 2));
     host.plane.transmit(&datagram.path, &[0xff], TransmitKind::Keepalive).unwrap();
     assert_eq!(received(&client), (vec![0xff], there));
+}
+
+#[test]
+fn datagrams_that_the_kernel_merged_are_told_apart() {
+    let mut host = Host::start(&["127.0.0.1"]);
+    let client = client("127.0.0.1");
+    let there = SocketAddr::new([127, 0, 0, 1].into(), host.plane.ports()[1]);
+    let envelope = Envelope { source: [0, 0, 0, 0].into(), interface: 0, remote: there, tos: 0 };
+    let packets: [&[u8]; 4] = [b"\0\0\0\0first", b"\0\x01\0\0an ES", b"\0\0\0\0third", &[0xff]];
+    let packets = || packets.iter().map(|octets| (envelope, *octets));
+    let sent = Sending::new().send(client.as_fd(), packets(), true).unwrap();
+    assert_eq!((sent.packets, sent.messages), (4, 1));
+    assert_eq!(host.datagram().octets, b"first");
+    assert_eq!(host.datagram().octets, b"third");
+    wait_for("the keepalive", || (host.count(Tally::Keepalive) == 1).then_some(()));
+    assert_eq!(host.plane.counters().dropped(DropCause::UnknownSpi), 1);
+    // Other lengths do not go together, and neither does what goes elsewhere.
+    let other = Envelope { tos: 4, ..envelope };
+    let mixed = [(envelope, &b"\0\0\0\0a"[..]), (envelope, b"\0\0\0\0bc"), (other, b"\0\0\0\0de")];
+    let sent = Sending::new().send(client.as_fd(), mixed.into_iter(), true).unwrap();
+    assert_eq!((sent.packets, sent.messages), (3, 3));
+    for expected in [&b"a"[..], b"bc", b"de"] {
+        assert_eq!(host.datagram().octets, expected);
+    }
 }
 
 #[test]
