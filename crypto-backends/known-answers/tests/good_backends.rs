@@ -1,35 +1,38 @@
 //! What is right passes, and is quick.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use vpnhost_crypto::CryptoBackend;
 
-/// What an operator does not notice at start, for each of two backends.
-const UNNOTICED: Duration = Duration::from_millis(100);
+/// What an operator does not notice at start, for all backends together.
+const UNNOTICED: Duration = Duration::from_millis(200);
 
-fn passes(backend: &'static dyn CryptoBackend) {
-    let took = |()| {
-        let began = Instant::now();
+/// Returns how long this thread has been on a processor: other work on the machine does not count.
+/// Linux has it, where it was not left out of the kernel.
+fn worked() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+}
+
+/// Admits a backend with all its algorithms, some times, and returns how long one took.
+fn admitted(backend: &'static dyn CryptoBackend) -> Option<Duration> {
+    const TIMES: u32 = 5;
+    let before = worked();
+    for _ in 0..TIMES {
         let admission = vpnhost_known_answers::admit(backend);
-        let took = began.elapsed();
         assert_eq!(admission.report.refused().count(), 0, "{}", admission.report);
         assert!(admission.report.passed() > 0);
         assert_eq!(admission.backend.name(), backend.name());
         assert_eq!(admission.backend.packet().len(), backend.packet().len());
-        took
-    };
-    // The least of some, as other tests run beside this one.
-    let least = [(); 5].map(took).into_iter().min().expect("there are five");
-    println!("{}: {least:?}", backend.name());
-    assert!(cfg!(debug_assertions) || least < UNNOTICED, "{least:?}");
+    }
+    let took = (worked()? - before?) / TIMES;
+    println!("{}: {took:?}", backend.name());
+    Some(took)
 }
 
 #[test]
-fn every_algorithm_of_rustcrypto_passes_at_once() {
-    passes(vpnhost_rustcrypto::backend());
-}
-
-#[test]
-fn every_algorithm_of_aws_lc_passes_at_once() {
-    passes(vpnhost_aws_lc::backend());
+fn every_algorithm_passes_before_an_operator_notices() {
+    let both = [vpnhost_rustcrypto::backend(), vpnhost_aws_lc::backend()].map(admitted);
+    let all: Duration = both.into_iter().flatten().sum();
+    assert!(cfg!(debug_assertions) || all < UNNOTICED, "{all:?}");
 }
