@@ -96,6 +96,15 @@ fn disturb(simulation: &mut Simulation, random: &mut Random) {
     }
 }
 
+/// One order or packet of one side.
+pub(crate) fn order(simulation: &mut Simulation, random: &mut Random, side: usize) {
+    match random.below(5) {
+        0 => rekey_ike(simulation, random, side),
+        1 => rekey_child(simulation, random, side),
+        _ => chatter(simulation, random),
+    }
+}
+
 fn both(simulation: &mut Simulation, random: &mut Random, order: fn(&mut Simulation, &mut Random, usize)) {
     let first = random.below(2) as usize;
     order(simulation, random, first);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod delete;
+mod forgery;
 mod handshake;
 mod loss;
 mod nat;

@@ -84,6 +84,13 @@ impl Simulation {
         self.post();
     }
 
+    /// Gives a datagram to a host, past the network, and returns what the host says to it instead of sending it.
+    pub fn provoke(&mut self, host: usize, datagram: Datagram) -> Vec<Datagram> {
+        let host = &mut self.hosts[host];
+        host.receive(self.clock.now(), datagram);
+        host.outbox.drain(..).collect()
+    }
+
     /// Lets time pass, with everything that happens meanwhile.
     pub fn run_for(&mut self, span: Duration) {
         let until = self.now().instant + span;

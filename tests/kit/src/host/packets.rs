@@ -43,6 +43,9 @@ impl HostUnderTest {
             }
         }
         let any = !sent.is_empty();
+        if any {
+            self.note_activity(now);
+        }
         for (path, tos, octets) in sent {
             let carrier = match path.encapsulation {
                 Encapsulation::Udp => Carrier::Udp,
@@ -61,10 +64,14 @@ impl HostUnderTest {
         room[..len].copy_from_slice(&octets[..len]);
         self.batch.push_arrival(0, len, Arrival { path, tos });
         self.inbound.open(now.instant, &mut self.batch);
+        let before = self.delivered.len();
         for (packet, octets) in self.batch.packets() {
             if packet.verdict() == Verdict::Deliver {
                 self.delivered.push(octets.to_vec());
             }
+        }
+        if self.delivered.len() > before {
+            self.note_activity(now);
         }
         self.take_reports(now);
     }
@@ -78,6 +85,10 @@ impl HostUnderTest {
             let at = now.instant + self.chance.between(self.delays.report);
             self.pend(at, Pending::Report(report));
         }
+    }
+
+    /// Packets passed: control will ask which.
+    fn note_activity(&mut self, now: Now) {
         self.activity_due.get_or_insert(now.instant + ACTIVITY_INTERVAL);
     }
 }
