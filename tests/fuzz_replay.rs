@@ -77,6 +77,29 @@ fn reassembly_agrees_with_its_model() {
     }
 }
 
+#[test]
+fn two_endpoints_survive_whoever_is_between_them() {
+    replay(&fuzz::seeds::endpoint_scripts(), fuzz::endpoint);
+}
+
+#[test]
+fn the_packet_path_counts_every_packet_and_delivers_only_what_was_sent() {
+    replay(&fuzz::seeds::esp_scripts(), fuzz::esp);
+}
+
+/// Runs scripts as they are, then mutated, each from a seed of its own that is told where one fails.
+fn replay(scripts: &[Vec<u8>], target: fn(&[u8])) {
+    scripts.iter().for_each(|script| target(script));
+    vpnhost_kit::seeds::run(0..MUTATIONS.into(), |seed| {
+        let mut random = Random(seed);
+        let mut octets = random.pick(scripts).clone();
+        for _ in 0..=random.below(6) {
+            mutate(&mut octets, scripts, &mut random);
+        }
+        target(&octets);
+    });
+}
+
 fn vectors() -> Vec<(String, Vec<u8>)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors/ike");
     let vectors = fuzz::seeds::read(&directory).expect("the vectors can be read");

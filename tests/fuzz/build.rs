@@ -1,4 +1,4 @@
-//! Puts the vectors into the corpus, where libFuzzer begins.
+//! Puts the vectors and scripts into the corpus, where libFuzzer begins.
 
 #[path = "src/seeds.rs"]
 mod seeds;
@@ -7,5 +7,8 @@ use std::path::Path;
 
 fn main() -> Result<(), seeds::SeedError> {
     println!("cargo::rerun-if-changed=../vectors/ike");
+    println!("cargo::rerun-if-changed=src/seeds.rs");
+    seeds::write_scripts(&seeds::endpoint_scripts(), Path::new("corpus/endpoint"))?;
+    seeds::write_scripts(&seeds::esp_scripts(), Path::new("corpus/esp"))?;
     seeds::write(Path::new("../vectors/ike"), Path::new("corpus/wire"))
 }

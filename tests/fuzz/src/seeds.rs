@@ -1,4 +1,5 @@
-//! Vector files: messages in hexadecimal, one a paragraph, with comments behind `#`.
+//! Where mutation begins: vector files, messages in hexadecimal, one a paragraph, with comments behind `#`; and
+//! scripts for the targets that are driven by one.
 
 use std::path::Path;
 
@@ -54,6 +55,81 @@ pub fn write(vectors: &Path, corpus: &Path) -> Result<(), SeedError> {
         std::fs::write(corpus.join(format!("{index:02}-{name}")), octets)?;
     }
     Ok(())
+}
+
+/// Writes scripts as files of a corpus.
+///
+/// # Errors
+/// The corpus cannot be written.
+#[allow(dead_code, reason = "the build script writes, the tests read")]
+pub fn write_scripts(scripts: &[Vec<u8>], corpus: &Path) -> Result<(), SeedError> {
+    std::fs::create_dir_all(corpus)?;
+    for (index, octets) in scripts.iter().enumerate() {
+        std::fs::write(corpus.join(format!("{index:02}-script")), octets)?;
+    }
+    Ok(())
+}
+
+/// Returns scripts for `endpoint`: each hinders the set-up at another moment, then both sides give orders.
+pub fn endpoint_scripts() -> Vec<Vec<u8>> {
+    // A message to the second host (0x85) or to the first (0x05) is opened, one bit is flipped, and it is sealed.
+    let rewrite = |host: u8, at: u8, bit: u8| vec![host | 5, 1, 1, 0, at, 0, bit];
+    (0..48)
+        .map(|index: u8| {
+            // Switches and seed; half a flight at a time until the message in question is on its way.
+            let mut script = vec![index.wrapping_mul(37) & 0x3f, index];
+            script.extend((0..index % 8).flat_map(|_| [0, 5]));
+            script.extend(rewrite(if index % 8 < 4 { 0x80 } else { 0 }, index.wrapping_mul(11), index % 8));
+            script.extend([1, 20]);
+            for order in 0..4 {
+                script.extend([2, (index + order) % 7, 0x82, (index / 3 + order) % 7]);
+                script.extend([0, 5 * (index % 7)]);
+                script.extend(rewrite(0x80, index.wrapping_mul(7), order));
+                script.extend(rewrite(0, index.wrapping_mul(5), order));
+                // One of the last messages, damaged; a forgery in clear; and one with a valid ICV.
+                script.extend([0x84, index % 5, 1, 0, 30 + order, 0, 1, 0]);
+                script.extend([0x83, 0x08, 0xa3, index % 4, 8, 0, 0, 0, 8, 0, 0, 64, 0, 0]);
+                script.extend([
+                    0x86,
+                    0x08,
+                    3 + (order & 1),
+                    2 + order,
+                    41,
+                    8,
+                    0,
+                    0,
+                    0,
+                    8,
+                    0,
+                    0,
+                    64,
+                    order,
+                    0,
+                ]);
+                script.extend([1, 10 + order, 7, 0x87, 1, 5]);
+            }
+            script
+        })
+        .collect()
+}
+
+/// Returns scripts for `esp`: packets of several sizes, in and out of order, damaged, and again.
+pub fn esp_scripts() -> Vec<Vec<u8>> {
+    (0..32)
+        .map(|index: u8| {
+            let mut script = vec![index % 16];
+            for round in 0..8 {
+                // Two packets, the second of another size.
+                script.extend([0, 1, 1, 2, round, 0, 0, 0, 3, 4, index, 0x40 * (round & 1), 0, 0]);
+                script.extend([2, 0, 4, 0x45, round, index, 1]);
+                script.extend([3, 1, round * 2 + 1, 0, round * 2, index % 4]);
+                script.extend([5, round, 1, 0, index + round, 0, round, 0]);
+                script.extend([6, round, 1, 0, index, 0, round, 0]);
+                script.extend([3, 0, round, 3, 7, 0, 200]);
+            }
+            script
+        })
+        .collect()
 }
 
 fn octets_of(paragraph: &str) -> Result<Vec<u8>, SeedError> {

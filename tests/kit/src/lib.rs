@@ -8,6 +8,7 @@ pub mod agreement;
 pub mod capture;
 pub mod clock;
 pub mod configuration;
+pub mod glass;
 pub mod host;
 pub mod inner;
 mod keys;

@@ -105,6 +105,12 @@ impl Network {
         }
     }
 
+    /// Takes the first datagram on its way that somebody waits for, so that it does not arrive.
+    pub fn intercept(&mut self, wanted: impl Fn(&Datagram) -> bool) -> Option<Datagram> {
+        let found = self.in_flight.iter().find(|(_, datagram)| wanted(datagram)).map(|(at, _)| *at)?;
+        self.in_flight.remove(&found)
+    }
+
     /// Returns when the next datagram arrives.
     pub fn next_arrival(&self) -> Option<Instant> {
         self.in_flight.keys().next().map(|(at, _)| *at)

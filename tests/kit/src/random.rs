@@ -40,3 +40,8 @@ impl Random {
         (self.0.next_word() >> 56) as u8
     }
 }
+
+/// Returns a source for machines that draw for themselves.
+pub fn source(seed: u64) -> SeededRandom {
+    SeededRandom::new(seed)
+}
