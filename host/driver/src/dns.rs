@@ -159,3 +159,65 @@ async fn call(
     let said = program::run(program, path.to_path_buf(), arguments, input.to_owned()).await?;
     if said.success { Ok(()) } else { Err(DriverError::Program { program, message: said.complaint() }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// A program that writes down how it is called.
+    fn recorder(directory: &Path) -> PathBuf {
+        let (program, log) = (directory.join("program"), directory.join("log"));
+        std::fs::write(&program, format!("#!/bin/sh\necho \"$@\" >> {0}\ncat >> {0}\n", log.display()))
+            .unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        program
+    }
+
+    async fn calls(taker: impl Fn(PathBuf) -> Taker) -> Vec<String> {
+        let directory = tempfile::tempdir().unwrap();
+        let taker = Some(taker(recorder(directory.path())));
+        let mut dns = Dns { tun_name: "vpn0".to_owned(), taker, given: Vec::new() };
+        let servers = vec!["10.20.0.53".parse().unwrap(), "fd20::53".parse().unwrap()];
+        dns.give(servers.clone()).await;
+        dns.give(servers).await;
+        dns.give(Vec::new()).await;
+        let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
+        log.lines().map(str::to_owned).collect()
+    }
+
+    fn within<F: Future<Output = ()>>(test: F) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+    }
+
+    #[test]
+    fn systemd_resolved_gets_servers_for_every_name_once_and_loses_them() {
+        within(async {
+            let expected = ["dns vpn0 10.20.0.53 fd20::53", "domain vpn0 ~.", "revert vpn0"];
+            assert_eq!(calls(Taker::Resolved).await, expected);
+        });
+    }
+
+    #[test]
+    fn resolvconf_gets_an_entry_once_and_loses_it() {
+        within(async {
+            let calls = calls(Taker::Resolvconf).await;
+            assert!(calls[0].starts_with("-a ") && calls[0].contains("vpn0.vpnhost"), "{calls:?}");
+            assert_eq!(calls[1..3], ["nameserver 10.20.0.53", "nameserver fd20::53"]);
+            assert!(calls[3].starts_with("-d ") && calls[3].ends_with("vpn0.vpnhost"), "{calls:?}");
+            assert_eq!(calls.len(), 4);
+        });
+    }
+
+    #[test]
+    fn a_namespace_of_its_own_leaves_dns_alone() {
+        crate::machine::ground::Ground::run(|_| async {
+            assert!(!in_own_namespace());
+            assert_eq!(automatic(), None);
+            let mut dns = Dns::new(DnsMode::Auto, "vpn0").unwrap();
+            dns.give(vec!["10.20.0.53".parse().unwrap()]).await;
+            assert_eq!(take_back(|_| true).await.unwrap(), Vec::<String>::new());
+        });
+    }
+}

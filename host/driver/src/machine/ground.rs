@@ -32,8 +32,9 @@ impl Ground {
             let ground = Self;
             ground.ip("link set lo up");
             ground.ip("link add eth0 type veth peer name far0");
-            ground.ip("link set far0 up");
-            ground.ip("link set eth0 up");
+            // Link-local addresses would come some time later, whatever a test does.
+            ground.ip("link set far0 addrgenmode none up");
+            ground.ip("link set eth0 addrgenmode none up");
             ground.ip("addr add 10.10.0.10/24 dev eth0");
             ground.ip("addr add fd10::10/64 dev eth0 nodad");
             ground.ip("route add default via 10.10.0.1 dev eth0");

@@ -214,3 +214,116 @@ fn own_source(own: &[IpAddr], local: &[TrafficSelector], to: Prefix) -> Option<I
     };
     own.iter().find(fits).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use vpnhost_model::{Encapsulation, IkeSaId, Path, Role};
+
+    use super::*;
+    use crate::config::{DnsMode, PoolRouting};
+
+    fn prefix(text: &str) -> Prefix {
+        let (base, length) = text.split_once('/').unwrap();
+        (base.parse().unwrap(), length.parse().unwrap())
+    }
+
+    fn settings(remote: &[&str], routing: ConnectionRouting) -> MachineSettings {
+        MachineSettings {
+            tun_name: "vpn0".to_owned(),
+            tun_index: 7,
+            mtu: 1400,
+            dns: DnsMode::Off,
+            connections: vec![Protected {
+                name: "corp".to_owned(),
+                remote: remote.iter().map(|text| prefix(text)).collect(),
+                local: Vec::new(),
+                routing,
+            }],
+            pools: Vec::new(),
+            ports: [500, 4500],
+        }
+    }
+
+    fn tunnel(addresses: &[&str], local: &[&str], remote: &[&str]) -> HostConfiguration {
+        let selectors = |texts: &[&str]| -> Vec<TrafficSelector> {
+            texts
+                .iter()
+                .map(|text| TrafficSelector::prefix(prefix(text).0, prefix(text).1).unwrap())
+                .collect()
+        };
+        HostConfiguration {
+            ike_sa: IkeSaId(1),
+            connection: "corp".to_owned(),
+            role: Role::Initiator,
+            addresses: addresses.iter().map(|text| prefix(text)).collect(),
+            dns: Vec::new(),
+            peer_addresses: Vec::new(),
+            remote: selectors(remote),
+            local: selectors(local),
+            path: Path {
+                local: "10.10.0.10:4500".parse().unwrap(),
+                remote: "10.10.0.1:4500".parse().unwrap(),
+                interface: None,
+                encapsulation: Encapsulation::Udp,
+            },
+        }
+    }
+
+    fn target(plan: &Plan, at: &str, metric: u32) -> Option<Target> {
+        let table = Tables::of("vpn0").table_of(prefix(at));
+        plan.routes.get(&Place { table, prefix: prefix(at), metric }).copied()
+    }
+
+    #[test]
+    fn what_no_selector_gives_a_source_for_stays_unreachable() {
+        let settings = settings(&["0.0.0.0/0", "::/0"], ConnectionRouting::default());
+        let tunnel = tunnel(&["10.30.0.1/32"], &["10.30.0.1/32"], &["0.0.0.0/0", "::/0"]);
+        let plan = Plan::new(&settings, [&tunnel].into_iter(), &[]);
+        let source = Some("10.30.0.1".parse().unwrap());
+        assert_eq!(target(&plan, "0.0.0.0/0", METRIC), Some(Target::Interface { index: 7, source }));
+        assert_eq!(target(&plan, "::/0", METRIC), None);
+        assert_eq!(target(&plan, "::/0", BLOCK_METRIC), Some(Target::Unreachable));
+    }
+
+    #[test]
+    fn a_gateway_narrows_and_the_rest_stays_unreachable() {
+        let settings = settings(&["10.0.0.0/8"], ConnectionRouting::default());
+        let tunnel = tunnel(&["10.30.0.1/32"], &["10.30.0.1/32"], &["10.20.0.0/24"]);
+        let plan = Plan::new(&settings, [&tunnel].into_iter(), &[]);
+        assert!(target(&plan, "10.20.0.0/24", METRIC).is_some());
+        assert_eq!(target(&plan, "10.0.0.0/8", METRIC), None);
+        assert_eq!(target(&plan, "10.0.0.0/8", BLOCK_METRIC), Some(Target::Unreachable));
+    }
+
+    #[test]
+    fn without_a_virtual_address_the_source_is_one_of_the_machine_within_the_selectors() {
+        let settings = settings(&["10.20.0.0/24"], ConnectionRouting::default());
+        let tunnel = tunnel(&[], &["10.1.0.0/16"], &["10.20.0.0/24"]);
+        let own: Vec<IpAddr> =
+            ["fd10::1", "192.0.2.1", "10.1.0.1"].map(|text| text.parse().unwrap()).to_vec();
+        let plan = Plan::new(&settings, [&tunnel].into_iter(), &own);
+        let source = Some("10.1.0.1".parse().unwrap());
+        assert_eq!(target(&plan, "10.20.0.0/24", METRIC), Some(Target::Interface { index: 7, source }));
+    }
+
+    #[test]
+    fn where_leaks_are_allowed_the_other_family_is_blocked_only_while_the_tunnel_is_up() {
+        let routing = ConnectionRouting { leak: Leak::Allow, allow_other_family: false };
+        let settings = settings(&["0.0.0.0/0"], routing);
+        assert_eq!(Plan::new(&settings, std::iter::empty(), &[]), Plan::default());
+        let tunnel = tunnel(&["10.30.0.1/32"], &["10.30.0.1/32"], &["0.0.0.0/0"]);
+        let plan = Plan::new(&settings, [&tunnel].into_iter(), &[]);
+        assert_eq!(target(&plan, "::/0", BLOCK_METRIC), Some(Target::Unreachable));
+        assert_eq!(target(&plan, "0.0.0.0/0", BLOCK_METRIC), None);
+    }
+
+    #[test]
+    fn a_gateway_that_only_has_pools_needs_no_look_into_its_packets() {
+        let mut settings = settings(&[], ConnectionRouting::default());
+        settings.pools =
+            vec![PoolRouting { base: "10.30.0.0".parse().unwrap(), prefix_len: 24, masquerade: false }];
+        let plan = Plan::new(&settings, std::iter::empty(), &[]);
+        assert_eq!(plan.rules.len(), 1);
+        assert_eq!(plan.rules.first().map(|rule| rule.purpose), Some(Purpose::Unmarked));
+    }
+}
