@@ -73,13 +73,9 @@ impl IkeSa {
             lifetime: config.lifetime,
             replaces: new.replaces,
         })));
-        host.event(Event::ChildSaEstablished {
-            child_sa: id,
-            ike_sa,
-            connection,
-            child,
-            replaces: new.replaces,
-        });
+        let replaces = new.replaces;
+        let established_event =
+            Event::ChildSaEstablished { child_sa: id, ike_sa, connection, child, replaces };
         established.estate.failures.remove(&new.index);
         let child = ChildSa {
             id,
@@ -97,6 +93,8 @@ impl IkeSa {
         established.estate.children.insert(id, child);
         self.set_child_timer(host, id);
         self.configure_host(host);
+        // Who is told that it is up may use it: its routes are there.
+        host.event(established_event);
         Ok(id)
     }
 
