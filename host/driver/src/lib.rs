@@ -16,8 +16,6 @@
 //! }
 //! ```
 
-#![allow(dead_code)]
-
 mod ancillary;
 mod chronicle;
 mod cleanup;
