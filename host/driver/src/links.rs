@@ -20,7 +20,7 @@ use vpnhost_model::{LinkKind, LocalAddress};
 use crate::error::DriverError;
 use crate::limits;
 use crate::machine::bounded;
-use crate::routes::kernel::{Kernel, link_name, local_address};
+use crate::routes::kernel::{link_name, local_address};
 
 /// What changes addresses.
 const GROUPS: [MulticastGroup; 3] =
@@ -221,9 +221,11 @@ fn is_tunnel(kind: &InfoKind) -> bool {
     )
 }
 
-/// Asks the kernel which address and interface a packet to `remote` with a mark leaves from.
+/// Asks the kernel which address and interface a packet to `remote` with a mark leaves from. The sockets leave that
+/// choice to the kernel, so only tests need to know it beforehand.
+#[cfg(test)]
 pub(crate) async fn source_for(remote: IpAddr, mark: u32) -> Option<(IpAddr, u32)> {
-    let kernel = Kernel::connect().ok()?;
+    let kernel = crate::routes::kernel::Kernel::connect().ok()?;
     timeout(limits::HOST_CHANGE, kernel.source_for(remote, mark)).await.ok()?
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use vpnhost_ike::input::OutputFailure;
 use vpnhost_ike::output::{ChildSaKeys, Event, IkeSaFacts, Output, Transmit};
 use vpnhost_ipsec::SaActivity;
-use vpnhost_model::Now;
+use vpnhost_model::{Encapsulation, Now, Path};
 use vpnhost_policy::OnFailure;
 
 use super::{ControlPlane, Pending, esp_keys};
@@ -133,19 +133,24 @@ impl ControlPlane {
             log.child_sa(keys);
         }
         let activity = Arc::new(SaActivity::default());
-        let installed = match esp_keys::halves(self.crypto, keys, &activity) {
-            Ok((inbound, outbound)) => {
-                self.data_plane.install(inbound, outbound).map_err(|error| error.to_string())
-            }
-            Err(error) => Err(format!("no key for {}: {error}", keys.suite)),
-        };
-        match installed {
+        match self.give_to_path(keys, &activity) {
             Ok(()) => {
                 let backend = self.crypto.serves(keys.suite.packet).to_owned();
                 self.children.enter(keys, activity, backend);
             }
             Err(what) => self.endpoint.handle_failure(now, OutputFailure::ChildSa(keys.id, what)),
         }
+    }
+
+    /// Makes the packet keys and gives both halves to the packet path.
+    fn give_to_path(&self, keys: &ChildSaKeys, activity: &Arc<SaActivity>) -> Result<(), String> {
+        let Path { encapsulation, remote, .. } = keys.path;
+        if encapsulation == Encapsulation::Raw && !self.data_plane.has_raw_esp(remote.is_ipv4()) {
+            return Err("ESP without UDP needs a raw socket, which this host could not open".to_owned());
+        }
+        let (inbound, outbound) = esp_keys::halves(self.crypto, keys, activity)
+            .map_err(|error| format!("no key for {}: {error}", keys.suite))?;
+        self.data_plane.install(inbound, outbound).map_err(|error| error.to_string())
     }
 
     fn transmit(&self, Transmit { path, octets, kind }: &Transmit) {

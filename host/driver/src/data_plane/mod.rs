@@ -23,8 +23,8 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 use vpnhost_ike::output::TransmitKind;
 use vpnhost_ipsec::{
-    CommandError, Counters, Inbound, InboundCommand, InboundSa, Outbound, OutboundCommand, OutboundSa,
-    TrafficReport, TunnelConfig,
+    CommandError, Inbound, InboundCommand, InboundSa, Outbound, OutboundCommand, OutboundSa, TrafficReport,
+    TunnelConfig,
 };
 use vpnhost_model::{ChildSaId, Path};
 
@@ -168,7 +168,8 @@ impl DataPlane {
     }
 
     /// Returns the counters of ESP.
-    pub(crate) fn counters(&self) -> &Arc<Counters> {
+    #[cfg(test)]
+    pub(crate) fn counters(&self) -> &Arc<vpnhost_ipsec::Counters> {
         &self.shared.counters
     }
 

@@ -168,6 +168,7 @@ impl Kernel {
     }
 
     /// Asks which address and interface a packet would leave from.
+    #[cfg(test)]
     pub(crate) async fn source_for(&self, remote: IpAddr, mark: u32) -> Option<(IpAddr, u32)> {
         let mut query = RouteMessage::default();
         query.header.address_family = address_family(Family::of(remote));
