@@ -34,6 +34,7 @@ pub mod limits;
 mod links;
 mod machine;
 mod messages;
+mod names;
 mod options;
 mod pmtu;
 mod program;
@@ -52,6 +53,7 @@ pub use config::{
 pub use error::DriverError;
 pub use host::{Host, HostEvent, HostHandle};
 pub use journal::Entry;
+pub use names::look_up;
 pub use snapshot::{
     ChildSaState, ConnectionState, Decision, IkeSaState, Phase, PluginState, QuestionCounters, Snapshot,
     Traffic,

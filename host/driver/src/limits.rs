@@ -42,5 +42,9 @@ pub const ZONE_REFRESH: Duration = Duration::from_secs(600);
 pub const ACTIVITY_INTERVAL: Duration = Duration::from_secs(1);
 /// Addresses of this machine that are looked at.
 pub const ADDRESSES: usize = 256;
+/// DNS servers that are asked past the system's own resolver.
+pub const DNS_SERVERS: usize = 3;
+/// How long one of them may take to answer.
+pub const DNS_ANSWER: Duration = Duration::from_millis(1500);
 /// Prefixes that are routed in all.
 pub const ROUTES: usize = 4096;

@@ -298,4 +298,4 @@ fn tell(done: Result<(), DriverError>) {
 #[cfg(test)]
 pub(crate) mod ground;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -124,6 +124,11 @@ impl Neighbour {
         assert!(self.tried(line), "{line}");
     }
 
+    /// Returns a file's text as it is there.
+    pub(crate) fn read(&self, file: &str) -> String {
+        self.ground.tried("nsenter", &format!("-t {} -n cat {file}", self.holder.id())).1
+    }
+
     /// Sends a datagram to an address and port in bash's words, such as `10.0.0.1/4500`.
     pub(crate) fn send(&self, to: &str) {
         let mut command = Command::new(find("nsenter").expect("nsenter is installed"));

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use vpnhost_ike::output::HostConfiguration;
 use vpnhost_model::{Encapsulation, IkeSaId, Path, Role, TrafficSelector};
 
-use super::ground::Ground;
+use super::ground::{Ground, Neighbour};
 use super::{Machine, MachineSettings, Protected};
 use crate::config::{ConnectionRouting, DnsMode, Leak, PoolRouting};
 use crate::error::DriverError;
@@ -77,6 +77,17 @@ fn assert_blocked(ground: Ground, to: &str) {
 fn assert_by(ground: Ground, to: &str, interface: &str) {
     let way = ground.way(to);
     assert!(way.contains(&format!("dev {interface} ")), "{to} does not go by {interface}: {way}");
+}
+
+/// Runs a test while a full tunnel is down.
+pub(crate) fn with_everything_blocked(test: impl FnOnce(&Neighbour) + Send + 'static) {
+    Ground::run(|ground| async move {
+        let neighbour = ground.neighbour();
+        let tun = ground.tun(TUN);
+        let machine = started(settings(tun.index, vec![protected(&["0.0.0.0/0"], Leak::Block)])).await;
+        test(&neighbour);
+        machine.stop().await;
+    });
 }
 
 #[test]
