@@ -47,6 +47,8 @@ pub(crate) struct Protected {
     pub(crate) remote: Vec<Prefix>,
     /// What is behind this host.
     pub(crate) local: Vec<Prefix>,
+    /// Whether its first packet brings it up: then packets go into the TUN also while there is no tunnel.
+    pub(crate) on_traffic: bool,
     /// What the operator wants of the routing.
     pub(crate) routing: ConnectionRouting,
 }
@@ -79,6 +81,11 @@ impl Machine {
     /// Takes away what a killed daemon of this TUN's name left and a start would not replace. Its blocks and its
     /// firewall stay until [`Machine::start`] puts the new ones in their place: nothing leaks in between.
     pub(crate) async fn clear_leftovers(tun_name: &str) -> Result<(), DriverError> {
+        let links = bounded("list the interfaces", Kernel::connect()?.link_names()).await?;
+        if links.contains(tun_name) {
+            // Its daemon lives, or it is somebody else's; opening the TUN will say so.
+            return Ok(());
+        }
         for tun in dns::take_back(|tun| tun == tun_name).await? {
             tracing::info!("took the DNS servers of an earlier {tun} back");
         }

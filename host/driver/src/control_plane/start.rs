@@ -1,7 +1,7 @@
 //! Opens everything that a host needs, in an order in which nothing leaks, and undoes it if a part fails.
 
 use tokio::sync::{broadcast, mpsc};
-use vpnhost_ike::config::{PeerConfig, SelectorConfig};
+use vpnhost_ike::config::{PeerConfig, SelectorConfig, Start};
 use vpnhost_ike::input::JobResult;
 use vpnhost_ike::output::JobId;
 use vpnhost_ike::{EndpointConfig, IkeEndpoint};
@@ -124,6 +124,7 @@ pub(super) fn machine_settings(
         name: connection.name.clone(),
         remote: prefixes(connection, |child| &child.remote),
         local: prefixes(connection, |child| &child.local),
+        on_traffic: connection.initiate && connection.start == Start::OnTraffic,
         routing: routing(&connection.name),
     };
     MachineSettings {

@@ -29,6 +29,7 @@ fn protected(remote: &[&str], leak: Leak) -> Protected {
         name: "corp".to_owned(),
         remote: remote.iter().map(|text| prefix(text)).collect(),
         local: Vec::new(),
+        on_traffic: false,
         routing: ConnectionRouting { leak, allow_other_family: false },
     }
 }

@@ -95,6 +95,12 @@ struct Draft {
 impl Draft {
     /// What a connection protects is blocked whether its tunnel is up or not.
     fn connection(&mut self, connection: &Protected) {
+        if connection.on_traffic {
+            for prefix in &connection.remote {
+                self.protects_v4 |= prefix.0.is_ipv4();
+                self.add(*prefix, METRIC, self.to_tun(None));
+            }
+        }
         match connection.routing.leak {
             Leak::Block => {
                 self.block_all(&connection.remote);
@@ -237,6 +243,7 @@ mod tests {
                 name: "corp".to_owned(),
                 remote: remote.iter().map(|text| prefix(text)).collect(),
                 local: Vec::new(),
+                on_traffic: false,
                 routing,
             }],
             pools: Vec::new(),
@@ -283,6 +290,19 @@ mod tests {
         assert_eq!(target(&plan, "0.0.0.0/0", METRIC), Some(Target::Interface { index: 7, source }));
         assert_eq!(target(&plan, "::/0", METRIC), None);
         assert_eq!(target(&plan, "::/0", BLOCK_METRIC), Some(Target::Unreachable));
+    }
+
+    #[test]
+    fn what_waits_for_traffic_gets_it_also_while_there_is_no_tunnel() {
+        let mut settings = settings(&["10.20.0.0/24"], ConnectionRouting::default());
+        settings.connections[0].on_traffic = true;
+        let plan = Plan::new(&settings, std::iter::empty(), &[]);
+        assert_eq!(target(&plan, "10.20.0.0/24", METRIC), Some(Target::Interface { index: 7, source: None }));
+        assert_eq!(target(&plan, "10.20.0.0/24", BLOCK_METRIC), Some(Target::Unreachable));
+        let tunnel = tunnel(&["10.30.0.1/32"], &["10.30.0.1/32"], &["10.20.0.0/24"]);
+        let plan = Plan::new(&settings, [&tunnel].into_iter(), &[]);
+        let source = Some("10.30.0.1".parse().unwrap());
+        assert_eq!(target(&plan, "10.20.0.0/24", METRIC), Some(Target::Interface { index: 7, source }));
     }
 
     #[test]
