@@ -47,7 +47,8 @@ pub(crate) fn prepare(file: &Path, choice: &Choice) -> Result<Prepared, Problems
             None
         }
     };
-    let plugins = match plugins::load(&plugins::chosen(&choice.plugins, &configuration.plugins)) {
+    configuration.plugins = plugins::chosen(&choice.plugins, &configuration.plugins);
+    let plugins = match plugins::load(&configuration.plugins) {
         Ok(plugins) => plugins,
         Err(failed) => {
             problems.extend(failed.0.into_iter().map(|failed| {

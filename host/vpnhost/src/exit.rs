@@ -133,17 +133,27 @@ impl From<vpnhost_driver::DriverError> for Failure {
     }
 }
 
-/// Joins the sources of an error, outermost first.
+/// Joins the sources of an error, outermost first; what it says itself already is left out.
 pub(crate) fn causes(error: &(dyn Error + 'static)) -> Option<String> {
-    let sources = std::iter::successors(error.source(), |&error| error.source());
+    let own = error.to_string();
     let mut all: Vec<String> = Vec::new();
-    for text in sources.map(ToString::to_string) {
-        // Some errors repeat their source's text in their own.
-        if all.last().is_none_or(|last| !last.contains(&text)) {
+    for source in std::iter::successors(error.source(), |&error| error.source()) {
+        let text = source.downcast_ref::<io::Error>().map_or_else(|| source.to_string(), plain);
+        let is_said = |said: &String| said.to_lowercase().contains(&text.to_lowercase());
+        if !is_said(&own) && !all.iter().any(is_said) {
             all.push(text);
         }
     }
     (!all.is_empty()).then(|| all.join(": "))
+}
+
+/// Writes an I/O error without its number.
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((plain, _)) => plain.to_lowercase(),
+        None => text,
+    }
 }
 
 /// Ends the process's work: says what failed on standard error, and returns the exit code.
@@ -239,6 +249,15 @@ mod tests {
     fn an_errors_sources_are_the_cause() {
         let error = anyhow::anyhow!("the wire is cut").context("cannot send").context("up failed");
         assert_eq!(Failure::from(error).to_string(), "error: up failed (cannot send: the wire is cut)\n");
+    }
+
+    #[test]
+    fn a_cause_is_told_once_and_without_its_number() {
+        let busy = || io::Error::from_raw_os_error(98);
+        let said = anyhow::Error::new(busy()).context("open it: Address already in use (os error 98)");
+        assert_eq!(Failure::from(said).to_string(), "error: open it: Address already in use (os error 98)\n");
+        let failure = Failure::from(anyhow::Error::new(busy()).context("cannot open it"));
+        assert_eq!(failure.to_string(), "error: cannot open it (address already in use)\n");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) fn run(options: &Keygen, global: &Global) -> Outcome {
 fn write(path: &Path, force: bool) -> Outcome {
     let shown = path.display();
     let failed = |error: std::io::Error| {
-        let failure = Failure::failed(format!("cannot write {shown}")).because(error.to_string());
+        let failure = Failure::failed(format!("cannot write {shown}")).because(exit::plain(&error));
         match error.kind() {
             ErrorKind::AlreadyExists => {
                 failure.hint("--force replaces it; whoever shares it is then locked out")
@@ -38,7 +38,7 @@ fn write(path: &Path, force: bool) -> Outcome {
     let mut key = SecretBytes::new(vec![0; OCTETS]);
     File::open("/dev/urandom")
         .and_then(|mut source| source.read_exact(key.expose_mut()))
-        .map_err(|error| Failure::failed("cannot draw random octets").because(error.to_string()))?;
+        .map_err(|error| Failure::failed("cannot draw random octets").because(exit::plain(&error)))?;
     let text = SecretBytes::new(base64(key.expose()));
     if force {
         // An open file keeps its mode: the new key must not land in one that others may read.

@@ -35,7 +35,7 @@ use vpnhost_policy::{OnFailure, QuestionSet};
 use document::{Section, Source};
 use secret::Directories;
 
-use crate::limits;
+use crate::{exit, limits};
 
 pub(crate) use problem::{Place, Problem, Problems, Severity};
 pub(crate) use value::written;
@@ -225,7 +225,7 @@ fn document(file: &Path, whole: &Section<'_>, directories: &Directories) -> Conf
 
 /// Reads a text file within the bound of configurations; the error is what is wrong with it.
 fn read_text(file: &Path) -> Result<String, String> {
-    let failed = |error: std::io::Error| format!("cannot be read: {}", plain(&error));
+    let failed = |error: std::io::Error| format!("cannot be read: {}", exit::plain(&error));
     let opened = File::open(file).map_err(failed)?;
     if opened.metadata().map_err(failed)?.is_dir() {
         return Err("cannot be read: it is a directory".to_owned());
@@ -236,13 +236,4 @@ fn read_text(file: &Path) -> Result<String, String> {
         return Err(format!("is larger than {} MiB", limits::CONFIG_OCTETS >> 20));
     }
     String::from_utf8(octets).map_err(|_| "is no UTF-8 text".to_owned())
-}
-
-/// Writes an I/O error without its number.
-fn plain(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((plain, _)) => plain.to_lowercase(),
-        None => text,
-    }
 }

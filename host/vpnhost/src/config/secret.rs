@@ -12,7 +12,7 @@ use vpnhost_model::Identity;
 use super::document::Item;
 use super::problem::{Place, Problem};
 use super::value::Wrong;
-use crate::limits;
+use crate::{exit, limits};
 
 /// Where files of secrets are looked for.
 #[derive(Clone, Debug)]
@@ -127,7 +127,7 @@ fn short(what: &str) -> Wrong {
 fn read(file: &Path, is_credential: bool, most: u64) -> Result<SecretBytes, Wrong> {
     let shown = file.display();
     let failed = |error: std::io::Error| {
-        let wrong = Wrong::new(format!("{shown} cannot be read: {}", super::plain(&error)));
+        let wrong = Wrong::new(format!("{shown} cannot be read: {}", exit::plain(&error)));
         match error.kind() {
             std::io::ErrorKind::NotFound => wrong.hint(format!("make a secret: vpnhost keygen {shown}")),
             std::io::ErrorKind::PermissionDenied => wrong.hint("run it as the owner of the file, or as root"),
