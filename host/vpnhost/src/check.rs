@@ -36,6 +36,7 @@ pub(crate) fn prepare(file: &Path, choice: &Choice) -> Result<Prepared, Problems
     let mut problems = std::mem::take(&mut configuration.warnings);
     let assembly = match backends::assemble(&configuration.backends) {
         Ok(assembly) => {
+            problems.extend(wrong_answers(&assembly, file));
             for connection in &configuration.connections {
                 problems.extend(unservable(connection, assembly.crypto));
             }
@@ -65,6 +66,17 @@ pub(crate) fn prepare(file: &Path, choice: &Choice) -> Result<Prepared, Problems
         }
         Some(_) | None => Err(Problems(problems)),
     }
+}
+
+/// Tells which algorithms are not offered because their known answers are wrong.
+fn wrong_answers(assembly: &Assembly, file: &Path) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for report in &assembly.reports {
+        let place = Place { file: file.to_owned(), line: 0, key: "crypto.backends".to_owned() };
+        let what = |finding| format!("{}: {finding}", report.backend);
+        problems.extend(report.refused().map(|finding| Problem::warning(place.clone(), what(finding))));
+    }
+    problems
 }
 
 fn command_line(option: &str) -> Place {

@@ -30,6 +30,11 @@ pub(super) fn read(
     }
     let local_id = local.required("id", "\"carol@example.org\"").and_then(|item| item.read(identity));
     let peer_id = peer_id(&peer, responds_only);
+    if let (Some(local_id), Some(PeerIdentity::Is(peer_id))) = (&local_id, &peer_id)
+        && local_id.matches(peer_id)
+    {
+        peer.warn("id", Wrong::new("both ends have the same identity").hint("each should have its own"));
+    }
     refuse_certificates(&local, &["cert", "key", "ca"]);
     refuse_certificates(&peer, &["ca", "cert", "crl"]);
     let secrets = peer_id.as_ref().and_then(|peer_id| secrets(&local, &peer, peer_id, directories));

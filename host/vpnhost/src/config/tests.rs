@@ -440,6 +440,8 @@ fn what_has_no_effect_yet_is_a_warning_and_what_is_weak_too() {
     }
     warned(&ground.good("[host]\ntun = { queues = 4 }\n"), "host.tun.queues", "no effect");
     warned(&ground.good(""), "connection", "nothing would be done");
+    let same = connection("", "").replace("moon.example.org", "carol@example.org");
+    warned(&ground.good(&same), "connection.peer.id", "same identity");
     let short = connection("", "").replace("a.psk", "short");
     warned(&ground.good(&short), "connection.local.psk_file", "shorter than 20 octets");
 }
