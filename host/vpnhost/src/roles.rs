@@ -34,8 +34,9 @@ pub(crate) fn role_of(kind: QuestionKind) -> &'static str {
 
 /// Returns the name most like a mistyped one, if any is like it.
 pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |name: &str| strsim::jaro_winkler(wrong, name);
-    names.into_iter().filter(|name| likeness(name) > 0.7).max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+    let is_like = |name: &&str| strsim::jaro_winkler(wrong, name) > 0.7;
+    // Of several that are like it, the one with the fewest mistakes; of several such, the first.
+    names.into_iter().filter(is_like).min_by_key(|name| strsim::levenshtein(wrong, name))
 }
 
 #[cfg(test)]
@@ -52,6 +53,7 @@ mod tests {
     #[test]
     fn the_nearest_name_is_found() {
         assert_eq!(nearest("mobile", ["name", "mobike", "metered"]), Some("mobike"));
+        assert_eq!(nearest("aes129", ["aes192", "aes128", "aes256"]), Some("aes128"));
         assert_eq!(nearest("zzz", ["name", "mobike"]), None);
     }
 }

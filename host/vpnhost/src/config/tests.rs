@@ -210,7 +210,7 @@ fn what_is_wrong_with_a_connection_is_told_with_line_and_key() {
     let cases: &[Case] = &[
         ("mobile = true", 6, "connection.mobile", "is an unknown key", "did you mean \"mobike\"?"),
         ("role = \"server\"", 6, "connection.role", "not known here", "\"responder\""),
-        ("ike = [\"aes129-sha256-modp2048\"]", 6, "connection.ike", "unknown algorithm \"aes129\"", "aes12"),
+        ("ike = [\"aes129-sha256-modp2048\"]", 6, "connection.ike", "unknown algorithm \"aes129\"", "aes128"),
         ("ike = [\"3des-sha256-modp2048\"]", 6, "connection.ike", "3des is below the floor", "allow_legacy"),
         ("ike = [\"aes128-sha1-modp1024\"]", 6, "connection.ike", "sha1, modp1024 is below", "allow_legacy"),
         ("ike = [\"null-sha256-modp2048\"]", 6, "connection.ike", "null is never offered", ""),
