@@ -107,7 +107,9 @@ fn argument(page: &mut String, argument: &Arg) {
     if !possible.is_empty() && argument.get_action().takes_values() {
         let _ = write!(help, ": {}", possible.join(", "));
     }
-    if let [default] = argument.get_default_values() {
+    if let [default] = argument.get_default_values()
+        && argument.get_action().takes_values()
+    {
         let _ = write!(help, " (default {})", default.to_string_lossy());
     }
     entry(page, &label, &help);

@@ -175,7 +175,7 @@ pub(crate) struct Pool {
 pub(crate) fn load(file: &Path) -> Result<Configuration, Problems> {
     let text = read_text(file).map_err(|what| {
         let place = Place { file: file.to_owned(), line: 0, key: String::new() };
-        let hint = "name another file with --config; its keys are explained in the examples of vpnhost man";
+        let hint = "vpnhost man ends with such files, each key explained";
         Problems(vec![Problem::error(place, what).hint(hint)])
     })?;
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);

@@ -73,7 +73,11 @@ pub(super) fn one(item: &Item<'_>, directories: &Directories) -> Option<SecretBy
 /// Reads a file with the secrets of many: an identity and its secret a line.
 pub(super) fn many(item: &Item<'_>, directories: &Directories) -> Option<BTreeMap<Identity, SecretBytes>> {
     let (file, is_credential) = directories.secret(item.text()?);
-    let octets = item.take(read(&file, is_credential, limits::SECRETS_OCTETS))?;
+    let octets = read(&file, is_credential, limits::SECRETS_OCTETS);
+    let octets = item.take(octets.map_err(|wrong| match wrong.what.contains("no such file") {
+        true => wrong.hint("write such a file: IDENTITY SECRET, one a line"),
+        false => wrong,
+    }))?;
     let mut secrets = BTreeMap::new();
     let mut complete = true;
     for (index, line) in octets.expose().split(|&octet| octet == b'\n').enumerate() {
