@@ -28,12 +28,10 @@ fn write(path: &Path, force: bool) -> Outcome {
     let shown = path.display();
     let failed = |error: std::io::Error| {
         let failure = Failure::failed(format!("cannot write {shown}")).because(exit::plain(&error));
-        match error.kind() {
-            ErrorKind::AlreadyExists => {
-                failure.hint("--force replaces it; whoever shares it is then locked out")
-            }
-            _ => failure,
+        if error.kind() == ErrorKind::AlreadyExists {
+            return failure.hint("--force replaces it; whoever shares it is then locked out");
         }
+        failure
     };
     let mut key = SecretBytes::new(vec![0; OCTETS]);
     File::open("/dev/urandom")

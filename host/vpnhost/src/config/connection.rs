@@ -10,6 +10,7 @@ use vpnhost_ike::config::{
 use vpnhost_model::{IkeSuite, Suite};
 
 use super::document::Section;
+use super::item::Item;
 use super::peer::{self, Peers};
 use super::secret::Directories;
 use super::value::{self, Wrong};
@@ -30,7 +31,7 @@ pub(super) fn read(whole: &Section<'_>, context: &Context<'_>) -> (Vec<Connectio
     let sections = whole.sections("connection");
     for section in &sections {
         let connection = one(section, context);
-        let interface = |item: &super::document::Item<'_>, text: &str| item.take(value::interface(text));
+        let interface = |item: &Item<'_>, text: &str| item.take(value::interface(text));
         metered.extend(section.each("metered", interface).unwrap_or_default());
         section.finish();
         let Some(connection) = connection else { continue };
@@ -193,7 +194,7 @@ fn pools(section: &Section<'_>, role: Role, known: &[Pool]) -> Vec<String> {
         item.error(Wrong::new("is empty").hint("leave it out for every pool"));
     }
     let names = known.iter().map(|pool| pool.config.name.as_str());
-    let read = |item: &super::document::Item<'_>, name: &str| {
+    let read = |item: &Item<'_>, name: &str| {
         if names.clone().any(|known| known == name) {
             return Some(name.to_owned());
         }

@@ -3,7 +3,6 @@
 //! A key that nobody asked for is unknown; so the reading code is the only list of keys there is.
 
 use std::cell::RefCell;
-use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::item::Item;
 use super::problem::{Place, Problem};
 use super::value::{self, Wrong};
 use crate::roles::nearest;
@@ -34,7 +34,7 @@ impl<'a> Source<'a> {
         for error in &errors {
             let offset = error.span().map_or(0, |span| span.start);
             let what = format!("is no TOML: {}", error.message().replace('\n', ", "));
-            self.problems.borrow_mut().push(Problem::error(self.place(offset, ""), what));
+            self.tell(Problem::error(self.place(offset, ""), what));
         }
         errors.is_empty().then_some(table)
     }
@@ -47,7 +47,13 @@ impl<'a> Source<'a> {
         problems
     }
 
-    fn place(&self, offset: usize, key: &str) -> Place {
+    /// Adds a problem.
+    pub(super) fn tell(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// Returns the place of an offset.
+    pub(super) fn place(&self, offset: usize, key: &str) -> Place {
         let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
         let line = 1 + before.iter().filter(|&&octet| octet == b'\n').count();
         Place { file: self.file.to_owned(), line, key: key.to_owned() }
@@ -69,7 +75,12 @@ impl<'a> Section<'a> {
         Self::new(source, String::new(), table.span().start, Some(table.get_ref()))
     }
 
-    fn new(source: &'a Source<'a>, key: String, offset: usize, table: Option<&'a DeTable<'a>>) -> Self {
+    pub(super) fn new(
+        source: &'a Source<'a>,
+        key: String,
+        offset: usize,
+        table: Option<&'a DeTable<'a>>,
+    ) -> Self {
         Self { source, key, offset, table, asked: RefCell::default() }
     }
 
@@ -98,7 +109,7 @@ impl<'a> Section<'a> {
     /// Returns the tables of an array of tables.
     pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'a>> {
         let Some(item) = self.item(key) else { return Vec::new() };
-        if let DeValue::Array(_) = item.value {
+        if let DeValue::Array(_) = item.value() {
             return item.list().iter().filter_map(Item::section).collect();
         }
         item.error(Wrong::new("must be a list of tables").hint(format!("write [[{}]]", self.path(key))));
@@ -123,7 +134,7 @@ impl<'a> Section<'a> {
                 None => format!("known here: {}", asked.join(", ")),
             };
             let place = self.source.place(key.span().start, &self.path(name));
-            self.source.problems.borrow_mut().push(Problem::error(place, "is an unknown key").hint(hint));
+            self.source.tell(Problem::error(place, "is an unknown key").hint(hint));
         }
     }
 
@@ -222,200 +233,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// A value, and where it stands.
-pub(super) struct Item<'a> {
-    source: &'a Source<'a>,
-    key: String,
-    offset: usize,
-    value: &'a DeValue<'a>,
-}
-
-impl<'a> Item<'a> {
-    fn new(source: &'a Source<'a>, key: String, value: &'a Spanned<DeValue<'a>>) -> Self {
-        Self { source, key, offset: value.span().start, value: value.get_ref() }
-    }
-
-    /// Returns the value as it was parsed.
-    pub(super) fn value(&self) -> &'a DeValue<'a> {
-        self.value
-    }
-
-    /// Returns the table that the value is.
-    pub(super) fn section(&self) -> Option<Section<'a>> {
-        match self.value {
-            DeValue::Table(table) => {
-                Some(Section::new(self.source, self.key.clone(), self.offset, Some(table)))
-            }
-            other => self.expected("a table", other),
-        }
-    }
-
-    /// Returns the values of a list; a value that is none is a list of one.
-    pub(super) fn list(&self) -> Vec<Item<'a>> {
-        match self.value {
-            DeValue::Array(array) => {
-                array.iter().map(|value| Item::new(self.source, self.key.clone(), value)).collect()
-            }
-            value => vec![Item { source: self.source, key: self.key.clone(), offset: self.offset, value }],
-        }
-    }
-
-    /// Returns the pairs of a table in the order of the file.
-    pub(super) fn pairs(&self) -> Vec<(&'a str, Item<'a>)> {
-        let DeValue::Table(table) = self.value else {
-            self.expected::<()>("a table", self.value);
-            return Vec::new();
-        };
-        let mut pairs: Vec<(&str, Item<'_>)> = table
-            .iter()
-            .map(|(key, value)| {
-                let name = key.get_ref().as_ref();
-                (name, Item::new(self.source, format!("{}.{name}", self.key), value))
-            })
-            .collect();
-        pairs.sort_by_key(|(_, item)| item.offset);
-        pairs
-    }
-
-    /// Reads a text.
-    pub(super) fn text(&self) -> Option<&'a str> {
-        match self.value {
-            DeValue::String(text) => Some(text.as_ref()),
-            other => self.expected("a text in quotes", other),
-        }
-    }
-
-    /// Reads a text into something.
-    pub(super) fn read<T>(&self, read: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
-        self.take(read(self.text()?))
-    }
-
-    /// Takes what was read, or tells why it could not be.
-    pub(super) fn take<T>(&self, result: Result<T, Wrong>) -> Option<T> {
-        result.map_err(|wrong| self.error(wrong)).ok()
-    }
-
-    /// Reads true or false.
-    pub(super) fn flag(&self) -> Option<bool> {
-        match self.value {
-            DeValue::Boolean(flag) => Some(*flag),
-            other => self.expected("true or false", other),
-        }
-    }
-
-    /// Reads one of several words.
-    pub(super) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
-        let text = self.text()?;
-        if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
-            return Some(*meaning);
-        }
-        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let wrong = Wrong::new(format!("\"{text}\" is not known here"));
-        self.error(match nearest(text, names.iter().copied()) {
-            Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
-            None => wrong.hint(format!("there are {}", quoted(&names))),
-        });
-        None
-    }
-
-    /// Reads a whole number within bounds.
-    pub(super) fn integer(&self, within: RangeInclusive<i64>) -> Option<i64> {
-        let DeValue::Integer(number) = self.value else {
-            return self.expected("a whole number", self.value);
-        };
-        let read = i64::from_str_radix(number.as_str(), number.radix()).ok();
-        let found = read.filter(|number| within.contains(number));
-        if found.is_none() {
-            let (least, most) = (within.start(), within.end());
-            self.error(Wrong::new(format!("must be {least} to {most}")));
-        }
-        found
-    }
-
-    /// Reads a number within bounds.
-    pub(super) fn number(&self, within: RangeInclusive<f64>) -> Option<f64> {
-        let text = match self.value {
-            DeValue::Float(number) => number.as_str(),
-            DeValue::Integer(number) => number.as_str(),
-            other => return self.expected("a number", other),
-        };
-        let found = text.parse().ok().filter(|number| within.contains(number));
-        if found.is_none() {
-            self.error(Wrong::new(format!("must be {} to {}", within.start(), within.end())));
-        }
-        found
-    }
-
-    /// Reads a size in octets: a text with a unit, or a number.
-    pub(super) fn size(&self, within: RangeInclusive<u64>) -> Option<u64> {
-        let octets = match self.value {
-            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
-            DeValue::String(text) => Some(self.take(value::size(text))?),
-            other => return self.expected("a size such as \"16MiB\"", other),
-        };
-        let found = octets.filter(|octets| within.contains(octets));
-        if found.is_none() {
-            self.error(Wrong::new(format!("must be {} to {} octets", within.start(), within.end())));
-        }
-        found
-    }
-
-    /// Reads an interval that is at least so long; `never` is zero.
-    pub(super) fn interval(&self, least: Duration) -> Option<Duration> {
-        match self.read(value::interval)? {
-            None => Some(Duration::ZERO),
-            Some(interval) if interval < least => {
-                let wrong = Wrong::new(format!("must be {} or more", value::written(least)));
-                self.error(wrong.hint("to switch it off, write \"never\""));
-                None
-            }
-            Some(interval) => Some(interval),
-        }
-    }
-
-    /// Tells what is wrong with the value.
-    pub(super) fn error(&self, wrong: Wrong) {
-        push(self.source, Problem::error(self.place(), wrong.what), wrong.hint);
-    }
-
-    /// Tells what is odd about the value.
-    pub(super) fn warn(&self, wrong: Wrong) {
-        push(self.source, Problem::warning(self.place(), wrong.what), wrong.hint);
-    }
-
-    /// Tells a problem of another file that the value names.
-    pub(super) fn tell(&self, problem: Problem) {
-        self.source.problems.borrow_mut().push(problem);
-    }
-
-    /// Returns where the value stands.
-    pub(super) fn place(&self) -> Place {
-        self.source.place(self.offset, &self.key)
-    }
-
-    fn expected<T>(&self, what: &str, found: &DeValue<'_>) -> Option<T> {
-        self.error(Wrong::new(format!("must be {what}, not {}", kind(found))));
-        None
-    }
-}
-
-fn push(source: &Source<'_>, problem: Problem, hint: Option<String>) {
-    source.problems.borrow_mut().push(Problem { hint, ..problem });
-}
-
-fn kind(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
-}
-
-/// Writes names in quotes, with commas.
-pub(super) fn quoted<T: Display>(names: &[T]) -> String {
-    names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+/// Adds a problem with its hint.
+pub(super) fn push(source: &Source<'_>, problem: Problem, hint: Option<String>) {
+    source.tell(Problem { hint, ..problem });
 }

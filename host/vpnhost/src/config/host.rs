@@ -7,6 +7,7 @@ use vpnhost_driver::{DnsMode, TunSettings};
 use vpnhost_ike::config::EndpointConfig;
 
 use super::document::Section;
+use super::item::Item;
 use super::secret::Directories;
 use super::value::{self, Wrong};
 use super::{HostSettings, document};
@@ -115,7 +116,7 @@ fn tun(section: &Section<'_>) -> TunSettings {
 
 /// Reads `[crypto]`: the backends' names, each known.
 pub(super) fn backends(section: &Section<'_>) -> Vec<String> {
-    let known = |item: &document::Item<'_>, name: &str| match backends::check_name(name) {
+    let known = |item: &Item<'_>, name: &str| match backends::check_name(name) {
         Ok(()) => Some(name.to_owned()),
         Err(unknown) => {
             item.error(Wrong { what: unknown.what(), hint: unknown.hint() });

@@ -9,6 +9,7 @@ mod connection;
 mod document;
 mod gateway;
 mod host;
+mod item;
 mod peer;
 mod plugin;
 mod pool;

@@ -3,7 +3,8 @@
 use vpnhost_ike::config::{PeerIdentity, Secrets};
 use vpnhost_model::Identity;
 
-use super::document::{Item, Section};
+use super::document::Section;
+use super::item::Item;
 use super::secret::{self, Directories};
 use super::value::Wrong;
 

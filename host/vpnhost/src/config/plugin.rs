@@ -4,7 +4,8 @@ use toml::de::DeValue;
 use vpnhost_plugin_host::{SettingValue, Settings};
 use vpnhost_policy::{OnFailure, QuestionSet};
 
-use super::document::{Item, Section};
+use super::document::Section;
+use super::item::Item;
 use super::secret::Directories;
 use super::value::{self, Wrong};
 use super::{HostSettings, PluginSettings};

@@ -3,7 +3,8 @@
 use vpnhost_model::{Encryption, EspSuite, Integrity, KeyExchange, Prf, ProposalError, Suite};
 
 use super::Proposals;
-use super::document::{Item, Section, quoted};
+use super::document::Section;
+use super::item::{Item, quoted};
 use super::value::Wrong;
 use crate::roles::nearest;
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use vpnhost_crypto::SecretBytes;
 use vpnhost_model::Identity;
 
-use super::document::Item;
+use super::item::Item;
 use super::problem::{Place, Problem};
 use super::value::Wrong;
 use crate::{exit, limits};
@@ -132,11 +132,13 @@ fn read(file: &Path, is_credential: bool, most: u64) -> Result<SecretBytes, Wron
     let shown = file.display();
     let failed = |error: std::io::Error| {
         let wrong = Wrong::new(format!("{shown} cannot be read: {}", exit::plain(&error)));
-        match error.kind() {
-            std::io::ErrorKind::NotFound => wrong.hint(format!("make a secret: vpnhost keygen {shown}")),
-            std::io::ErrorKind::PermissionDenied => wrong.hint("run it as the owner of the file, or as root"),
-            _ => wrong,
+        if error.kind() == ErrorKind::NotFound {
+            return wrong.hint(format!("make a secret: vpnhost keygen {shown}"));
         }
+        if error.kind() == ErrorKind::PermissionDenied {
+            return wrong.hint("run it as the owner of the file, or as root");
+        }
+        wrong
     };
     let opened = File::open(file).map_err(failed)?;
     let metadata = opened.metadata().map_err(failed)?;
