@@ -257,7 +257,7 @@ impl InboundThread {
 pub(crate) fn deliver(shared: &Shared, octets: &[u8]) -> Result<(), String> {
     let Err(error) = shared.tun.write(octets) else { return Ok(()) };
     if tun::is_gone(&error) {
-        return Err(format!("the interface {} is no more", shared.tun.name()));
+        return Err(shared.tun_is_gone());
     }
     let tally = if error.raw_os_error() == Some(libc::EIO) { Tally::TunDown } else { Tally::TunFailed };
     shared.tallies.add(tally, 1);

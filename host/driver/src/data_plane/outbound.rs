@@ -77,7 +77,7 @@ impl OutboundThread {
             let limit = self.peers.deadline().map(|deadline| deadline.saturating_since(now));
             waiting.wait(limit).map_err(|error| format!("waiting for the TUN: {error}"))?;
             if waiting.has_error(1) {
-                return Err(format!("the interface {} is no more", shared.tun.name()));
+                return Err(shared.tun_is_gone());
             }
             if waiting.is_ready(0) {
                 wake.clear();
@@ -93,13 +93,12 @@ impl OutboundThread {
         for _ in 0..limits::TUN_READS {
             let Some(room) = self.batch.room() else { break };
             match self.shared.tun.read(room) {
-                Ok(0) => break,
+                // No packet is empty: there is nothing behind the descriptor any more.
+                Ok(0) => return Err(self.shared.tun_is_gone()),
                 Ok(len) => self.batch.push(len),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if tun::is_gone(&error) => {
-                    return Err(format!("the interface {} is no more", self.shared.tun.name()));
-                }
+                Err(error) if tun::is_gone(&error) => return Err(self.shared.tun_is_gone()),
                 Err(error) => return Err(format!("reading the TUN: {error}")),
             }
         }

@@ -59,6 +59,11 @@ impl Shared {
         }
     }
 
+    /// Returns why a thread ends whose interface was taken away.
+    pub(crate) fn tun_is_gone(&self) -> String {
+        format!("the interface {} is no more", self.tun.name())
+    }
+
     /// Returns what the kernel here offers.
     pub(crate) fn features(&self) -> Vec<(&'static str, String)> {
         let all = self.sockets.all();

@@ -290,6 +290,19 @@ fn a_peer_that_is_not_there_costs_no_packet_to_another() {
 }
 
 #[test]
+fn a_thread_that_panics_is_told() {
+    let mut host = Host::start(&["127.0.0.1"]);
+    let thread =
+        super::super::shared::spawn("luckless", &host.plane.shared, || panic!("on purpose")).unwrap();
+    thread.join().unwrap();
+    let news = host.news();
+    assert!(
+        matches!(&news, News::Failed(why) if why == "the thread luckless panicked: on purpose"),
+        "{news:?}"
+    );
+}
+
+#[test]
 fn after_the_end_nothing_is_bound_any_more() {
     let host = Host::start(&["127.0.0.1"]);
     let ports = host.plane.ports();

@@ -178,7 +178,16 @@ fn an_interface_that_is_deleted_ends_the_packet_path_and_that_is_told() {
     space.ip("link delete vpn0");
     let news = wait_for("the failure", || from_path.news.try_recv().ok());
     assert!(matches!(&news, News::Failed(why) if why.contains("vpn0")), "{news:?}");
-    drop(plane);
+    let path = Path {
+        local: "127.0.0.1:4500".parse().unwrap(),
+        remote: "127.0.0.2:4500".parse().unwrap(),
+        interface: None,
+        encapsulation: Encapsulation::Udp,
+    };
+    wait_for("the refusal of a new SA", || {
+        let (inbound, outbound) = End { id: 1, spi_in: 0x3001, spi_out: 0x3002, path }.sas();
+        plane.install(inbound, outbound).is_err().then_some(())
+    });
 }
 
 #[test]
