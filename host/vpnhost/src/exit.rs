@@ -99,6 +99,15 @@ impl Failure {
         self
     }
 
+    /// Returns what is wrong and why, without hints.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        let one = |line: &Line| match &line.why {
+            Some(why) => format!("{} ({})", one_line(&line.what), one_line(why)),
+            None => one_line(&line.what),
+        };
+        self.lines.iter().map(one).collect()
+    }
+
     /// Returns the exit code.
     pub(crate) fn code(&self) -> Code {
         self.code

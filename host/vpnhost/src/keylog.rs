@@ -1,195 +1,288 @@
-//! Keys for Wireshark, where the operator asked for them: the tables `ikev2_decryption_table` and `esp_sa` of its
-//! profile folder, so that `WIRESHARK_CONFIG_DIR=DIR tshark …` decrypts a capture.
+//! Keys for Wireshark, only for debugging: `[host] keylog` names a directory, and Wireshark that is started
+//! with `WIRESHARK_CONFIG_DIR` set to it decrypts what the host sends and receives.
+//!
+//! The files and their lines are Wireshark's own: `ikev2_decryption_table` and `esp_sa`. Whoever reads them
+//! reads the traffic, so they are made with mode 0600 in a directory of mode 0700.
 
-use std::fs::{File, OpenOptions};
+use std::fmt::Write as _;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
 
+use vpnhost_crypto::SecretBytes;
 use vpnhost_driver::KeyLog;
 use vpnhost_ike::output::{ChildSaKeys, DirectionKeys, IkeSaFacts};
 use vpnhost_model::{ChildSpi, Encryption, Integrity, PacketId};
 
-/// Appends keys to the two tables in a directory.
+/// IKE SAs, one a line.
+const IKE: &str = "ikev2_decryption_table";
+/// ESP SAs, one direction a line.
+const ESP: &str = "esp_sa";
+
+/// Writes keys to a directory.
 #[derive(Debug)]
-pub(crate) struct WiresharkTables {
-    ike: Mutex<File>,
-    esp: Mutex<File>,
+pub(crate) struct WiresharkKeys {
+    dir: PathBuf,
 }
 
-impl WiresharkTables {
-    /// Makes the directory (mode 0700) and the tables (mode 0600) where they are missing.
+impl WiresharkKeys {
+    /// Makes the directory and its files; what is in them stays.
     ///
     /// # Errors
-    /// Whatever the file system says.
-    pub(crate) fn open(directory: &Path) -> io::Result<Self> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let table = |name: &str| {
-            let mut options = OpenOptions::new();
-            options.create(true).append(true).mode(0o600).open(directory.join(name)).map(Mutex::new)
+    /// Whatever keeps them from being written.
+    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        let keys = Self { dir: dir.to_owned() };
+        keys.append(IKE, "")?;
+        keys.append(ESP, "")?;
+        tracing::warn!(dir = %dir.display(), "keys are written for Wireshark: whoever reads them reads all traffic");
+        Ok(keys)
+    }
+
+    /// Returns the directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn append(&self, name: &str, text: &str) -> io::Result<()> {
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(self.dir.join(name))?;
+        file.write_all(text.as_bytes())
+    }
+
+    fn tell(&self, name: &str, text: Option<String>) {
+        let Some(text) = text else {
+            tracing::warn!(
+                file = name,
+                "Wireshark has no name for the suite of an SA: its keys are not written"
+            );
+            return;
         };
-        Ok(Self { ike: table("ikev2_decryption_table")?, esp: table("esp_sa")? })
+        if let Err(error) = self.append(name, &text) {
+            tracing::warn!(file = name, %error, "keys could not be written");
+        }
     }
 }
 
-impl KeyLog for WiresharkTables {
+impl KeyLog for WiresharkKeys {
     fn ike_sa(&self, facts: &IkeSaFacts) {
-        append(&self.ike, &ike_line(facts));
+        self.tell(IKE, ike_line(facts));
     }
 
     fn child_sa(&self, keys: &ChildSaKeys) {
-        append(&self.esp, &esp_lines(keys));
+        let both = esp_line(keys, keys.spi_in, &keys.inbound)
+            .zip(esp_line(keys, keys.spi_out, &keys.outbound))
+            .map(|(inbound, outbound)| inbound + &outbound);
+        self.tell(ESP, both);
     }
 }
 
-fn append(table: &Mutex<File>, text: &str) {
-    // A thread that panicked while it wrote leaves half a line at worst.
-    let mut file = table.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Err(error) = file.write_all(text.as_bytes()) {
-        tracing::warn!(%error, "the key log could not be written");
-    }
+/// SPIs, SK_ei, SK_er, encryption, SK_ai, SK_ar, integrity.
+fn ike_line(facts: &IkeSaFacts) -> Option<String> {
+    let (encryption, integrity) = ike_names(facts.suite.packet)?;
+    let [ei, er, ai, ar] = &facts.keys;
+    Some(format!(
+        "{},{},{},{},\"{encryption}\",{},{},\"{integrity}\"\n",
+        facts.spi_i,
+        facts.spi_r,
+        hex(ei),
+        hex(er),
+        hex(ai),
+        hex(ar),
+    ))
 }
 
-/// `SPIi,SPIr,SK_ei,SK_er,"encryption",SK_ai,SK_ar,"integrity"`.
-fn ike_line(facts: &IkeSaFacts) -> String {
-    let [ei, er, ai, ar] = [0, 1, 2, 3].map(|at| hex(facts.keys[at].expose()));
-    let PacketId { encryption, key_bits, integrity } = facts.suite.packet;
-    let (encryption, integrity) = (ike_encryption(encryption, key_bits), ike_integrity(integrity));
-    format!("{},{},{ei},{er},\"{encryption}\",{ai},{ar},\"{integrity}\"\n", facts.spi_i, facts.spi_r)
-}
-
-/// A line for each direction: family, source, destination, SPI, encryption, its key, integrity, its key.
-fn esp_lines(keys: &ChildSaKeys) -> String {
-    let (local, remote) = (keys.path.local.ip(), keys.path.remote.ip());
-    let family = if remote.is_ipv4() { "IPv4" } else { "IPv6" };
-    let PacketId { encryption, integrity, .. } = keys.suite.packet;
-    let line = |source, destination, spi: ChildSpi, keys: &DirectionKeys| {
-        let authentication = match keys.integrity.is_empty() {
-            true => String::new(),
-            false => format!("0x{}", hex(keys.integrity.expose())),
-        };
-        format!(
-            "\"{family}\",\"{source}\",\"{destination}\",\"0x{spi}\",\"{}\",\"0x{}\",\"{}\",\"{authentication}\"\n",
-            esp_encryption(encryption),
-            hex(keys.encryption.expose()),
-            esp_integrity(integrity),
-        )
+/// Protocol, source, destination, SPI, encryption, key, integrity, key. Any address will do: an SA that
+/// moves, or is seen beyond a NAT, is the same.
+fn esp_line(keys: &ChildSaKeys, spi: ChildSpi, direction: &DirectionKeys) -> Option<String> {
+    let (encryption, integrity) = esp_names(keys.suite.packet)?;
+    let protocol = match keys.path.remote {
+        SocketAddr::V4(_) => "IPv4",
+        SocketAddr::V6(_) => "IPv6",
     };
-    line(remote, local, keys.spi_in, &keys.inbound) + &line(local, remote, keys.spi_out, &keys.outbound)
+    let key = match direction.integrity.is_empty() {
+        true => String::new(),
+        false => format!("0x{}", hex(&direction.integrity)),
+    };
+    Some(format!(
+        "\"{protocol}\",\"*\",\"*\",\"0x{spi}\",\"{encryption}\",\"0x{}\",\"{integrity}\",\"{key}\"\n",
+        hex(&direction.encryption),
+    ))
 }
 
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
-fn ike_encryption(encryption: Encryption, key_bits: u16) -> String {
-    match encryption {
+fn ike_names(PacketId { encryption, key_bits, integrity }: PacketId) -> Option<(String, &'static str)> {
+    let encryption = match encryption {
         Encryption::TRIPLE_DES => "3DES [RFC2451]".to_owned(),
+        Encryption::NULL => "NULL [RFC2410]".to_owned(),
         Encryption::AES_CBC => format!("AES-CBC-{key_bits} [RFC3602]"),
+        Encryption::AES_CTR => format!("AES-CTR-{key_bits} [RFC5930]"),
+        Encryption::AES_GCM_8 => format!("AES-GCM-{key_bits} with 8 octet ICV [RFC5282]"),
+        Encryption::AES_GCM_12 => format!("AES-GCM-{key_bits} with 12 octet ICV [RFC5282]"),
         Encryption::AES_GCM_16 => format!("AES-GCM-{key_bits} with 16 octet ICV [RFC5282]"),
-        other => format!("{other}"),
-    }
+        _ => return None,
+    };
+    let integrity = match integrity {
+        Integrity::NONE => "NONE [RFC4306]",
+        Integrity::HMAC_SHA1_96 => "HMAC_SHA1_96 [RFC2404]",
+        Integrity::HMAC_SHA2_256_128 => "HMAC_SHA2_256_128 [RFC4868]",
+        Integrity::HMAC_SHA2_384_192 => "HMAC_SHA2_384_192 [RFC4868]",
+        Integrity::HMAC_SHA2_512_256 => "HMAC_SHA2_512_256 [RFC4868]",
+        _ => return None,
+    };
+    Some((encryption, integrity))
 }
 
-fn ike_integrity(integrity: Integrity) -> String {
-    match integrity {
-        Integrity::NONE => "NONE [RFC4306]".to_owned(),
-        Integrity::HMAC_SHA2_256_128 => "HMAC_SHA2_256_128 [RFC4868]".to_owned(),
-        Integrity::HMAC_SHA2_384_192 => "HMAC_SHA2_384_192 [RFC4868]".to_owned(),
-        Integrity::HMAC_SHA2_512_256 => "HMAC_SHA2_512_256 [RFC4868]".to_owned(),
-        other => format!("{other}"),
-    }
+fn esp_names(PacketId { encryption, integrity, .. }: PacketId) -> Option<(&'static str, &'static str)> {
+    let encryption = match encryption {
+        Encryption::TRIPLE_DES => "TripleDES-CBC [RFC2451]",
+        Encryption::NULL => "NULL",
+        Encryption::AES_CBC => "AES-CBC [RFC3602]",
+        Encryption::AES_CTR => "AES-CTR [RFC3686]",
+        Encryption::AES_GCM_8 => "AES-GCM with 8 octet ICV [RFC4106]",
+        Encryption::AES_GCM_12 => "AES-GCM with 12 octet ICV [RFC4106]",
+        Encryption::AES_GCM_16 => "AES-GCM with 16 octet ICV [RFC4106]",
+        _ => return None,
+    };
+    let integrity = match integrity {
+        Integrity::NONE => "NULL",
+        Integrity::HMAC_SHA1_96 => "HMAC-SHA-1-96 [RFC2404]",
+        Integrity::HMAC_SHA2_256_128 => "HMAC-SHA-256-128 [RFC4868]",
+        Integrity::HMAC_SHA2_384_192 => "HMAC-SHA-384-192 [RFC4868]",
+        Integrity::HMAC_SHA2_512_256 => "HMAC-SHA-512-256 [RFC4868]",
+        _ => return None,
+    };
+    Some((encryption, integrity))
 }
 
-fn esp_encryption(encryption: Encryption) -> String {
-    match encryption {
-        Encryption::NULL => "NULL".to_owned(),
-        Encryption::TRIPLE_DES => "TripleDES-CBC [RFC2451]".to_owned(),
-        Encryption::AES_CBC => "AES-CBC [RFC3602]".to_owned(),
-        Encryption::AES_GCM_16 => "AES-GCM with 16 octet ICV [RFC4106]".to_owned(),
-        other => format!("{other}"),
-    }
-}
-
-fn esp_integrity(integrity: Integrity) -> String {
-    match integrity {
-        Integrity::NONE => "NULL".to_owned(),
-        Integrity::HMAC_SHA2_256_128 => "HMAC-SHA-256-128 [RFC4868]".to_owned(),
-        Integrity::HMAC_SHA2_384_192 => "HMAC-SHA-384-192 [RFC4868]".to_owned(),
-        Integrity::HMAC_SHA2_512_256 => "HMAC-SHA-512-256 [RFC4868]".to_owned(),
-        other => format!("{other}"),
-    }
+fn hex(secret: &SecretBytes) -> String {
+    secret.expose().iter().fold(String::new(), |mut text, octet| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use vpnhost_crypto::SecretBytes;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use vpnhost_model::{
-        ChildSaId, Encapsulation, EspSuite, IkeSaId, KeyExchange, Lifetime, Mode, Path, Sequence,
+        ChildSaId, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, Lifetime, Mode, Role, Sequence,
     };
 
-    fn keys(packet: PacketId) -> ChildSaKeys {
+    use super::*;
+
+    fn path() -> vpnhost_model::Path {
+        vpnhost_model::Path {
+            local: "192.0.2.10:4500".parse().unwrap(),
+            remote: "192.0.2.1:4500".parse().unwrap(),
+            interface: None,
+            encapsulation: vpnhost_model::Encapsulation::Udp,
+        }
+    }
+
+    fn octets(octet: u8, count: usize) -> SecretBytes {
+        SecretBytes::new(vec![octet; count])
+    }
+
+    fn facts(suite: &str, keys: [usize; 2]) -> IkeSaFacts {
+        IkeSaFacts {
+            id: IkeSaId(1),
+            connection: "corp".into(),
+            role: Role::Initiator,
+            spi_i: IkeSpi([0xa1; 8]),
+            spi_r: IkeSpi([0xb2; 8]),
+            suite: IkeSuite::parse_all(suite).unwrap()[0],
+            path: path(),
+            local_id: Identity::Fqdn("carol".into()),
+            peer_id: Identity::Fqdn("moon".into()),
+            local_behind_nat: false,
+            peer_behind_nat: false,
+            keys: [octets(1, keys[0]), octets(2, keys[0]), octets(3, keys[1]), octets(4, keys[1])],
+        }
+    }
+
+    fn child(suite: &str, keys: [usize; 2]) -> ChildSaKeys {
         let direction = |octet| DirectionKeys {
-            encryption: SecretBytes::new(vec![octet; 4]),
-            integrity: SecretBytes::new(if packet.integrity == Integrity::NONE { vec![] } else { vec![9; 2] }),
+            encryption: octets(octet, keys[0]),
+            integrity: octets(octet + 1, keys[1]),
         };
         ChildSaKeys {
             id: ChildSaId(1),
             ike_sa: IkeSaId(1),
-            connection: "corp".to_owned(),
-            child: "net".to_owned(),
-            spi_in: ChildSpi(0x1234),
-            spi_out: ChildSpi(0xc000_0001),
-            suite: EspSuite { packet, key_exchange: KeyExchange::NONE, sequence: Sequence::SHORT },
+            connection: "corp".into(),
+            child: "net".into(),
+            spi_in: ChildSpi(0x0a0b_0c0d),
+            spi_out: ChildSpi(0xdead_beef),
+            suite: EspSuite::parse_all(suite, &[Sequence::SHORT]).unwrap()[0],
             inbound: direction(1),
-            outbound: direction(2),
-            path: Path {
-                local: "192.0.2.1:4500".parse().unwrap(),
-                remote: "192.0.2.2:4500".parse().unwrap(),
-                interface: None,
-                encapsulation: Encapsulation::Udp,
-            },
+            outbound: direction(5),
+            path: path(),
             local: Vec::new(),
             remote: Vec::new(),
             mode: Mode::Tunnel,
             replay_window: 64,
-            lifetime: Lifetime::default(),
+            lifetime: Lifetime {
+                rekey_after: None,
+                rekey_bytes: None,
+                rekey_packets: None,
+                jitter_percent: 0,
+            },
             replaces: None,
         }
     }
 
     #[test]
-    fn a_pair_of_esp_sas_is_two_lines_of_wiresharks_table() {
-        let cbc = PacketId {
-            encryption: Encryption::AES_CBC,
-            key_bits: 128,
-            integrity: Integrity::HMAC_SHA2_256_128,
-        };
+    fn an_ike_sa_is_a_line_of_wiresharks_table() {
         assert_eq!(
-            esp_lines(&keys(cbc)),
-            "\"IPv4\",\"192.0.2.2\",\"192.0.2.1\",\"0x00001234\",\"AES-CBC [RFC3602]\",\"0x01010101\",\
-             \"HMAC-SHA-256-128 [RFC4868]\",\"0x0909\"\n\
-             \"IPv4\",\"192.0.2.1\",\"192.0.2.2\",\"0xc0000001\",\"AES-CBC [RFC3602]\",\"0x02020202\",\
-             \"HMAC-SHA-256-128 [RFC4868]\",\"0x0909\"\n"
+            ike_line(&facts("aes128-sha256-modp2048", [2, 3])).unwrap(),
+            "a1a1a1a1a1a1a1a1,b2b2b2b2b2b2b2b2,0101,0202,\"AES-CBC-128 [RFC3602]\",030303,040404,\
+             \"HMAC_SHA2_256_128 [RFC4868]\"\n"
         );
-        let gcm = PacketId {
-            encryption: Encryption::AES_GCM_16,
-            key_bits: 128,
-            integrity: Integrity::NONE,
-        };
-        assert!(esp_lines(&keys(gcm)).contains("\"AES-GCM with 16 octet ICV [RFC4106]\",\"0x01010101\",\"NULL\",\"\"\n"));
+        assert_eq!(
+            ike_line(&facts("aes256gcm16-prfsha384-x25519", [2, 0])).unwrap(),
+            "a1a1a1a1a1a1a1a1,b2b2b2b2b2b2b2b2,0101,0202,\"AES-GCM-256 with 16 octet ICV [RFC5282]\",,,\
+             \"NONE [RFC4306]\"\n"
+        );
     }
 
     #[test]
-    fn the_tables_are_the_operators_alone() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let directory = tempfile::tempdir().unwrap();
-        let tables = directory.path().join("keys");
-        WiresharkTables::open(&tables).unwrap();
-        for (path, mode) in [(tables.clone(), 0o700), (tables.join("esp_sa"), 0o600)] {
-            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode, "{path:?}");
+    fn a_child_sa_is_a_line_for_each_direction() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = WiresharkKeys::open(&dir.path().join("a/b")).unwrap();
+        keys.child_sa(&child("3des-sha256", [2, 2]));
+        keys.child_sa(&child("aes128gcm16", [2, 0]));
+        let text = std::fs::read_to_string(dir.path().join("a/b/esp_sa")).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[0],
+            "\"IPv4\",\"*\",\"*\",\"0x0a0b0c0d\",\"TripleDES-CBC [RFC2451]\",\"0x0101\",\
+             \"HMAC-SHA-256-128 [RFC4868]\",\"0x0202\""
+        );
+        assert_eq!(
+            lines[3],
+            "\"IPv4\",\"*\",\"*\",\"0xdeadbeef\",\"AES-GCM with 16 octet ICV [RFC4106]\",\"0x0505\",\"NULL\",\"\""
+        );
+        assert_eq!(lines.len(), 4);
+    }
+
+    #[test]
+    fn only_the_owner_reads_keys_and_older_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("keys");
+        for _ in 0..2 {
+            WiresharkKeys::open(&at).unwrap().ike_sa(&facts("aes128-sha256-modp2048", [2, 3]));
         }
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&at), mode(&at.join(IKE)), mode(&at.join(ESP))), (0o700, 0o600, 0o600));
+        assert_eq!(std::fs::read_to_string(at.join(IKE)).unwrap().lines().count(), 2);
+    }
+
+    #[test]
+    fn a_suite_that_wireshark_does_not_know_is_left_out() {
+        let chacha =
+            PacketId { encryption: Encryption::CHACHA20_POLY1305, key_bits: 256, integrity: Integrity::NONE };
+        assert!(ike_names(chacha).is_none() && esp_names(chacha).is_none());
     }
 }

@@ -35,3 +35,29 @@ pub(crate) const RETRANSMIT_FACTOR: RangeInclusive<f64> = 1.0..=10.0;
 pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest interval that a timer takes.
 pub(crate) const LONGEST_INTERVAL: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// Looking up one name of a peer.
+pub(crate) const LOOKUP: Duration = Duration::from_secs(8);
+/// Names that are looked up at once.
+pub(crate) const LOOKUPS: usize = 32;
+/// Addresses that are kept of one name.
+pub(crate) const ADDRESSES_OF_A_NAME: usize = 16;
+/// Between two looks at names that lead nowhere.
+pub(crate) const LOOKUP_AGAIN: Duration = Duration::from_secs(30);
+/// Octets of the log of decisions, before it is moved aside.
+pub(crate) const DECISIONS_OCTETS: u64 = 16 << 20;
+/// Files of decisions in all.
+pub(crate) const DECISIONS_FILES: usize = 4;
+/// Decisions that wait to be written.
+pub(crate) const DECISIONS_QUEUED: usize = 1024;
+/// Octets of a request's body on the control socket; no request has one.
+pub(crate) const CONTROL_BODY: usize = 4096;
+/// Connections to the control socket at once.
+pub(crate) const CONTROL_CONNECTIONS: usize = 64;
+/// Lines of a stream that wait for a slow reader.
+pub(crate) const CONTROL_LINES: usize = 64;
+/// How long an operation is waited for; it goes on without a listener.
+pub(crate) const OUTCOME: Duration = Duration::from_secs(180);
+/// Octets of an answer of the daemon that is read at once.
+pub(crate) const ANSWER_OCTETS: usize = 64 << 20;
+/// Octets of one line of a stream.
+pub(crate) const LINE_OCTETS: usize = 1 << 20;

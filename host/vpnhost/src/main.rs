@@ -4,18 +4,33 @@
 
 mod backends;
 mod check;
+mod cleanup;
 mod cli;
 mod config;
+mod control;
+mod daemon;
+mod decisions;
 mod exit;
+mod explain;
+mod gateways;
 mod keygen;
+mod keylog;
 mod limits;
+mod list;
+mod logging;
 mod manual;
+mod notify;
 mod plugins;
 mod roles;
+mod run;
+mod status;
+mod text;
+mod wiring;
 
 use std::process::ExitCode;
 
 use cli::{Cli, Crypto, Global, Plugin, Verb};
+use control::order;
 use exit::{Failure, Outcome};
 
 fn main() -> ExitCode {
@@ -36,17 +51,17 @@ fn dispatch(Cli { global, verb }: Cli) -> Outcome {
         Verb::Keygen(options) => keygen::run(&options, &global),
         Verb::Completions { shell } => manual::completions(shell),
         Verb::Man => manual::man(),
-        Verb::Run(_)
-        | Verb::Up { .. }
-        | Verb::Down { .. }
-        | Verb::Status { .. }
-        | Verb::List { .. }
-        | Verb::Rekey { .. }
-        | Verb::Terminate { .. }
-        | Verb::Ping { .. }
-        | Verb::Reload
-        | Verb::Explain { .. }
-        | Verb::Cleanup => Err(Failure::not_in_this_version("this verb")),
+        Verb::Run(options) => run::run(options, &global),
+        Verb::Up { name } => order::of_connection(&global, "/up", &name),
+        Verb::Down { name } => order::of_connection(&global, "/down", &name),
+        Verb::Ping { name } => order::of_connection(&global, "/ping", &name),
+        Verb::Rekey { name, part } => order::of_part(&global, "/rekey", &name, &part),
+        Verb::Terminate { name, part } => order::of_part(&global, "/terminate", &name, &part),
+        Verb::Reload => order::reload(&global),
+        Verb::Status { name } => status::show(name.as_deref(), &global),
+        Verb::List { what } => list::show(what, &global),
+        Verb::Explain { name } => explain::show(name.as_deref(), &global),
+        Verb::Cleanup => cleanup::run(&global),
     }
 }
 

@@ -1,88 +1,102 @@
 //! From what an operator wrote to what a host is started with.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use vpnhost_crypto::{CryptoError, SecureRandom};
 use vpnhost_driver::{DecisionLog, HostConfig, KeyLog, RandomSource};
-use vpnhost_ike::config::{EndpointConfig, Gateway};
-use vpnhost_plugin_host::WasmPolicy;
+use vpnhost_ike::config::{EndpointConfig, PeerConfig};
 use vpnhost_policy::{Chain, Policy};
 use vpnhost_policy_standard::Standard;
 
-use crate::backends::Assembly;
-use crate::config::{Configuration, Connection, GatewayName};
+use crate::check::Prepared;
+use crate::config::{Configuration, Connection};
 use crate::decisions::DecisionFile;
-use crate::exit::Failure;
-use crate::keylog::WiresharkTables;
+use crate::exit::{self, Failure};
+use crate::gateways::Gateways;
+use crate::keylog::WiresharkKeys;
 
-/// Everything besides the configuration that a host is made of.
-pub(crate) struct Parts {
-    /// Where algorithms come from.
-    pub(crate) backends: Assembly,
-    /// The plugins in order.
-    pub(crate) plugins: Vec<Arc<WasmPolicy>>,
-    /// The peers' addresses, by connection.
-    pub(crate) gateways: BTreeMap<String, Vec<Gateway>>,
+/// What is written besides the log; kept over a reload that does not change it.
+#[derive(Clone, Default)]
+pub(crate) struct Records {
+    keylog: Option<Arc<WiresharkKeys>>,
+    decisions: Option<Arc<DecisionFile>>,
 }
 
-/// Makes a host's configuration; files that it names are opened.
-///
-/// # Errors
-/// A key log or a decision log that cannot be opened.
-pub(crate) fn host(configuration: &Configuration, parts: Parts) -> Result<HostConfig, Failure> {
-    let Parts { backends, plugins, mut gateways } = parts;
+impl Records {
+    /// Opens what a configuration names, unless it is open.
+    ///
+    /// # Errors
+    /// What cannot be written.
+    pub(crate) fn open(configuration: &Configuration, open: &Self) -> Result<Self, Failure> {
+        let Configuration { host, .. } = configuration;
+        let failed = |what: &str, path: &std::path::Path, error: &std::io::Error| {
+            Failure::failed(format!("{what} {} cannot be written", path.display()))
+                .because(exit::plain(error))
+        };
+        let keylog = match (&host.keylog, &open.keylog) {
+            (None, _) => None,
+            (Some(dir), Some(keys)) if keys.dir() == dir => Some(Arc::clone(keys)),
+            (Some(dir), _) => {
+                let keys = WiresharkKeys::open(dir).map_err(|error| failed("the key log", dir, &error))?;
+                Some(Arc::new(keys))
+            }
+        };
+        let decisions = match (&host.decisions, &open.decisions) {
+            (None, _) => None,
+            (Some(path), Some(file)) if file.path() == path => Some(Arc::clone(file)),
+            (Some(path), _) => {
+                let file =
+                    DecisionFile::open(path).map_err(|error| failed("the log of decisions", path, &error))?;
+                Some(Arc::new(file))
+            }
+        };
+        Ok(Self { keylog, decisions })
+    }
+}
+
+/// Makes a host's configuration.
+pub(crate) fn host(prepared: &Prepared, gateways: &Gateways, records: &Records) -> HostConfig {
+    let Prepared { configuration, assembly, plugins } = prepared;
     let settings = &configuration.host;
-    let connections = configuration.connections.iter().map(|connection| {
-        let mut peer = connection.peer.clone();
-        peer.gateways = gateways.remove(&peer.name).unwrap_or_default();
-        Arc::new(peer)
-    });
-    let endpoint = EndpointConfig {
-        connections: connections.collect(),
-        pools: configuration.pools.iter().map(|pool| pool.config.clone()).collect(),
-        allow_legacy: configuration.allow_legacy,
-        ports: settings.ports,
-        answer_deadline: settings.answer_deadline,
-        ..EndpointConfig::default()
-    };
-    let policies: Vec<Arc<dyn Policy>> = plugins.into_iter().map(|plugin| plugin as Arc<dyn Policy>).collect();
+    let connections = configuration.connections.iter();
+    let policies: Vec<Arc<dyn Policy>> =
+        plugins.iter().map(|plugin| Arc::clone(plugin) as Arc<dyn Policy>).collect();
     let routing = |connection: &Connection| (connection.peer.name.clone(), connection.routing);
-    Ok(HostConfig {
-        endpoint,
-        crypto: backends.crypto,
+    HostConfig {
+        endpoint: EndpointConfig {
+            connections: connections
+                .clone()
+                .map(|it| Arc::new(peer(it, gateways, &settings.listen)))
+                .collect(),
+            pools: configuration.pools.iter().map(|pool| pool.config.clone()).collect(),
+            allow_legacy: configuration.allow_legacy,
+            ports: settings.ports,
+            answer_deadline: settings.answer_deadline,
+            ..EndpointConfig::default()
+        },
+        crypto: assembly.crypto,
         random: random_source(),
         policy: Arc::new(Standard),
         plugins: (!policies.is_empty()).then(|| Chain::new(policies).with_clock(since_start)),
         listen: settings.listen.clone(),
         tun: settings.tun.clone(),
         dns: settings.dns,
-        connections: configuration.connections.iter().map(routing).collect(),
+        connections: connections.map(routing).collect(),
         pools: configuration.pools.iter().map(|pool| pool.routing).collect(),
         metered: configuration.metered.clone(),
-        keylog: keylog(configuration)?,
-        decisions: decisions(configuration)?,
-    })
+        keylog: records.keylog.clone().map(|keys| keys as Arc<dyn KeyLog>),
+        decisions: records.decisions.clone().map(|file| file as Arc<dyn DecisionLog>),
+    }
 }
 
-fn keylog(configuration: &Configuration) -> Result<Option<Arc<dyn KeyLog>>, Failure> {
-    let Some(directory) = &configuration.host.keylog else { return Ok(None) };
-    let tables = WiresharkTables::open(directory).map_err(|error| {
-        Failure::failed(format!("the key log {} cannot be opened", directory.display())).because(error.to_string())
-    })?;
-    tracing::warn!(directory = %directory.display(), "keys are written for Wireshark: whoever reads them reads the traffic");
-    Ok(Some(Arc::new(tables)))
-}
-
-fn decisions(configuration: &Configuration) -> Result<Option<Arc<dyn DecisionLog>>, Failure> {
-    let Some(file) = &configuration.host.decisions else { return Ok(None) };
-    let log = DecisionFile::open(file).map_err(|error| {
-        Failure::failed(format!("the log of decisions {} cannot be opened", file.display()))
-            .because(error.to_string())
-    })?;
-    Ok(Some(Arc::new(log)))
+/// Returns what the endpoint is told of a connection.
+fn peer(connection: &Connection, gateways: &Gateways, listen: &[IpAddr]) -> PeerConfig {
+    let gateways = gateways.of(connection, listen);
+    // No gateway at all stands for any peer: one that is not resolved yet must not open the door to all.
+    let respond = connection.peer.respond && (connection.any || !gateways.is_empty());
+    PeerConfig { gateways, respond, ..connection.peer.clone() }
 }
 
 /// A monotonic clock for the times that plugins take.
@@ -104,43 +118,16 @@ fn random_source() -> RandomSource {
     Arc::new(|| Box::new(KernelRandom))
 }
 
-/// What became of looking up the peers' names.
-#[derive(Debug, Default)]
-pub(crate) struct Lookup {
-    /// The addresses, by connection.
-    pub(crate) gateways: BTreeMap<String, Vec<Gateway>>,
-    /// What could not be resolved, in sentences.
-    pub(crate) unresolved: Vec<String>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Looks the peers' names up; this blocks. An address is its own name.
-pub(crate) fn resolve(configuration: &Configuration) -> Lookup {
-    let mut lookup = Lookup::default();
-    for connection in &configuration.connections {
-        let mut gateways = Vec::new();
-        for name in &connection.gateways {
-            match addresses_of(name, &configuration.host.listen) {
-                Ok(found) => gateways.extend(found.into_iter().map(|address| Gateway { address })),
-                Err(why) => lookup.unresolved.push(format!("{}: {} cannot be resolved ({why})", connection.peer.name, name.host)),
-            }
-        }
-        lookup.gateways.insert(connection.peer.name.clone(), gateways);
+    #[test]
+    fn the_kernels_randomness_repeats_nothing() {
+        let mut source = random_source()();
+        let (mut first, mut second) = ([0; 32], [0; 32]);
+        source.fill(&mut first).unwrap();
+        source.fill(&mut second).unwrap();
+        assert!(first != second && first != [0; 32]);
     }
-    lookup
-}
-
-/// Tells whether any peer is known by a name, whose addresses may change.
-pub(crate) fn has_names(configuration: &Configuration) -> bool {
-    let names = configuration.connections.iter().flat_map(|connection| &connection.gateways);
-    names.into_iter().any(|name| name.host.parse::<IpAddr>().is_err())
-}
-
-fn addresses_of(name: &GatewayName, listen: &[IpAddr]) -> Result<Vec<SocketAddr>, String> {
-    let reachable = |address: &SocketAddr| listen.iter().any(|own| own.is_ipv4() == address.is_ipv4());
-    let found = (name.host.as_str(), name.port).to_socket_addrs().map_err(|error| {
-        let text = error.to_string();
-        text.rsplit(": ").next().unwrap_or(&text).to_owned()
-    })?;
-    let found: Vec<SocketAddr> = found.filter(reachable).collect();
-    if found.is_empty() { Err("no address of a family that this host listens on".to_owned()) } else { Ok(found) }
 }

@@ -1,6 +1,7 @@
 //! A verb's side of the control socket.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::fmt::Write as _;
+use std::io;
 use std::path::Path;
 
 use http_body_util::{BodyExt as _, Empty};
@@ -11,62 +12,24 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
-use super::document::{Event, Line};
+use super::document::Line;
 use crate::cli::Global;
-use crate::exit::{self, Failure, Outcome};
-
-/// Octets of an answer that is read at once.
-const ANSWER: usize = 64 << 20;
-/// Octets of one line of a stream.
-const LINE: usize = 1 << 20;
+use crate::exit::{self, Code, Failure, Outcome};
+use crate::limits;
 
 /// Asks for a document.
 ///
 /// # Errors
 /// Code 3 without a daemon; otherwise what the daemon says.
-pub(crate) fn fetch<T: DeserializeOwned>(global: &Global, path: &str, query: &[(&str, &str)]) -> Result<T, Failure> {
+pub(crate) fn fetch<T: DeserializeOwned>(
+    global: &Global,
+    path: &str,
+    query: &[(&str, &str)],
+) -> Result<T, Failure> {
     in_runtime(async {
         let body = ask(&global.control(), Method::GET, path, query).await?;
         let octets = whole(body).await?;
         serde_json::from_slice(&octets).map_err(|error| strange(&error.to_string()))
-    })
-}
-
-/// Gives an order and waits for its outcome; what happens meanwhile is told on a terminal.
-pub(crate) fn order(global: &Global, path: &str, query: &[(&str, &str)]) -> Outcome {
-    let line = in_runtime(async {
-        let mut progress = Progress::new(global);
-        let mut lines = Lines::of(ask(&global.control(), Method::POST, path, query).await?);
-        while let Some(line) = lines.next().await? {
-            match line {
-                Line::Progress { text } => progress.show(&text),
-                line @ (Line::Done { .. } | Line::Failed { .. }) => {
-                    progress.clear();
-                    return Ok(line);
-                }
-            }
-        }
-        progress.clear();
-        Err(Failure::failed("the daemon went away before the outcome was known"))
-    })?;
-    if global.json {
-        print_json(&line)?;
-    }
-    match line {
-        Line::Done { .. } | Line::Progress { .. } if global.json => Ok(()),
-        Line::Done { text, .. } | Line::Progress { text } => exit::print(format_args!("{text}\n")),
-        Line::Failed { .. } => Err(failure(line)),
-    }
-}
-
-/// Prints events as they happen, until the daemon ends.
-pub(crate) fn follow_events(global: &Global) -> Outcome {
-    in_runtime(async {
-        let mut lines = Lines::of(ask(&global.control(), Method::GET, "/events", &[]).await?);
-        while let Some(event) = lines.next::<Event>().await? {
-            print_json(&event)?;
-        }
-        Ok(())
     })
 }
 
@@ -76,15 +39,23 @@ pub(crate) fn print_json(document: &impl Serialize) -> Outcome {
     exit::print(format_args!("{text}\n"))
 }
 
-fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(super) fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::failed("cannot wait for the daemon").because(error.to_string()))?.block_on(work)
+    runtime
+        .map_err(|error| Failure::failed("cannot wait for the daemon").because(error.to_string()))?
+        .block_on(work)
 }
 
 /// Sends a request; an answer other than success becomes a failure.
-async fn ask(socket: &Path, method: Method, path: &str, query: &[(&str, &str)]) -> Result<Incoming, Failure> {
+pub(super) async fn ask(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    query: &[(&str, &str)],
+) -> Result<Incoming, Failure> {
     let stream = UnixStream::connect(socket).await.map_err(|error| no_daemon(socket, &error))?;
-    let broken = |error: hyper::Error| Failure::failed("the daemon does not answer").because(error.to_string());
+    let broken =
+        |error: hyper::Error| Failure::failed("the daemon does not answer").because(error.to_string());
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     tokio::spawn(async move {
@@ -121,14 +92,16 @@ fn no_daemon(socket: &Path, error: &io::Error) -> Failure {
     }
 }
 
-fn strange(why: &str) -> Failure {
+pub(super) fn strange(why: &str) -> Failure {
     Failure::failed("the daemon's answer makes no sense").because(why).hint("is it of another version?")
 }
 
-fn failure(line: Line) -> Failure {
+/// Returns what a line tells that is no success.
+pub(super) fn failure(line: Line) -> Failure {
     match line {
-        Line::Failed { what, why, hint } => {
-            let mut failure = Failure::failed(what);
+        Line::Failed { what, why, hint, code } => {
+            let code = [Code::Usage, Code::NoDaemon].into_iter().find(|known| *known as u8 == code);
+            let mut failure = Failure::failed(what).with_code(code.unwrap_or(Code::Failed));
             if let Some(why) = why {
                 failure = failure.because(why);
             }
@@ -150,8 +123,11 @@ fn target(path: &str, query: &[(&str, &str)]) -> String {
         text.push('=');
         for octet in value.bytes() {
             match octet {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(octet.into()),
-                _ => text.push_str(&format!("%{octet:02X}")),
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    text.push(octet.into())
+                }
+                // Writing to a String does not fail.
+                _ => drop(write!(text, "%{octet:02X}")),
             }
         }
     }
@@ -159,28 +135,28 @@ fn target(path: &str, query: &[(&str, &str)]) -> String {
 }
 
 async fn whole(body: Incoming) -> Result<Bytes, Failure> {
-    let limited = http_body_util::Limited::new(body, ANSWER);
+    let limited = http_body_util::Limited::new(body, limits::ANSWER_OCTETS);
     Ok(limited.collect().await.map_err(|error| strange(&error.to_string()))?.to_bytes())
 }
 
 /// Lines of a stream.
-struct Lines {
+pub(super) struct Lines {
     body: Incoming,
     rest: Vec<u8>,
 }
 
 impl Lines {
-    fn of(body: Incoming) -> Self {
+    pub(super) fn of(body: Incoming) -> Self {
         Self { body, rest: Vec::new() }
     }
 
-    async fn next<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, Failure> {
+    pub(super) async fn next<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, Failure> {
         loop {
             if let Some(end) = self.rest.iter().position(|octet| *octet == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
                 return serde_json::from_slice(&line).map(Some).map_err(|error| strange(&error.to_string()));
             }
-            if self.rest.len() > LINE {
+            if self.rest.len() > limits::LINE_OCTETS {
                 return Err(strange("a line is too long"));
             }
             let Some(frame) = self.body.frame().await else {
@@ -192,37 +168,12 @@ impl Lines {
                 return serde_json::from_slice(&rest).map(Some).map_err(|error| strange(&error.to_string()));
             };
             let frame = frame.map_err(|error| {
-                Failure::failed("the daemon went away before the outcome was known").because(error.to_string())
+                Failure::failed("the daemon went away before the outcome was known")
+                    .because(error.to_string())
             })?;
             if let Ok(data) = frame.into_data() {
                 self.rest.extend_from_slice(&data);
             }
-        }
-    }
-}
-
-/// One line on a terminal that is written over.
-struct Progress {
-    shown: bool,
-    wanted: bool,
-}
-
-impl Progress {
-    fn new(global: &Global) -> Self {
-        Self { shown: false, wanted: !global.json && io::stderr().is_terminal() }
-    }
-
-    fn show(&mut self, text: &str) {
-        if self.wanted {
-            self.shown = true;
-            // A terminal that cannot be written to needs no progress.
-            let _ = write!(io::stderr(), "\r\x1b[K{}", text.chars().take(100).collect::<String>());
-        }
-    }
-
-    fn clear(&mut self) {
-        if std::mem::take(&mut self.shown) {
-            let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
 }
@@ -241,8 +192,61 @@ mod tests {
     fn without_a_daemon_the_exit_code_is_three() {
         let directory = tempfile::tempdir().unwrap();
         let global = Global { control: Some(directory.path().join("none.sock")), ..Global::default() };
-        let failure = order(&global, "/up", &[("connection", "corp")]).unwrap_err();
+        let failure = fetch::<Line>(&global, "/status", &[]).unwrap_err();
         assert_eq!(failure.code() as u8, 3);
         assert!(failure.to_string().contains("none.sock"));
+    }
+
+    /// Answers on a socket as a daemon would.
+    fn with_daemon(test: impl FnOnce(&Global)) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let socket = path.clone();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::UnixListener::bind(socket).unwrap();
+                ready.send(()).unwrap();
+                axum::serve(listener, routes()).await
+            })
+        });
+        is_ready.recv().unwrap();
+        test(&Global { control: Some(path), ..Global::default() });
+    }
+
+    fn routes() -> axum::Router {
+        use axum::Json;
+        use axum::http::StatusCode;
+        use axum::routing::{get, post};
+        let up = || async {
+            let progress = serde_json::to_string(&Line::Progress { text: "one".to_owned() }).unwrap();
+            let failed = Line::failed("corp is not up").because("no common proposal");
+            format!("{progress}\n{}\n", serde_json::to_string(&failed).unwrap())
+        };
+        let unknown = || async { (StatusCode::NOT_FOUND, Json(Line::failed("there is no connection x"))) };
+        axum::Router::new()
+            .route("/status", get(|| async { Json(Line::done("fine")) }))
+            .route("/up", post(up))
+            .route("/down", post(unknown))
+            .route("/gone", post(|| async { "" }))
+            .route("/odd", get(|| async { "{" }))
+    }
+
+    #[test]
+    fn a_verb_hears_what_the_daemon_says() {
+        use crate::control::order::of_connection;
+        with_daemon(|global| {
+            assert!(matches!(fetch(global, "/status", &[]), Ok(Line::Done { .. })));
+            let up = of_connection(global, "/up", "corp").unwrap_err();
+            assert_eq!(up.to_string(), "error: corp is not up (no common proposal)\n");
+            assert_eq!(up.code(), Code::Failed);
+            let down = of_connection(global, "/down", "x").unwrap_err();
+            assert_eq!(down.to_string(), "error: there is no connection x\n");
+            let gone = of_connection(global, "/gone", "x").unwrap_err();
+            assert!(gone.to_string().contains("went away before the outcome was known"));
+            let odd = fetch::<Line>(global, "/odd", &[]).unwrap_err();
+            assert!(odd.to_string().contains("makes no sense"), "{odd}");
+        });
     }
 }

@@ -6,9 +6,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use vpnhost_driver::{ChildSaState, Decision, Entry, IkeSaState, Phase, PluginState, Snapshot, Traffic};
-use vpnhost_model::{Encapsulation, Role, TrafficSelector};
+use vpnhost_driver::{
+    ChildSaState, ConnectionState, Decision, Entry, IkeSaState, Phase, PluginState, Snapshot, Traffic,
+};
+use vpnhost_model::{Encapsulation, Mode, Role, TrafficSelector};
 use vpnhost_policy::OnFailure;
+
+use super::server::Facts;
+use crate::exit::Code;
 
 /// The state of a host: `GET /status`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -45,6 +50,15 @@ pub(crate) struct Status {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Connection {
     pub(crate) name: String,
+    /// `initiator`, `responder` or `either`.
+    #[serde(default)]
+    pub(crate) role: String,
+    /// The peer's addresses and names, as they are written; `%any` for any.
+    #[serde(default)]
+    pub(crate) gateways: Vec<String>,
+    /// Which of these names lead nowhere, in sentences.
+    #[serde(default)]
+    pub(crate) unresolved: Vec<String>,
     /// `down`, `connecting`, `up` or `retrying`.
     pub(crate) state: String,
     /// Until the next try, while `retrying`.
@@ -100,6 +114,9 @@ pub(crate) struct Child {
     pub(crate) spi_out: String,
     pub(crate) suite: String,
     pub(crate) backend: String,
+    /// `tunnel` or `transport`.
+    #[serde(default)]
+    pub(crate) mode: String,
     pub(crate) local_ts: Vec<String>,
     pub(crate) remote_ts: Vec<String>,
     pub(crate) installed_secs: u64,
@@ -192,7 +209,45 @@ pub(crate) enum Line {
         why: Option<String>,
         /// What the operator may do.
         hint: Option<String>,
+        /// The exit code.
+        code: u8,
     },
+}
+
+impl Line {
+    /// It is done.
+    pub(crate) fn done(text: impl Into<String>) -> Self {
+        Self::Done { text: text.into(), round_trip_us: None }
+    }
+
+    /// It failed.
+    pub(crate) fn failed(what: impl Into<String>) -> Self {
+        Self::Failed { what: what.into(), why: None, hint: None, code: Code::Failed as u8 }
+    }
+
+    /// Adds the cause.
+    pub(crate) fn because(mut self, cause: impl ToString) -> Self {
+        if let Self::Failed { why, .. } = &mut self {
+            *why = Some(cause.to_string());
+        }
+        self
+    }
+
+    /// Adds what the operator may do about it.
+    pub(crate) fn hint(mut self, text: impl Into<String>) -> Self {
+        if let Self::Failed { hint, .. } = &mut self {
+            *hint = Some(text.into());
+        }
+        self
+    }
+
+    /// Changes the exit code.
+    pub(crate) fn code(mut self, other: Code) -> Self {
+        if let Self::Failed { code, .. } = &mut self {
+            *code = other as u8;
+        }
+        self
+    }
 }
 
 /// One backend in use: `GET /backends`.
@@ -214,7 +269,7 @@ pub(crate) struct Backends {
 
 impl Status {
     /// Tells a snapshot, of one connection or of all.
-    pub(crate) fn of(snapshot: &Snapshot, connection: Option<&str>, warnings: Vec<String>) -> Self {
+    pub(crate) fn of(snapshot: &Snapshot, facts: &Facts, connection: Option<&str>) -> Self {
         let wanted = |name: &str| connection.is_none_or(|connection| connection == name);
         let Snapshot { unix, connections, ike_sas, .. } = snapshot;
         let connections = connections.iter().filter(|state| wanted(&state.name));
@@ -226,24 +281,32 @@ impl Status {
             tun: snapshot.tun.clone(),
             backend: snapshot.backend.clone(),
             backend_version: snapshot.backend_version.clone(),
-            connections: connections
-                .map(|state| Connection {
-                    name: state.name.clone(),
-                    state: phase_name(state.phase).to_owned(),
-                    retry_in_secs: match state.phase {
-                        Phase::Retrying(at) => Some(at.saturating_sub(*unix).as_secs()),
-                        Phase::Down | Phase::Connecting | Phase::Up => None,
-                    },
-                    kept_up: state.kept_up,
-                    last_failure: state.last_failure.clone(),
-                })
-                .collect(),
+            connections: connections.map(|state| Connection::of(state, facts, *unix)).collect(),
             ike_sas: ike_sas.map(|sa| IkeSa::of(sa, *unix)).collect(),
             plugins: snapshot.plugins.iter().map(Plugin::of).collect(),
             addresses: snapshot.addresses.iter().map(Address::of).collect(),
             counters: snapshot.counters.iter().cloned().collect(),
             features: snapshot.features.iter().cloned().collect(),
-            warnings,
+            warnings: facts.warnings.clone(),
+        }
+    }
+}
+
+impl Connection {
+    fn of(state: &ConnectionState, facts: &Facts, unix: Duration) -> Self {
+        let known = facts.connections.iter().find(|known| known.name == state.name);
+        Self {
+            name: state.name.clone(),
+            role: known.map_or("", |known| known.role).to_owned(),
+            gateways: known.map_or_else(Vec::new, |known| known.gateways.clone()),
+            unresolved: known.map_or_else(Vec::new, |known| known.unresolved.clone()),
+            state: phase_name(state.phase).to_owned(),
+            retry_in_secs: match state.phase {
+                Phase::Retrying(at) => Some(at.saturating_sub(unix).as_secs()),
+                Phase::Down | Phase::Connecting | Phase::Up => None,
+            },
+            kept_up: state.kept_up,
+            last_failure: state.last_failure.clone(),
         }
     }
 }
@@ -298,6 +361,11 @@ impl Child {
             spi_out: child.spi_out.to_string(),
             suite: child.suite.to_string(),
             backend: child.backend.clone(),
+            mode: match child.mode {
+                Mode::Tunnel => "tunnel",
+                Mode::Transport => "transport",
+            }
+            .to_owned(),
             local_ts: texts(&child.local),
             remote_ts: texts(&child.remote),
             installed_secs: unix.saturating_sub(child.installed).as_secs(),

@@ -14,5 +14,7 @@
 
 pub(crate) mod client;
 pub(crate) mod document;
-pub(crate) mod operation;
+mod operation;
+pub(crate) mod order;
 pub(crate) mod server;
+pub(crate) mod socket;

@@ -40,6 +40,8 @@ pub(crate) enum Operation {
 pub(crate) struct Goal {
     connection: String,
     kind: Kind,
+    /// What is said when it is reached.
+    done: String,
 }
 
 #[derive(Debug)]
@@ -114,32 +116,35 @@ impl Operation {
     pub(crate) fn begin(&self, connection: &str, children: &[String], snapshot: &Snapshot) -> Beginning {
         match self {
             Self::Up => {
+                let is_up = phase(connection, snapshot) == Phase::Up;
+                let done = if is_up { "is up already" } else { "is up" };
                 let goal = Kind::Up(children.iter().cloned().collect());
-                wait(connection, vec![Order::Initiate(connection.to_owned())], goal)
+                wait(connection, vec![Order::Initiate(connection.to_owned())], goal, done)
             }
             Self::Down => {
-                let sas = ike_sas(connection, snapshot);
-                let state = snapshot.connections.iter().find(|state| state.name == connection);
-                let idle = state.is_none_or(|state| matches!(state.phase, Phase::Down | Phase::Retrying(_)));
-                let order = vec![Order::Terminate(connection.to_owned())];
-                // With nothing up there is nothing to wait for, but a retry to give up.
-                match sas.is_empty() && idle {
-                    true => Beginning::Wait(order, Goal::reached(connection)),
-                    false => wait(connection, order, Kind::Gone(sas)),
-                }
+                let is_down = phase(connection, snapshot) == Phase::Down;
+                let done = if is_down { "is down already" } else { "is down" };
+                let goal = Kind::Gone(ike_sas(connection, snapshot));
+                wait(connection, vec![Order::Terminate(connection.to_owned())], goal, done)
             }
             Self::Rekey(part) => on_part(connection, part, snapshot, true),
             Self::Terminate(part) => on_part(connection, part, snapshot, false),
             Self::Ping => match ike_sas(connection, snapshot).ike.first() {
-                Some(id) => wait(connection, vec![Order::CheckLiveness(*id)], Kind::Alive(*id)),
-                None => Beginning::Over(not_up(connection)),
+                Some(id) => wait(connection, vec![Order::CheckLiveness(*id)], Kind::Alive(*id), "answered"),
+                None => Beginning::Over(not_yet_up(connection)),
             },
         }
     }
 }
 
-fn wait(connection: &str, orders: Vec<Order>, kind: Kind) -> Beginning {
-    Beginning::Wait(orders, Goal { connection: connection.to_owned(), kind })
+fn wait(connection: &str, orders: Vec<Order>, kind: Kind, done: &str) -> Beginning {
+    let done = format!("{connection} {done}");
+    Beginning::Wait(orders, Goal { connection: connection.to_owned(), kind, done })
+}
+
+fn phase(connection: &str, snapshot: &Snapshot) -> Phase {
+    let state = snapshot.connections.iter().find(|state| state.name == connection);
+    state.map_or(Phase::Down, |state| state.phase)
 }
 
 fn ike_sas(connection: &str, snapshot: &Snapshot) -> Sas {
@@ -147,14 +152,19 @@ fn ike_sas(connection: &str, snapshot: &Snapshot) -> Sas {
     Sas { ike: sas.map(|sa| sa.id).collect(), children: BTreeSet::new() }
 }
 
-fn not_up(connection: &str) -> Line {
-    failed(format!("{connection} is not up"), None, Some(format!("vpnhost up {connection}")))
+/// Says that a connection is not up.
+pub(super) fn not_up(connection: &str) -> Line {
+    Line::failed(format!("{connection} is not up"))
+}
+
+fn not_yet_up(connection: &str) -> Line {
+    not_up(connection).hint(format!("vpnhost up {connection}"))
 }
 
 fn on_part(connection: &str, part: &Part, snapshot: &Snapshot, rekey: bool) -> Beginning {
     let mut sas = ike_sas(connection, snapshot);
     if sas.is_empty() {
-        return Beginning::Over(not_up(connection));
+        return Beginning::Over(not_yet_up(connection));
     }
     let whole_ike_sa = match part {
         Part::Ike => true,
@@ -162,40 +172,45 @@ fn on_part(connection: &str, part: &Part, snapshot: &Snapshot, rekey: bool) -> B
         Part::Child(_) => false,
     };
     if !whole_ike_sa {
-        let children = snapshot.ike_sas.iter().filter(|sa| sas.ike.contains(&sa.id)).flat_map(|sa| &sa.children);
-        let wanted = children.filter(|child| match part {
+        let own = snapshot.ike_sas.iter().filter(|sa| sas.ike.contains(&sa.id));
+        let wanted = own.flat_map(|sa| &sa.children).filter(|child| match part {
             Part::Child(name) => *name == child.child,
             Part::All | Part::Ike => true,
         });
         // One that was replaced already goes by itself.
         let wanted = wanted.filter(|child| child.state == "active");
         sas = Sas { ike: BTreeSet::new(), children: wanted.map(|child| child.id).collect() };
-    }
-    if let (Part::Child(name), true) = (part, sas.is_empty()) {
-        return Beginning::Over(failed(format!("{connection} has no child {name} that is up"), None, None));
+        if sas.is_empty() {
+            let name = if let Part::Child(name) = part { format!(" {name}") } else { String::new() };
+            return Beginning::Over(Line::failed(format!("{connection} has no child{name} that is up")));
+        }
     }
     let of_ike = if rekey { Order::RekeyIkeSa } else { Order::TerminateIkeSa };
     let of_child = if rekey { Order::RekeyChildSa } else { Order::TerminateChildSa };
-    let orders = sas.ike.iter().copied().map(of_ike).chain(sas.children.iter().copied().map(of_child)).collect();
+    let children = sas.children.iter().copied().map(of_child);
+    let orders = sas.ike.iter().copied().map(of_ike).chain(children).collect();
+    let subject = match part {
+        Part::Child(name) => format!(": child {name} "),
+        Part::Ike if rekey => ": the IKE SA ".to_owned(),
+        Part::All | Part::Ike => " ".to_owned(),
+    };
+    let done = if rekey { "has new keys" } else { "is down" };
     let kind = if rekey { Kind::Replaced(sas) } else { Kind::Gone(sas) };
-    wait(connection, orders, kind)
+    Beginning::Wait(
+        orders,
+        Goal { connection: connection.to_owned(), kind, done: format!("{connection}{subject}{done}") },
+    )
 }
 
 impl Goal {
-    /// A goal that nothing is missing from.
-    fn reached(connection: &str) -> Self {
-        Self { connection: connection.to_owned(), kind: Kind::Gone(Sas::default()) }
-    }
-
     /// Returns the outcome if nothing is left to wait for.
     pub(crate) fn outcome(&self) -> Option<Line> {
-        let connection = &self.connection;
-        match &self.kind {
-            Kind::Up(left) if left.is_empty() => Some(done(format!("{connection} is up"))),
-            Kind::Gone(left) if left.is_empty() => Some(done(format!("{connection} is down"))),
-            Kind::Replaced(left) if left.is_empty() => Some(done(format!("{connection} has new keys"))),
-            Kind::Up(_) | Kind::Gone(_) | Kind::Replaced(_) | Kind::Alive(_) => None,
-        }
+        let reached = match &self.kind {
+            Kind::Up(left) => left.is_empty(),
+            Kind::Gone(left) | Kind::Replaced(left) => left.is_empty(),
+            Kind::Alive(_) => false,
+        };
+        reached.then(|| Line::done(self.done.clone()))
     }
 
     /// Holds an event against the goal; returns the outcome once it is known.
@@ -220,10 +235,12 @@ fn observe_up(connection: &str, left: &mut BTreeSet<String>, event: &Event) -> O
             None
         }
         Event::ChildSaFailed { connection: of, child, reason, .. } if of == connection => {
-            Some(failed(format!("child {child} of {connection} is not up"), Some(reason), None))
+            Some(Line::failed(format!("child {child} of {connection} is not up")).because(reason))
         }
+        // The loser of a simultaneous rekey, or an old one that the new one replaces.
+        Event::IkeSaClosed { reason: CloseReason::Replaced, .. } => None,
         Event::IkeSaClosed { connection: Some(of), reason, .. } if of == connection => {
-            Some(failed(format!("{connection} is not up"), Some(reason), Some(format!("vpnhost explain {connection}"))))
+            Some(not_up(connection).because(reason).hint(format!("vpnhost explain {connection}")))
         }
         Event::IkeSaStarted { .. }
         | Event::IkeSaEstablished(_)
@@ -275,20 +292,18 @@ fn observe_replaced(connection: &str, left: &mut Sas, event: &Event) -> Option<L
             None
         }
         Event::ChildSaFailed { connection: of, child, reason, .. } if of == connection => {
-            Some(failed(format!("child {child} of {connection} keeps its keys"), Some(reason), None))
+            Some(Line::failed(format!("child {child} of {connection} keeps its keys")).because(reason))
         }
         // Whoever replaced it, it has been replaced.
         Event::ChildSaClosed { child_sa, reason, .. } => match (left.children.remove(child_sa), reason) {
             (true, CloseReason::Replaced) | (false, _) => None,
-            (true, reason) => Some(failed(format!("{connection} was not rekeyed"), Some(reason), None)),
+            (true, reason) => Some(not_rekeyed(connection, reason)),
         },
         Event::IkeSaClosed { ike_sa, connection: of, reason } => {
             let known = left.ike.remove(ike_sa);
             match reason {
                 CloseReason::Replaced => None,
-                reason if known || of.as_deref() == Some(connection) => {
-                    Some(failed(format!("{connection} was not rekeyed"), Some(reason), None))
-                }
+                reason if known || of.as_deref() == Some(connection) => Some(not_rekeyed(connection, reason)),
                 _ => None,
             }
         }
@@ -317,7 +332,7 @@ fn observe_alive(connection: &str, id: &mut IkeSaId, event: &Event) -> Option<Li
             None
         }
         Event::IkeSaClosed { ike_sa, reason, .. } if ike_sa == id => {
-            Some(failed(format!("{connection} did not answer"), Some(reason), None))
+            Some(Line::failed(format!("{connection} did not answer")).because(reason))
         }
         Event::IkeSaStarted { .. }
         | Event::IkeSaEstablished(_)
@@ -333,12 +348,8 @@ fn observe_alive(connection: &str, id: &mut IkeSaId, event: &Event) -> Option<Li
     }
 }
 
-fn done(text: String) -> Line {
-    Line::Done { text, round_trip_us: None }
-}
-
-fn failed(what: String, why: Option<&CloseReason>, hint: Option<String>) -> Line {
-    Line::Failed { what, why: why.map(ToString::to_string), hint }
+fn not_rekeyed(connection: &str, reason: &CloseReason) -> Line {
+    Line::failed(format!("{connection} was not rekeyed")).because(reason)
 }
 
 #[cfg(test)]
@@ -346,7 +357,7 @@ mod tests {
     use super::*;
 
     fn goal(kind: Kind) -> Goal {
-        Goal { connection: "corp".to_owned(), kind }
+        Goal { connection: "corp".to_owned(), kind, done: "done".to_owned() }
     }
 
     fn established(child: &str) -> Event {
@@ -382,7 +393,8 @@ mod tests {
 
     #[test]
     fn a_rekey_is_done_whoever_did_it() {
-        let mut goal = goal(Kind::Replaced(Sas { ike: [IkeSaId(1)].into(), children: [ChildSaId(3)].into() }));
+        let mut goal =
+            goal(Kind::Replaced(Sas { ike: [IkeSaId(1)].into(), children: [ChildSaId(3)].into() }));
         assert!(goal.observe(&established("a")).is_none());
         assert!(matches!(goal.observe(&closed("corp", CloseReason::Replaced)), Some(Line::Done { .. })));
     }
@@ -390,12 +402,17 @@ mod tests {
     #[test]
     fn a_rekey_fails_when_its_sa_ends() {
         let mut goal = goal(Kind::Replaced(Sas { ike: [IkeSaId(1)].into(), children: BTreeSet::new() }));
-        assert!(matches!(goal.observe(&closed("corp", CloseReason::PeerDead { tries: 6 })), Some(Line::Failed { .. })));
+        assert!(matches!(
+            goal.observe(&closed("corp", CloseReason::PeerDead { tries: 6 })),
+            Some(Line::Failed { .. })
+        ));
     }
 
     #[test]
     fn down_with_nothing_up_gives_a_retry_up() {
-        let Beginning::Wait(orders, goal) = Operation::Down.begin("corp", &[], &Snapshot::default()) else { panic!() };
+        let Beginning::Wait(orders, goal) = Operation::Down.begin("corp", &[], &Snapshot::default()) else {
+            panic!()
+        };
         assert_eq!(orders, [Order::Terminate("corp".to_owned())]);
         assert!(matches!(goal.outcome(), Some(Line::Done { .. })));
         let over = Operation::Rekey(Part::All).begin("corp", &[], &Snapshot::default());

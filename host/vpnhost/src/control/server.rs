@@ -1,13 +1,8 @@
-//! The daemon's side of the control socket.
+//! The daemon's side of the control socket: requests, and what they are answered from.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -16,37 +11,38 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
-use tokio::net::UnixListener;
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
 use vpnhost_driver::{DriverError, HostEvent, HostHandle};
 
 use super::document::{Backends, Event, Line, Status};
-use super::operation::{Beginning, Goal, Operation, Order, Part};
+use super::operation::{Beginning, Goal, Operation, Order, Part, not_up};
 use crate::exit::Failure;
+use crate::limits;
 use crate::roles::nearest;
 
-/// Octets of a request's body; no request has one.
-const BODY: usize = 4096;
-/// Operations and event streams at once.
-const AT_ONCE: usize = 64;
-/// How long an operation is waited for; it goes on without a listener.
-const OUTCOME: Duration = Duration::from_secs(180);
+/// Something that comes later.
+pub(crate) type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Reads the configuration again; returns what was done, as a sentence.
-pub(crate) type Reload = Arc<dyn Fn() -> Reloading + Send + Sync>;
-type Reloading = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;
-
-/// A configured connection, and the children that `up` waits for.
+/// A configured connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     /// Its name.
     pub(crate) name: String,
+    /// `initiator`, `responder` or `either`.
+    pub(crate) role: &'static str,
+    /// The peer's addresses and names, as they are written.
+    pub(crate) gateways: Vec<String>,
     /// Its children's names.
     pub(crate) children: Vec<String>,
+    /// Which names lead nowhere, in sentences.
+    pub(crate) unresolved: Vec<String>,
+    /// Whether there is an address to begin with; a host that only answers needs none.
+    pub(crate) is_reachable: bool,
 }
 
 /// What the daemon tells beside the host's own state; a reload changes it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     /// The configured connections.
     pub(crate) connections: Vec<Known>,
@@ -56,114 +52,46 @@ pub(crate) struct Facts {
     pub(crate) warnings: Vec<String>,
 }
 
+/// What verbs ask of the daemon beside its host.
+pub(crate) trait Daemon: Send + Sync {
+    /// Returns what it knows.
+    fn facts(&self) -> Facts;
+    /// Reads the configuration again; returns what was done, as a sentence.
+    fn reload(self: Arc<Self>) -> Later<Result<String, Failure>>;
+    /// Looks a connection's names up.
+    fn resolve(self: Arc<Self>, connection: String) -> Later<()>;
+}
+
 /// What requests are answered from.
 #[derive(Clone)]
 pub(crate) struct Context {
-    /// The host.
-    pub(crate) host: HostHandle,
-    /// What is known beside it.
-    pub(crate) facts: Arc<Mutex<Facts>>,
-    /// Reads the configuration again.
-    pub(crate) reload: Reload,
-    slots: Arc<Semaphore>,
+    host: HostHandle,
+    daemon: Arc<dyn Daemon>,
 }
 
 impl Context {
     /// Makes a context.
-    pub(crate) fn new(host: HostHandle, facts: Arc<Mutex<Facts>>, reload: Reload) -> Self {
-        Self { host, facts, reload, slots: Arc::new(Semaphore::new(AT_ONCE)) }
-    }
-
-    fn facts<T>(&self, read: impl FnOnce(&Facts) -> T) -> T {
-        read(&self.facts.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn new(host: HostHandle, daemon: Arc<dyn Daemon>) -> Self {
+        Self { host, daemon }
     }
 
     /// Finds a connection by name.
     fn known(&self, name: &str) -> Result<Known, Refusal> {
-        self.facts(|facts| {
-            facts.connections.iter().find(|known| known.name == name).cloned().ok_or_else(|| {
-                let names = facts.connections.iter().map(|known| known.name.as_str());
-                let hint = match nearest(name, names.clone()) {
-                    Some(near) => format!("did you mean {near}?"),
-                    None => format!("there are: {}", names.collect::<Vec<_>>().join(", ")),
-                };
-                Refusal::unknown(format!("there is no connection {name}"), hint)
-            })
+        let facts = self.daemon.facts();
+        let names: Vec<&str> = facts.connections.iter().map(|known| known.name.as_str()).collect();
+        facts.connections.iter().find(|known| known.name == name).cloned().ok_or_else(|| {
+            let hint = match (nearest(name, names.iter().copied()), &names[..]) {
+                (Some(near), _) => format!("did you mean {near}?"),
+                (None, []) => "the configuration has none".to_owned(),
+                (None, names) => format!("there are: {}", names.join(", ")),
+            };
+            Refusal::unknown(format!("there is no connection {name}"), hint)
         })
     }
 }
 
-/// A bound control socket; its file is removed when it goes.
-#[derive(Debug)]
-pub(crate) struct ControlSocket {
-    listener: UnixListener,
-    file: SocketFile,
-}
-
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // Somebody removed it already: that is what was wanted.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-impl ControlSocket {
-    /// Binds the socket: mode 0660, of group `vpnhost` where there is one. A socket that nobody answers on is
-    /// replaced.
-    ///
-    /// # Errors
-    /// Another daemon that answers there, or what the file system says.
-    pub(crate) fn bind(path: &Path) -> Result<Self, Failure> {
-        let failed = |error: io::Error| {
-            Failure::failed(format!("the control socket {} cannot be opened", path.display()))
-                .because(error.to_string())
-        };
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory).map_err(failed)?;
-        }
-        match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => {
-                return Err(Failure::failed(format!("another vpnhost answers on {}", path.display()))
-                    .hint("stop it, or name another socket with --control"));
-            }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(path).map_err(failed)?;
-            }
-            // There is none, or binding says what is wrong.
-            Err(_) => {}
-        }
-        let listener = UnixListener::bind(path).map_err(failed)?;
-        let file = SocketFile(path.to_owned());
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
-        if let Some(group) = group_id("vpnhost") {
-            std::os::unix::fs::chown(path, None, Some(group)).map_err(failed)?;
-        }
-        Ok(Self { listener, file })
-    }
-
-    /// Answers requests until it is dropped.
-    pub(crate) async fn serve(self, context: Context) -> io::Result<()> {
-        let Self { listener, file } = self;
-        let served = axum::serve(listener, router(context)).await;
-        drop(file);
-        served
-    }
-}
-
-/// Looks a group up in the system's file; directories behind NSS do not matter for a local service's group.
-fn group_id(name: &str) -> Option<u32> {
-    let text = std::fs::read_to_string("/etc/group").ok()?;
-    text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let found = fields.next() == Some(name);
-        found.then(|| fields.nth(1)?.parse().ok()).flatten()
-    })
-}
-
-fn router(context: Context) -> Router {
+/// Returns the routes.
+pub(super) fn router(context: Context) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/backends", get(backends))
@@ -175,7 +103,7 @@ fn router(context: Context) -> Router {
         .route("/rekey", post(rekey))
         .route("/terminate", post(terminate))
         .route("/reload", post(reload))
-        .layer(DefaultBodyLimit::max(BODY))
+        .layer(DefaultBodyLimit::max(limits::CONTROL_BODY))
         .with_state(context)
 }
 
@@ -194,11 +122,11 @@ struct Refusal(StatusCode, Line);
 
 impl Refusal {
     fn new(status: StatusCode, what: impl Into<String>) -> Self {
-        Self(status, Line::Failed { what: what.into(), why: None, hint: None })
+        Self(status, Line::failed(what))
     }
 
     fn unknown(what: String, hint: String) -> Self {
-        Self(StatusCode::NOT_FOUND, Line::Failed { what, why: None, hint: Some(hint) })
+        Self(StatusCode::NOT_FOUND, Line::failed(what).hint(hint))
     }
 }
 
@@ -219,12 +147,11 @@ async fn status(State(context): State<Context>, Query(asked): Query<Asked>) -> R
         context.known(name)?;
     }
     let snapshot = context.host.snapshot().await?;
-    let warnings = context.facts(|facts| facts.warnings.clone());
-    Ok(Json(Status::of(&snapshot, asked.connection.as_deref(), warnings)))
+    Ok(Json(Status::of(&snapshot, &context.daemon.facts(), asked.connection.as_deref())))
 }
 
 async fn backends(State(context): State<Context>) -> Json<Backends> {
-    Json(context.facts(|facts| facts.backends.clone()))
+    Json(context.daemon.facts().backends)
 }
 
 async fn explain(
@@ -238,12 +165,10 @@ async fn explain(
     Ok(Json(entries.iter().map(Event::of).collect()))
 }
 
-async fn events(State(context): State<Context>) -> Result<Response, Refusal> {
-    let slot = slot(&context)?;
+async fn events(State(context): State<Context>) -> Response {
     let mut events = context.host.events();
     let (lines, body) = lines();
     tokio::spawn(async move {
-        let _slot = slot;
         loop {
             match events.recv().await {
                 Ok(HostEvent { entry, .. }) => {
@@ -252,12 +177,12 @@ async fn events(State(context): State<Context>) -> Result<Response, Refusal> {
                     }
                 }
                 // The numbers of the entries tell how many are missing.
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return,
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
             }
         }
     });
-    Ok(body)
+    body
 }
 
 async fn rekey(context: State<Context>, Query(asked): Query<Asked>) -> Result<Response, Refusal> {
@@ -277,13 +202,14 @@ fn part(asked: &Asked) -> Part {
 }
 
 async fn reload(State(context): State<Context>) -> Json<Line> {
-    Json(match (context.reload)().await {
-        Ok(text) => Line::Done { text, round_trip_us: None },
-        Err(failure) => Line::Failed {
-            what: "the configuration was not read again".to_owned(),
-            why: Some(failure.to_string().trim().replace('\n', "; ")),
-            hint: Some("the old one stays in force".to_owned()),
-        },
+    let taken = Arc::clone(&context.daemon).reload().await;
+    Json(match taken {
+        Ok(text) => Line::done(text),
+        Err(failure) => {
+            let why = failure.reasons().join("; ");
+            let line = Line::failed("the configuration was not read again").because(why);
+            line.hint("the old one stays in force; vpnhost check FILE tells more").code(failure.code())
+        }
     })
 }
 
@@ -296,8 +222,11 @@ async fn operate(
     let Some(name) = asked.connection else {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "no connection is named"));
     };
-    let known = context.known(&name)?;
-    let slot = slot(&context)?;
+    let mut known = context.known(&name)?;
+    if operation == Operation::Up && !known.unresolved.is_empty() {
+        Arc::clone(&context.daemon).resolve(name.clone()).await;
+        known = context.known(&name)?;
+    }
     // Subscribed before the command is given: nothing is missed.
     let events = context.host.events();
     let snapshot = context.host.snapshot().await?;
@@ -306,10 +235,16 @@ async fn operate(
         Beginning::Over(line) => {
             send(&lines, &line).await;
         }
+        Beginning::Wait(_, _) if operation == Operation::Up && !known.is_reachable => {
+            send(&lines, &not_up(&name).because(known.unresolved.join("; "))).await;
+        }
         Beginning::Wait(orders, goal) => {
             tokio::spawn(async move {
-                let _slot = slot;
-                let outcome = follow(&context.host, orders, goal, events, (&name, &lines)).await;
+                let outcome = tokio::select! {
+                    outcome = follow(&context.host, orders, goal, events, (&name, &lines)) => outcome,
+                    // It goes on without a listener.
+                    () = lines.closed() => return,
+                };
                 send(&lines, &outcome).await;
             });
         }
@@ -326,7 +261,7 @@ async fn follow(
 ) -> Line {
     for order in orders {
         if let Err(error) = host.command(order.into()).await {
-            return Line::Failed { what: error.to_string(), why: None, hint: None };
+            return Line::failed(error.to_string());
         }
     }
     let waiting = async {
@@ -343,30 +278,21 @@ async fn follow(
                         return outcome;
                     }
                 }
-                Err(broadcast::error::RecvError::Lagged(missed)) => {
-                    tracing::debug!(missed, "a waiting verb missed events");
-                }
-                Err(broadcast::error::RecvError::Closed) => {
-                    return Line::Failed { what: "the host has stopped".to_owned(), why: None, hint: None };
-                }
+                Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "a waiting verb missed events"),
+                Err(RecvError::Closed) => return Line::failed("the host has stopped"),
             }
         }
     };
-    tokio::time::timeout(OUTCOME, waiting).await.unwrap_or_else(|_| Line::Failed {
-        what: format!("{name}: no outcome after {} s", OUTCOME.as_secs()),
-        why: None,
-        hint: Some(format!("it goes on; see vpnhost status {name}")),
+    let outcome = tokio::time::timeout(limits::OUTCOME, waiting).await;
+    outcome.unwrap_or_else(|_| {
+        let line = Line::failed(format!("{name}: no outcome after {} s", limits::OUTCOME.as_secs()));
+        line.hint(format!("it goes on; vpnhost status {name} tells how far it is"))
     })
-}
-
-fn slot(context: &Context) -> Result<tokio::sync::OwnedSemaphorePermit, Refusal> {
-    let slot = Arc::clone(&context.slots).try_acquire_owned();
-    slot.map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many verbs wait already"))
 }
 
 /// Makes a body of lines and the end that they are sent to.
 fn lines() -> (mpsc::Sender<Bytes>, Response) {
-    let (sender, receiver) = mpsc::channel::<Bytes>(64);
+    let (sender, receiver) = mpsc::channel::<Bytes>(limits::CONTROL_LINES);
     let stream = futures_util::stream::unfold(receiver, async |mut receiver| {
         receiver.recv().await.map(|line| (Ok::<_, Infallible>(line), receiver))
     });

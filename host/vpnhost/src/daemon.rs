@@ -1,0 +1,273 @@
+//! What a daemon knows beside its host: what it was started with, what its configuration says, and where its
+//! peers are; and how it takes another configuration while it runs.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use vpnhost_driver::{HostConfig, HostHandle, Phase};
+
+use crate::backends::Assembly;
+use crate::check::{self, Prepared};
+use crate::cli::Run;
+use crate::config::{Configuration, Connection};
+use crate::control::document::{Backend, Backends};
+use crate::control::server::{self, Facts, Known, Later};
+use crate::exit::Failure;
+use crate::gateways::{self, Gateways};
+use crate::notify::Notify;
+use crate::wiring::{self, Records};
+
+/// What a host starts with.
+pub(crate) struct Start {
+    /// For the host itself.
+    pub(crate) config: HostConfig,
+    /// Where verbs find the daemon.
+    pub(crate) control: PathBuf,
+    /// What it does, in a few words.
+    pub(crate) summary: String,
+}
+
+/// One for the process.
+pub(crate) struct Daemon {
+    options: Run,
+    /// Of the command line.
+    control: Option<PathBuf>,
+    host: OnceLock<HostHandle>,
+    notify: Notify,
+    facts: Mutex<Facts>,
+    /// What is in force; whoever changes it holds it meanwhile, so that there is one change at a time.
+    current: tokio::sync::Mutex<Current>,
+}
+
+#[derive(Default)]
+struct Current {
+    prepared: Option<Arc<Prepared>>,
+    records: Records,
+    gateways: Gateways,
+}
+
+impl Daemon {
+    /// Makes a daemon that has read nothing yet.
+    pub(crate) fn new(options: Run, control: Option<PathBuf>) -> Arc<Self> {
+        Arc::new(Self {
+            options,
+            control,
+            host: OnceLock::new(),
+            notify: Notify::from_environment(),
+            facts: Mutex::default(),
+            current: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Returns the way to the service manager.
+    pub(crate) fn notify(&self) -> &Notify {
+        &self.notify
+    }
+
+    /// Names the host that takes configurations from now on.
+    pub(crate) fn attend(&self, host: HostHandle) {
+        // There is one host for the process: a second call would change nothing.
+        let _ = self.host.set(host);
+    }
+
+    /// Reads the configuration for the start.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(crate) async fn prepare(&self) -> Result<Start, Failure> {
+        let mut current = self.current.lock().await;
+        let prepared = self.read().await?;
+        let Configuration { host, .. } = &prepared.configuration;
+        let control = self.control.clone().unwrap_or_else(|| host.control.clone());
+        current.look_up(&prepared.configuration, |_| true).await;
+        current.records = Records::open(&prepared.configuration, &Records::default())?;
+        let config = wiring::host(&prepared, &current.gateways, &current.records);
+        let summary = summary(&prepared);
+        current.prepared = Some(Arc::new(prepared));
+        self.tell(&current);
+        Ok(Start { config, control, summary })
+    }
+
+    /// Looks up the names of connections that are not up; where one leads elsewhere now, the host is told.
+    pub(crate) async fn look_up_again(&self) {
+        let Some(host) = self.host.get() else { return };
+        let Ok(snapshot) = host.snapshot().await else { return };
+        // An SA that is up knows where its peer is.
+        let up = snapshot.connections.into_iter().filter(|it| it.phase == Phase::Up);
+        let up: BTreeSet<String> = up.map(|it| it.name).collect();
+        self.look_up(|name| !up.contains(name)).await;
+    }
+
+    async fn look_up(&self, wanted: impl Fn(&str) -> bool) {
+        let mut current = self.current.lock().await;
+        let (Some(host), Some(prepared)) = (self.host.get(), current.prepared.clone()) else { return };
+        let before = current.gateways.clone();
+        current.look_up(&prepared.configuration, wanted).await;
+        if current.gateways == before {
+            return;
+        }
+        self.tell(&current);
+        let config = wiring::host(&prepared, &current.gateways, &current.records);
+        if let Err(error) = host.reload(config).await {
+            tracing::warn!(%error, "peers' new addresses could not be taken");
+        }
+    }
+
+    /// Reads the configuration and all that it names, on a thread that may wait for files and compilers.
+    async fn read(&self) -> Result<Prepared, Failure> {
+        let Run { config, choice, .. } = self.options.clone();
+        let reading = tokio::task::spawn_blocking(move || check::prepare(&config, &choice));
+        match reading.await {
+            Ok(prepared) => prepared.map_err(Failure::from),
+            Err(error) => {
+                Err(Failure::failed("the configuration could not be read").because(error.to_string()))
+            }
+        }
+    }
+
+    async fn take(&self) -> Result<String, Failure> {
+        let Some(host) = self.host.get() else { return Err(Failure::failed("the host has not started")) };
+        let mut current = self.current.lock().await;
+        let prepared = self.read().await?;
+        let records = Records::open(&prepared.configuration, &current.records)?;
+        let before = current.gateways.clone();
+        current.look_up(&prepared.configuration, |_| true).await;
+        let config = wiring::host(&prepared, &current.gateways, &records);
+        let taken = host.reload(config).await;
+        if taken.is_err() {
+            current.gateways = before;
+        }
+        let mut kept = taken?;
+        if let Some(old) = &current.prepared {
+            kept.extend(fixed_at_start(&old.configuration, &prepared.configuration));
+        }
+        let summary = summary(&prepared);
+        current.records = records;
+        current.prepared = Some(Arc::new(prepared));
+        self.tell(&current);
+        self.notify.ready(&summary);
+        Ok(match kept[..] {
+            [] => format!("the configuration was read again: {summary}"),
+            _ => {
+                format!("the configuration was read again: {summary}; a restart changes {}", kept.join(", "))
+            }
+        })
+    }
+
+    /// Logs what the operator should know, and keeps it for verbs.
+    fn tell(&self, current: &Current) {
+        let Some(prepared) = &current.prepared else { return };
+        let Prepared { configuration, assembly, .. } = &**prepared;
+        let warnings: Vec<String> = configuration.warnings.iter().map(ToString::to_string).collect();
+        let connections = configuration
+            .connections
+            .iter()
+            .map(|it| known(it, &current.gateways, &configuration.host.listen));
+        let facts = Facts { connections: connections.collect(), backends: backends(assembly), warnings };
+        let mut old = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in facts.warnings.iter().filter(|it| !old.warnings.contains(it)) {
+            tracing::warn!("{warning}");
+        }
+        for known in &facts.connections {
+            let was = old.connections.iter().find(|it| it.name == known.name);
+            let news =
+                known.unresolved.iter().filter(|it| was.is_none_or(|was| !was.unresolved.contains(it)));
+            for failure in news {
+                tracing::warn!(connection = known.name, "{failure}");
+            }
+        }
+        *old = facts;
+    }
+}
+
+impl server::Daemon for Daemon {
+    fn facts(&self) -> Facts {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn reload(self: Arc<Self>) -> Later<Result<String, Failure>> {
+        Box::pin(async move {
+            self.notify.reloading();
+            let taken = self.take().await;
+            match &taken {
+                Ok(text) => tracing::info!("{text}"),
+                Err(failure) => {
+                    let text = failure.to_string();
+                    tracing::error!(
+                        "the configuration was not read again, the old one stays: {}",
+                        text.trim()
+                    );
+                    self.notify.ready("the old configuration is in force: the new one would not run");
+                }
+            }
+            taken
+        })
+    }
+
+    fn resolve(self: Arc<Self>, connection: String) -> Later<()> {
+        Box::pin(async move { self.look_up(|name| name == connection).await })
+    }
+}
+
+impl Current {
+    async fn look_up(&mut self, configuration: &Configuration, wanted: impl Fn(&str) -> bool) {
+        let all = gateways::names(configuration, |_| true);
+        self.gateways.look_up(&all, gateways::names(configuration, wanted)).await;
+    }
+}
+
+/// Says what a daemon does, in a few words.
+fn summary(prepared: &Prepared) -> String {
+    let count = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    };
+    let Prepared { configuration, assembly, plugins } = prepared;
+    let mut text = count(configuration.connections.len(), "connection");
+    if !plugins.is_empty() {
+        text = format!("{text}, {}", count(plugins.len(), "plugin"));
+    }
+    format!("{text}, {}", assembly.crypto.name())
+}
+
+fn known(connection: &Connection, gateways: &Gateways, listen: &[IpAddr]) -> Known {
+    let Connection { peer, gateways: names, any, .. } = connection;
+    let role = match (peer.initiate, peer.respond) {
+        (true, true) => "either",
+        (true, false) => "initiator",
+        (false, _) => "responder",
+    };
+    let name = |it: &crate::config::GatewayName| match it.port {
+        500 => it.host.clone(),
+        port => format!("{}:{port}", it.host),
+    };
+    Known {
+        name: peer.name.clone(),
+        role,
+        gateways: if *any { vec!["%any".to_owned()] } else { names.iter().map(name).collect() },
+        children: peer.children.iter().map(|child| child.name.clone()).collect(),
+        unresolved: gateways.failures(connection),
+        is_reachable: !peer.initiate || !gateways.of(connection, listen).is_empty(),
+    }
+}
+
+fn backends(assembly: &Assembly) -> Backends {
+    let backend = |report: &Arc<vpnhost_known_answers::Report>| Backend {
+        name: report.backend.clone(),
+        version: report.version.clone(),
+        admitted: report.passed(),
+        refused: report.refused().map(ToString::to_string).collect(),
+    };
+    Backends { backends: assembly.reports.iter().map(backend).collect() }
+}
+
+/// Names the settings that differ and that only a restart of this process changes; the host names its own.
+fn fixed_at_start(old: &Configuration, new: &Configuration) -> Vec<&'static str> {
+    let differences = [
+        ("host.control", old.host.control != new.host.control),
+        ("host.state", old.host.state != new.host.state),
+    ];
+    differences.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+}

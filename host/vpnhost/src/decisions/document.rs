@@ -1,0 +1,208 @@
+//! One decision as a JSON document: names as in WIT, algorithms as IANA numbers, identities both for people
+//! and as they are on the wire.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use vpnhost_model::{Identity, Role, TrafficSelector, Transform};
+use vpnhost_policy::{
+    Answer, Attribute, Authorization, Bounds, Decision, MaintenanceBounds, MaintenancePlan, OfferedSuite,
+    Outcome, PathFacts, PathMenu, PeerClaim, ProposalMenu, Question, SelectorMenu, Situation, Step,
+};
+
+/// Returns the document of a decision.
+pub(super) fn of(unix: Duration, question: &Question, decision: &Decision) -> Value {
+    json!({
+        "unix_ms": u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+        "question": question.kind().name(),
+        "connection": question.connection(),
+        "asked": asked(question),
+        "answer": decision.answer.as_ref().map(answer),
+        "why": decision.answer.as_ref().and_then(Answer::why),
+        "by": decision.decided_by,
+        "trace": decision.trace.iter().map(step).collect::<Vec<_>>(),
+    })
+}
+
+fn asked(question: &Question) -> Value {
+    match question {
+        Question::RankProposals(menu) => proposals(menu),
+        Question::AuthorizePeer(claim) => peer(claim),
+        Question::NarrowSelectors(menu) => traffic(menu),
+        Question::RankPaths(menu) => paths(menu),
+        Question::PlanMaintenance(situation) => maintenance(situation),
+    }
+}
+
+fn proposals(menu: &ProposalMenu) -> Value {
+    json!({
+        "role": role(menu.role),
+        "protocol": menu.protocol.0,
+        "peer": {
+            "remote": menu.peer.remote.to_string(),
+            "local": menu.peer.local.to_string(),
+            "behind_nat": menu.peer.behind_nat,
+            "peer_behind_nat": menu.peer.peer_behind_nat,
+        },
+        "suites": menu.suites.iter().map(suite).collect::<Vec<_>>(),
+        "hints": attributes(&menu.hints),
+    })
+}
+
+fn suite(suite: &OfferedSuite) -> Value {
+    let transform = |it: &Transform| json!({ "kind": it.kind.0, "id": it.id, "key_bits": it.key_bits });
+    json!({
+        "transforms": suite.transforms.iter().map(transform).collect::<Vec<_>>(),
+        "strength": suite.strength.0,
+        "backend": suite.backend,
+        "key_share_present": suite.key_share_present,
+    })
+}
+
+fn peer(claim: &PeerClaim) -> Value {
+    json!({
+        "role": role(claim.role),
+        "local_id": identity(&claim.local_id),
+        "peer_id": identity(&claim.peer_id),
+        "auth_method": claim.auth_method,
+        "remote": claim.remote.to_string(),
+        "unix_secs": claim.unix_secs,
+        "utc_offset_secs": claim.utc_offset_secs,
+        "other_sas": claim.other_sas,
+        "hints": attributes(&claim.hints),
+    })
+}
+
+fn traffic(menu: &SelectorMenu) -> Value {
+    json!({
+        "child": menu.child,
+        "role": role(menu.role),
+        "peer_id": identity(&menu.peer_id),
+        "local": selectors(&menu.local),
+        "remote": selectors(&menu.remote),
+        "hints": attributes(&menu.hints),
+    })
+}
+
+fn paths(menu: &PathMenu) -> Value {
+    let path = |path: &PathFacts| {
+        json!({
+            "local": path.local.to_string(),
+            "remote": path.remote.to_string(),
+            "interface": path.interface,
+            "kind": path.kind.0,
+            "metered": path.metered,
+            "mtu": path.mtu,
+            "rtt_us": path.rtt_us,
+            "loss_permille": path.loss_permille,
+            "age_ms": path.age_ms,
+        })
+    };
+    json!({
+        "cause": menu.cause.0,
+        "current": menu.current,
+        "paths": menu.paths.iter().map(path).collect::<Vec<_>>(),
+        "since_move_ms": menu.since_move_ms,
+        "hints": attributes(&menu.hints),
+    })
+}
+
+fn maintenance(situation: &Situation) -> Value {
+    json!({
+        "cause": situation.cause.0,
+        "role": role(situation.role),
+        "local_behind_nat": situation.local_behind_nat,
+        "peer_behind_nat": situation.peer_behind_nat,
+        "kind": situation.kind.0,
+        "metered": situation.metered,
+        "rtt_us": situation.rtt_us,
+        "native": plan(&situation.native),
+        "bounds": bounds(&situation.bounds),
+        "hints": attributes(&situation.hints),
+    })
+}
+
+fn plan(plan: &MaintenancePlan) -> Value {
+    json!({
+        "liveness_idle_ms": plan.liveness_idle_ms,
+        "keepalive_ms": plan.keepalive_ms,
+        "retransmit_first_ms": plan.retransmit_first_ms,
+        "retransmit_factor_percent": plan.retransmit_factor_percent,
+        "retransmit_tries": plan.retransmit_tries,
+        "rekey_ike_secs": plan.rekey_ike_secs,
+        "rekey_child_secs": plan.rekey_child_secs,
+        "review_after_secs": plan.review_after_secs,
+    })
+}
+
+fn bounds(all: &MaintenanceBounds) -> Value {
+    let within = |it: Bounds| json!({ "min": it.min, "max": it.max, "or_zero": it.or_zero });
+    json!({
+        "liveness_idle_ms": within(all.liveness_idle_ms),
+        "keepalive_ms": within(all.keepalive_ms),
+        "retransmit_first_ms": within(all.retransmit_first_ms),
+        "retransmit_factor_percent": within(all.retransmit_factor_percent),
+        "retransmit_tries": within(all.retransmit_tries),
+        "rekey_ike_secs": within(all.rekey_ike_secs),
+        "rekey_child_secs": within(all.rekey_child_secs),
+        "review_after_secs": within(all.review_after_secs),
+    })
+}
+
+fn answer(answer: &Answer) -> Value {
+    match answer {
+        Answer::RankProposals(ranking) | Answer::RankPaths(ranking) => json!({ "order": ranking.order }),
+        Answer::AuthorizePeer(Authorization::Allow { labels }) => json!({ "allow": attributes(labels) }),
+        Answer::AuthorizePeer(Authorization::Refuse { reason }) => json!({ "refuse": reason }),
+        Answer::NarrowSelectors(narrowing) => {
+            json!({ "local": selectors(&narrowing.local), "remote": selectors(&narrowing.remote) })
+        }
+        Answer::PlanMaintenance(it) => plan(it),
+    }
+}
+
+fn step(step: &Step) -> Value {
+    let (outcome, how) = match &step.outcome {
+        Outcome::Answered => ("answered", None),
+        Outcome::Abstained => ("abstained", None),
+        Outcome::OffTheMenu => ("off-the-menu", None),
+        Outcome::Failed(how) => ("failed", Some(how)),
+    };
+    let elapsed = step.elapsed.map(|elapsed| u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX));
+    json!({ "plugin": step.policy, "outcome": outcome, "how": how, "why": step.why, "elapsed_us": elapsed })
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Initiator => "initiator",
+        Role::Responder => "responder",
+    }
+}
+
+fn identity(identity: &Identity) -> Value {
+    let (kind, octets) = identity.to_wire();
+    let hex = octets.iter().fold(String::new(), |mut text, octet| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{octet:02x}");
+        text
+    });
+    json!({ "kind": kind, "data": hex, "text": identity.to_string() })
+}
+
+fn selectors(selectors: &[TrafficSelector]) -> Vec<Value> {
+    let selector = |it: &TrafficSelector| {
+        json!({
+            "protocol": it.protocol,
+            "start": it.start.to_string(),
+            "end": it.end.to_string(),
+            "start_port": it.start_port,
+            "end_port": it.end_port,
+        })
+    };
+    selectors.iter().map(selector).collect()
+}
+
+fn attributes(attributes: &[Attribute]) -> Map<String, Value> {
+    attributes.iter().map(|it| (it.key.clone(), Value::from(it.value.clone()))).collect()
+}

@@ -1,0 +1,86 @@
+//! `vpnhost explain`: the last decisions and messages that led to the present state, in sentences.
+
+use std::fmt::Write as _;
+
+use crate::cli::Global;
+use crate::control::client;
+use crate::control::document::{Connection, Event, Status};
+use crate::exit::{self, Outcome};
+use crate::text::{moment, span};
+
+/// `vpnhost explain [NAME]`.
+pub(crate) fn show(name: Option<&str>, global: &Global) -> Outcome {
+    let query: Vec<(&str, &str)> = name.map(|name| ("connection", name)).into_iter().collect();
+    let events: Vec<Event> = client::fetch(global, "/explain", &query)?;
+    if global.json {
+        return events.iter().try_for_each(client::print_json);
+    }
+    let status: Status = client::fetch(global, "/status", &query)?;
+    exit::print(render(&events, &status.connections))
+}
+
+fn render(events: &[Event], connections: &[Connection]) -> String {
+    let mut text = String::new();
+    for Event { unix_ms, connection, text: sentence, .. } in events {
+        let connection = connection.as_deref().unwrap_or("-");
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "{}  {connection}: {sentence}", moment(*unix_ms));
+    }
+    for connection in connections {
+        let _ = writeln!(text, "{}", state(connection));
+    }
+    text
+}
+
+/// Tells where a connection stands, as the sentence that the others lead to.
+fn state(connection: &Connection) -> String {
+    let Connection { name, state, retry_in_secs, last_failure, unresolved, .. } = connection;
+    let mut sentence = match (state.as_str(), retry_in_secs) {
+        ("up", _) => format!("{name} is up now"),
+        ("connecting", _) => format!("{name} is being set up now"),
+        (_, Some(seconds)) => format!("{name} is down now and will be tried again in {}", span(*seconds)),
+        (_, None) => format!("{name} is down now"),
+    };
+    if let Some(failure) = last_failure {
+        sentence = format!("{sentence}, because: {failure}");
+    }
+    for failure in unresolved {
+        sentence = format!("{sentence}; {failure}");
+    }
+    sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentences_end_with_the_present_state() {
+        let event = Event {
+            number: 0,
+            unix_ms: 951_782_400_250,
+            connection: Some("corp".to_owned()),
+            ike_sa: Some(1),
+            kind: "closed".to_owned(),
+            question: None,
+            by: None,
+            plugin: None,
+            text: "no common proposal".to_owned(),
+        };
+        let connection = Connection {
+            name: "corp".to_owned(),
+            role: "initiator".to_owned(),
+            gateways: Vec::new(),
+            unresolved: Vec::new(),
+            state: "retrying".to_owned(),
+            retry_in_secs: Some(2),
+            kept_up: true,
+            last_failure: Some("no common proposal".to_owned()),
+        };
+        assert_eq!(
+            render(&[event], &[connection]),
+            "2000-02-29 00:00:00.250  corp: no common proposal\n\
+             corp is down now and will be tried again in 2 s, because: no common proposal\n"
+        );
+    }
+}

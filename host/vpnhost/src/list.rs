@@ -1,0 +1,196 @@
+//! `vpnhost list …`: a table for people, or the items as JSON under the name of the list.
+
+use serde_json::{Value, json};
+
+use crate::cli::{Global, What};
+use crate::control::client;
+use crate::control::document::{Backends, Connection, IkeSa, Plugin, Status};
+use crate::exit::{self, Outcome};
+use crate::text::{octets, span, table};
+
+/// `vpnhost list WHAT`.
+pub(crate) fn show(what: What, global: &Global) -> Outcome {
+    let (document, text) = match what {
+        What::Backends => {
+            let backends: Backends = client::fetch(global, "/backends", &[])?;
+            (json!(backends), backend_table(&backends))
+        }
+        What::Conns | What::Sas | What::Paths | What::Certs | What::Plugins => {
+            let status: Status = client::fetch(global, "/status", &[])?;
+            of_status(what, &status)
+        }
+    };
+    if global.json { client::print_json(&document) } else { exit::print(text) }
+}
+
+fn of_status(what: What, status: &Status) -> (Value, String) {
+    match what {
+        What::Conns => (json!({ "connections": status.connections }), connection_table(&status.connections)),
+        What::Sas => (json!({ "ike_sas": status.ike_sas }), sa_table(&status.ike_sas)),
+        What::Paths => (paths(status), path_table(status)),
+        // Peers authenticate by pre-shared keys: there are none.
+        What::Certs => (json!({ "certs": [] }), "no certificates\n".to_owned()),
+        What::Plugins => (json!({ "plugins": status.plugins }), plugin_table(&status.plugins)),
+        What::Backends => (Value::Null, String::new()),
+    }
+}
+
+fn connection_table(connections: &[Connection]) -> String {
+    let row = |it: &Connection| {
+        let state = match it.retry_in_secs {
+            Some(seconds) => format!("{}, again in {}", it.state, span(seconds)),
+            None => it.state.clone(),
+        };
+        let failure = it.last_failure.clone().unwrap_or_default();
+        [it.name.clone(), state, it.role.clone(), it.gateways.join(", "), failure]
+    };
+    let rows: Vec<_> = connections.iter().map(row).collect();
+    table(["connection", "state", "role", "peer", "last failure"], &rows, "no connections")
+}
+
+fn sa_table(ike_sas: &[IkeSa]) -> String {
+    let mut rows = Vec::new();
+    for sa in ike_sas {
+        let spis = format!("{} {}", sa.spi_i, sa.spi_r);
+        rows.push([
+            sa.connection.clone(),
+            format!("IKE {}", sa.id),
+            spis,
+            sa.suite.clone(),
+            span(sa.established_secs),
+            sa.peer_id.clone(),
+        ]);
+        for child in &sa.children {
+            let traffic = format!("{} in, {} out", octets(child.inbound.bytes), octets(child.outbound.bytes));
+            rows.push([
+                format!("  {}", child.name),
+                format!("ESP {}", child.id),
+                format!("{} {}", child.spi_in, child.spi_out),
+                child.suite.clone(),
+                span(child.installed_secs),
+                traffic,
+            ]);
+        }
+    }
+    table(["connection", "SA", "SPIs", "suite", "age", "peer, traffic"], &rows, "no SAs")
+}
+
+fn paths(status: &Status) -> Value {
+    let path = |sa: &IkeSa| {
+        json!({
+            "connection": sa.connection,
+            "ike_sa": sa.id,
+            "local": sa.local,
+            "remote": sa.remote,
+            "encapsulation": sa.encapsulation,
+            "last_heard_secs": sa.last_heard_secs,
+            "round_trip_us": sa.round_trip_us,
+        })
+    };
+    let paths: Vec<Value> = status.ike_sas.iter().map(path).collect();
+    json!({ "paths": paths, "addresses": status.addresses })
+}
+
+fn path_table(status: &Status) -> String {
+    let path = |sa: &IkeSa| {
+        let round_trip = sa.round_trip_us.map_or_else(String::new, |us| format!("{:.1} ms", us as f64 / 1e3));
+        [
+            sa.connection.clone(),
+            sa.local.clone(),
+            sa.remote.clone(),
+            sa.encapsulation.clone(),
+            format!("{} ago", span(sa.last_heard_secs)),
+            round_trip,
+        ]
+    };
+    let paths: Vec<_> = status.ike_sas.iter().map(path).collect();
+    let addresses: Vec<_> = status
+        .addresses
+        .iter()
+        .map(|it| {
+            let metered = if it.metered { "metered" } else { "" };
+            [
+                it.address.clone(),
+                it.interface.clone(),
+                it.kind.clone(),
+                it.mtu.to_string(),
+                metered.to_owned(),
+            ]
+        })
+        .collect();
+    format!(
+        "{}\n{}",
+        table(["connection", "local", "remote", "ESP", "heard", "round trip"], &paths, "no SA has a path"),
+        table(["address", "interface", "kind", "MTU", ""], &addresses, "no addresses"),
+    )
+}
+
+fn plugin_table(plugins: &[Plugin]) -> String {
+    let row = |it: &Plugin| {
+        [
+            it.name.clone(),
+            it.questions.join(" "),
+            it.asked.to_string(),
+            it.answered.to_string(),
+            it.abstained.to_string(),
+            it.failed.to_string(),
+            it.off_the_menu.to_string(),
+            it.refused.to_string(),
+        ]
+    };
+    let rows: Vec<_> = plugins.iter().map(row).collect();
+    let headings =
+        ["plugin", "questions", "asked", "answered", "abstained", "failed", "off the menu", "busy"];
+    table(headings, &rows, "no plugins: the native policy decides")
+}
+
+fn backend_table(backends: &Backends) -> String {
+    let rows: Vec<_> = backends
+        .backends
+        .iter()
+        .map(|it| {
+            let refused = if it.refused.is_empty() { "-".to_owned() } else { it.refused.join("; ") };
+            [it.name.clone(), it.version.clone(), it.admitted.to_string(), refused]
+        })
+        .collect();
+    table(["backend", "version", "algorithms", "not offered"], &rows, "no backends")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_list_says_so_and_is_an_empty_list_in_json() {
+        let status = Status::default();
+        for (what, name, text) in [
+            (What::Conns, "connections", "no connections\n"),
+            (What::Sas, "ike_sas", "no SAs\n"),
+            (What::Certs, "certs", "no certificates\n"),
+            (What::Plugins, "plugins", "no plugins: the native policy decides\n"),
+        ] {
+            let (document, lines) = of_status(what, &status);
+            assert_eq!(document, json!({ name: [] }));
+            assert_eq!(lines, text);
+        }
+    }
+
+    #[test]
+    fn a_connection_is_a_line() {
+        let connection = Connection {
+            name: "corp".to_owned(),
+            role: "initiator".to_owned(),
+            gateways: vec!["moon.example.org".to_owned()],
+            unresolved: Vec::new(),
+            state: "retrying".to_owned(),
+            retry_in_secs: Some(3),
+            kept_up: true,
+            last_failure: Some("no common proposal".to_owned()),
+        };
+        assert_eq!(
+            connection_table(&[connection]),
+            "connection  state                   role       peer              last failure\n\
+             corp        retrying, again in 3 s  initiator  moon.example.org  no common proposal\n"
+        );
+    }
+}

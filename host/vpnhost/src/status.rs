@@ -1,0 +1,292 @@
+//! `vpnhost status`: the state of a host at a glance.
+
+use std::fmt::{self, Write as _};
+
+use crate::cli::Global;
+use crate::control::client;
+use crate::control::document::{Child, Connection, IkeSa, Plugin, Status};
+use crate::exit::{self, Outcome};
+use crate::text::{octets, span};
+
+/// `vpnhost status [NAME]`.
+pub(crate) fn show(name: Option<&str>, global: &Global) -> Outcome {
+    let query: Vec<(&str, &str)> = name.map(|name| ("connection", name)).into_iter().collect();
+    let status: Status = client::fetch(global, "/status", &query)?;
+    if global.json {
+        return client::print_json(&status);
+    }
+    exit::print(render(&status, global.verbose > 0))
+}
+
+/// Writes a state for people; `verbose` adds what is usually in order.
+pub(crate) fn render(status: &Status, verbose: bool) -> String {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = write_status(&mut text, status, verbose);
+    text
+}
+
+fn write_status(out: &mut String, status: &Status, verbose: bool) -> fmt::Result {
+    let Status { version, uptime_secs, tun, backend, .. } = status;
+    writeln!(
+        out,
+        "vpnhost {version}, running for {}, inside {tun}, encrypts by {backend}",
+        span(*uptime_secs)
+    )?;
+    for warning in &status.warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    for connection in &status.connections {
+        write_connection(out, connection, status)?;
+    }
+    if status.connections.is_empty() {
+        writeln!(out, "no connection is configured")?;
+    }
+    for plugin in &status.plugins {
+        write_plugin(out, plugin)?;
+    }
+    let dropped = status.counters.iter().filter(|(name, count)| name.starts_with("drop_") && **count > 0);
+    let dropped: Vec<String> =
+        dropped.map(|(name, count)| format!("{} {count}", name["drop_".len()..].replace('_', " "))).collect();
+    if !dropped.is_empty() {
+        writeln!(out, "\ndropped packets: {}", dropped.join(", "))?;
+    }
+    if verbose {
+        write_details(out, status)?;
+    }
+    Ok(())
+}
+
+fn write_connection(out: &mut String, connection: &Connection, status: &Status) -> fmt::Result {
+    let Connection { name, state, role, gateways, .. } = connection;
+    let sas: Vec<&IkeSa> = status.ike_sas.iter().filter(|sa| sa.connection == *name).collect();
+    write!(out, "\n{name}: {state}")?;
+    match (sas.len(), connection.retry_in_secs) {
+        (_, Some(seconds)) => write!(out, ", again in {}", span(seconds))?,
+        (0 | 1, None) => {}
+        (count, None) => write!(out, ", {count} peers")?,
+    }
+    writeln!(out)?;
+    if sas.is_empty() {
+        writeln!(out, "  {role}, peer at {}", gateways.join(", "))?;
+    }
+    if let Some(failure) = &connection.last_failure {
+        writeln!(out, "  last failure: {failure}")?;
+    }
+    for failure in &connection.unresolved {
+        writeln!(out, "  {failure}")?;
+    }
+    sas.into_iter().try_for_each(|sa| write_ike_sa(out, sa))
+}
+
+fn write_ike_sa(out: &mut String, sa: &IkeSa) -> fmt::Result {
+    let nat = match (sa.local_behind_nat, sa.peer_behind_nat) {
+        (true, true) => ", NAT before both",
+        (true, false) => ", NAT before this host",
+        (false, true) => ", NAT before the peer",
+        (false, false) => "",
+    };
+    writeln!(out, "  {} = {}, {} (IKE SA {})", sa.local_id, sa.peer_id, sa.role, sa.id)?;
+    let encapsulation = if sa.encapsulation == "udp" { "in UDP" } else { "raw" };
+    writeln!(out, "    path      {} - {}, ESP {encapsulation}{nat}", sa.local, sa.remote)?;
+    write!(out, "    IKE       {} by {}, for {}", sa.suite, sa.backend, span(sa.established_secs))?;
+    write_renewal(out, sa.rekeyed, sa.rekey_in_secs)?;
+    write!(out, "    peer      heard {} ago", span(sa.last_heard_secs))?;
+    match sa.round_trip_us {
+        Some(micros) => writeln!(out, ", round trip {:.1} ms", micros as f64 / 1e3)?,
+        None => writeln!(out)?,
+    }
+    let lists = [("inside", &sa.virtual_addresses), ("DNS", &sa.dns), ("peer has", &sa.peer_addresses)];
+    for (label, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+        writeln!(out, "    {label:<9} {}", list.join(", "))?;
+    }
+    for decision in &sa.decisions {
+        writeln!(out, "    decided   {} by {}: {}", decision.question, decision.by, decision.outcome)?;
+    }
+    sa.children.iter().try_for_each(|child| write_child(out, child))
+}
+
+fn write_renewal(out: &mut String, rekeyed: u32, rekey_in_secs: Option<u64>) -> fmt::Result {
+    match rekeyed {
+        0 => {}
+        1 => write!(out, ", rekeyed once")?,
+        _ => write!(out, ", rekeyed {rekeyed} times")?,
+    }
+    match rekey_in_secs {
+        Some(seconds) => writeln!(out, ", rekey in {}", span(seconds)),
+        None => writeln!(out),
+    }
+}
+
+fn write_child(out: &mut String, child: &Child) -> fmt::Result {
+    let Child { name, state, local_ts, remote_ts, inbound, outbound, .. } = child;
+    let state = if state == "active" { String::new() } else { format!(" ({state})") };
+    writeln!(out, "    {name}{state}: {} === {}", local_ts.join(", "), remote_ts.join(", "))?;
+    write!(out, "      ESP     {} by {}, for {}", child.suite, child.backend, span(child.installed_secs))?;
+    write_renewal(out, child.rekeyed, child.rekey_in_secs)?;
+    for (label, flow, spi) in [("in", inbound, &child.spi_in), ("out", outbound, &child.spi_out)] {
+        write!(out, "      {label:<7} {} packets, {}", flow.packets, octets(flow.bytes))?;
+        match flow.idle_secs {
+            Some(seconds) => writeln!(out, ", last {} ago, SPI {spi}", span(seconds))?,
+            None => writeln!(out, ", SPI {spi}")?,
+        }
+    }
+    Ok(())
+}
+
+fn write_plugin(out: &mut String, plugin: &Plugin) -> fmt::Result {
+    let Plugin { name, asked, answered, .. } = plugin;
+    write!(out, "\nplugin {name}: answered {answered} of {asked} ({})", plugin.questions.join(", "))?;
+    for (count, what) in [
+        (plugin.failed, "failed"),
+        (plugin.off_the_menu, "off the menu"),
+        (plugin.refused, "not asked: busy"),
+    ] {
+        if count > 0 {
+            write!(out, ", {count} {what}")?;
+        }
+    }
+    writeln!(out)
+}
+
+fn write_details(out: &mut String, status: &Status) -> fmt::Result {
+    writeln!(out, "\nbackend versions: {}", status.backend_version)?;
+    for (name, how) in &status.features {
+        writeln!(out, "{name}: {how}")?;
+    }
+    for address in &status.addresses {
+        let metered = if address.metered { ", metered" } else { "" };
+        writeln!(
+            out,
+            "{} on {} ({}, MTU {}{metered})",
+            address.address, address.interface, address.kind, address.mtu
+        )?;
+    }
+    status
+        .counters
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .try_for_each(|(name, count)| writeln!(out, "{name} {count}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::document::{Decided, Flow};
+
+    fn status() -> Status {
+        let flow = |packets| Flow { packets, bytes: packets * 100, idle_secs: Some(3) };
+        let child = Child {
+            id: 2,
+            name: "net".to_owned(),
+            state: "active".to_owned(),
+            spi_in: "c0000001".to_owned(),
+            spi_out: "c0000002".to_owned(),
+            suite: "aes128gcm16".to_owned(),
+            backend: "aws-lc".to_owned(),
+            mode: "tunnel".to_owned(),
+            local_ts: vec!["10.30.0.1/32".to_owned()],
+            remote_ts: vec!["10.20.0.0/24".to_owned()],
+            installed_secs: 10,
+            rekeyed: 1,
+            rekey_in_secs: Some(3300),
+            sends: true,
+            inbound: flow(12),
+            outbound: flow(13),
+        };
+        let sa = IkeSa {
+            id: 1,
+            connection: "corp".to_owned(),
+            role: "initiator".to_owned(),
+            spi_i: "01".to_owned(),
+            spi_r: "02".to_owned(),
+            suite: "aes256gcm16-prfsha384-x25519".to_owned(),
+            backend: "aws-lc".to_owned(),
+            local: "192.0.2.2:4500".to_owned(),
+            remote: "192.0.2.1:4500".to_owned(),
+            encapsulation: "udp".to_owned(),
+            local_id: "carol.example.org".to_owned(),
+            peer_id: "moon.example.org".to_owned(),
+            local_behind_nat: true,
+            peer_behind_nat: false,
+            established_secs: 75,
+            rekeyed: 0,
+            rekey_in_secs: None,
+            last_heard_secs: 3,
+            round_trip_us: Some(412),
+            virtual_addresses: vec!["10.30.0.1/32".to_owned()],
+            dns: Vec::new(),
+            peer_addresses: Vec::new(),
+            children: vec![child],
+            decisions: vec![Decided {
+                question: "authorize_peer".to_owned(),
+                by: "office-hours".to_owned(),
+                outcome: "allowed".to_owned(),
+                secs_ago: 75,
+            }],
+        };
+        let connection = |name: &str, state: &str| Connection {
+            name: name.to_owned(),
+            role: "initiator".to_owned(),
+            gateways: vec!["home.example.org".to_owned()],
+            unresolved: Vec::new(),
+            state: state.to_owned(),
+            retry_in_secs: (state == "retrying").then_some(4),
+            kept_up: true,
+            last_failure: (state == "retrying").then(|| "no common proposal".to_owned()),
+        };
+        Status {
+            version: "0.1.0".to_owned(),
+            uptime_secs: 90,
+            tun: "vpn0".to_owned(),
+            backend: "aws-lc,rustcrypto".to_owned(),
+            connections: vec![connection("corp", "up"), connection("home", "retrying")],
+            ike_sas: vec![sa],
+            counters: [("drop_no_sa".to_owned(), 4), ("drop_replayed".to_owned(), 0)].into(),
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn a_person_reads_the_state_at_a_glance() {
+        let expected = "\
+vpnhost 0.1.0, running for 1 min 30 s, inside vpn0, encrypts by aws-lc,rustcrypto
+
+corp: up
+  carol.example.org = moon.example.org, initiator (IKE SA 1)
+    path      192.0.2.2:4500 - 192.0.2.1:4500, ESP in UDP, NAT before this host
+    IKE       aes256gcm16-prfsha384-x25519 by aws-lc, for 1 min 15 s
+    peer      heard 3 s ago, round trip 0.4 ms
+    inside    10.30.0.1/32
+    decided   authorize_peer by office-hours: allowed
+    net: 10.30.0.1/32 === 10.20.0.0/24
+      ESP     aes128gcm16 by aws-lc, for 10 s, rekeyed once, rekey in 55 min
+      in      12 packets, 1.20 kB, last 3 s ago, SPI c0000001
+      out     13 packets, 1.30 kB, last 3 s ago, SPI c0000002
+
+home: retrying, again in 4 s
+  initiator, peer at home.example.org
+  last failure: no common proposal
+
+dropped packets: no sa 4
+";
+        assert_eq!(render(&status(), false), expected);
+    }
+
+    #[test]
+    fn the_json_field_names_stay() {
+        let json = serde_json::to_value(status()).unwrap();
+        for pointer in [
+            "/version",
+            "/connections/0/state",
+            "/ike_sas/0/spi_i",
+            "/ike_sas/0/virtual_addresses/0",
+            "/ike_sas/0/children/0/spi_in",
+            "/ike_sas/0/children/0/inbound/packets",
+            "/ike_sas/0/decisions/0/question",
+            "/counters/drop_no_sa",
+        ] {
+            assert!(json.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
+}
