@@ -1,0 +1,208 @@
+//! What arrives: delivered as it was sent and once, or dropped and counted by its cause.
+
+use vpnhost_ipsec::{DropCause, InboundCommand, TrafficReport, Verdict};
+use vpnhost_model::{ChildSaId, Sequence};
+
+use crate::rig::*;
+
+#[test]
+fn every_suite_carries_both_families_in_every_size() {
+    for suite in suites() {
+        let mut rig = Rig::new(suite);
+        for len in (48..200).chain([576, 1280, 1400]) {
+            let packets = [inner_v4(len, true), inner_v6(len)];
+            let sealed: Vec<Vec<u8>> = rig.seal(&packets).into_iter().map(|(_, octets)| octets).collect();
+            let opened = rig.open(&sealed);
+            assert_eq!(opened[0], (Verdict::Deliver, packets[0].clone()), "{suite} {len}");
+            assert_eq!(opened[1], (Verdict::Deliver, packets[1].clone()), "{suite} {len}");
+        }
+    }
+}
+
+#[test]
+fn every_truncation_is_dropped_by_its_cause_and_harms_nothing() {
+    for suite in suites() {
+        let mut rig = Rig::new(suite);
+        let layout = key(suite).layout();
+        let around = HEADER + layout.iv_len + layout.icv_len;
+        let sealed = rig.sealed(inner_v4(60, true));
+        for len in 0..sealed.len() {
+            let cause = match len.checked_sub(around) {
+                None => DropCause::Truncated,
+                Some(0) => DropCause::Empty,
+                // A trailer, in whole blocks, is the least.
+                Some(text) if text < 2 || text % layout.block_len != 0 => DropCause::Truncated,
+                Some(_) => DropCause::BadIcv,
+            };
+            rig.assert_dropped(&sealed[..len], cause);
+        }
+        assert_eq!(rig.open_one(&sealed), Verdict::Deliver, "{suite}");
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_dropped_by_its_cause_and_harms_nothing() {
+    for suite in suites() {
+        let mut rig = Rig::new(suite);
+        let sealed = rig.sealed(inner_v4(44, true));
+        for bit in 0..sealed.len() * 8 {
+            let mut octets = sealed.clone();
+            octets[bit / 8] ^= 0x80 >> (bit % 8);
+            let cause = match bit / 8 {
+                0..4 => DropCause::UnknownSpi,
+                // The first packet's number is one: its last bit gone, it is zero, which no packet has.
+                7 if bit % 8 == 7 && suite.sequence == Sequence::SHORT => DropCause::Stale,
+                _ => DropCause::BadIcv,
+            };
+            if bit / 8 == 7 && bit % 8 == 7 && suite.sequence == Sequence::EXTENDED {
+                // With extended numbers zero may be the start of the next half: then the ICV tells.
+                assert!(matches!(rig.open_one(&octets), Verdict::Dropped(_)));
+                continue;
+            }
+            rig.assert_dropped(&octets, cause);
+        }
+        assert_eq!(rig.open_one(&sealed), Verdict::Deliver, "{suite}");
+    }
+}
+
+#[test]
+fn a_packet_is_delivered_once_in_whatever_order_they_come() {
+    for sequence in ["esn", "noesn"] {
+        let mut rig = Rig::new(suite(&format!("aes128gcm16-{sequence}")));
+        let sealed: Vec<Vec<u8>> = (0..64).map(|_| rig.sealed(inner_v4(60, true))).collect();
+        // Backwards, so that every place of the window is used.
+        for octets in sealed.iter().rev() {
+            assert_eq!(rig.open_one(octets), Verdict::Deliver);
+            rig.assert_dropped(octets, DropCause::Replayed);
+        }
+        // Both copies in one batch: the first counts.
+        let twice = rig.sealed(inner_v4(60, true));
+        let verdicts: Vec<Verdict> =
+            rig.open(&[twice.clone(), twice]).into_iter().map(|(verdict, _)| verdict).collect();
+        assert_eq!(verdicts, [Verdict::Deliver, Verdict::Dropped(DropCause::Replayed)]);
+    }
+}
+
+#[test]
+fn a_packet_before_the_window_is_stale() {
+    let mut rig = Rig::new(suite("aes128-sha256"));
+    let early = rig.sealed(inner_v4(60, true));
+    for _ in 0..64 {
+        let octets = rig.sealed(inner_v4(60, true));
+        assert_eq!(rig.open_one(&octets), Verdict::Deliver);
+    }
+    rig.assert_dropped(&early, DropCause::Stale);
+}
+
+#[test]
+fn a_forged_number_far_ahead_moves_no_window() {
+    let mut rig = Rig::new(suite("aes128gcm16-noesn"));
+    let sealed = rig.sealed(inner_v4(60, true));
+    let mut ahead = sealed.clone();
+    ahead[4..8].copy_from_slice(&0xffff_0000u32.to_be_bytes());
+    rig.assert_dropped(&ahead, DropCause::BadIcv);
+    assert_eq!(rig.open_one(&sealed), Verdict::Deliver);
+}
+
+#[test]
+fn extended_numbers_pass_from_one_half_to_the_next() {
+    for suite in suites().into_iter().filter(|suite| suite.sequence == Sequence::EXTENDED) {
+        let mut rig = Rig::without_sas(suite);
+        rig.install(u64::from(u32::MAX) - 3);
+        for _ in 0..8 {
+            let octets = rig.sealed(inner_v4(60, true));
+            assert_eq!(rig.open_one(&octets), Verdict::Deliver, "{suite}");
+        }
+    }
+}
+
+/// What is authentic and wrong was the peer's doing: it is dropped, and its number is used up.
+#[test]
+fn an_authentic_packet_that_is_wrong_is_dropped_by_its_cause() {
+    let whole = |mut inner: Vec<u8>, next: u8| {
+        let padding = (14usize.wrapping_sub(inner.len())) % 16;
+        inner.extend((1..=padding).map(|pad| pad as u8));
+        inner.extend([padding as u8, next]);
+        inner
+    };
+    let outside = |at: usize| {
+        let mut inner = inner_v4(62, true);
+        inner[at] = 77;
+        whole(inner, 4)
+    };
+    let mut bad_padding = whole(inner_v4(60, true), 4);
+    let at = bad_padding.len() - 4;
+    bad_padding[at] ^= 1;
+    let mut too_much = whole(inner_v4(62, true), 4);
+    let at = too_much.len() - 2;
+    too_much[at] = 255;
+    let mut wrong_length = inner_v4(62, true);
+    wrong_length[3] = 200;
+    let cases = [
+        (bad_padding, DropCause::BadPadding),
+        (too_much, DropCause::BadPadding),
+        (whole(vec![0; 30], 59), DropCause::Dummy),
+        (whole(inner_v4(62, true), 6), DropCause::BadNextHeader),
+        (whole(inner_v4(62, true), 41), DropCause::BadNextHeader),
+        (whole(inner_v6(78), 4), DropCause::BadNextHeader),
+        (whole(vec![0x45; 14], 4), DropCause::MalformedInner),
+        (whole(Vec::new(), 4), DropCause::MalformedInner),
+        (whole(wrong_length, 4), DropCause::MalformedInner),
+        (outside(13), DropCause::SelectorMismatch),
+        (outside(17), DropCause::SelectorMismatch),
+    ];
+    for text in ["aes128gcm16", "aes256-sha512", "aes128gcm16-esn"] {
+        let mut rig = Rig::new(suite(text));
+        for (number, (text, cause)) in cases.iter().enumerate() {
+            let octets = rig.seal_text(number as u32 + 1, text);
+            rig.assert_dropped(&octets, *cause);
+            rig.assert_dropped(&octets, DropCause::Replayed);
+        }
+        // What follows the inner packet is padding against traffic analysis (RFC 4303 §2.7).
+        let mut padded = inner_v4(62, true);
+        padded.extend([0; 48]);
+        let octets = rig.seal_text(100, &whole(padded, 4));
+        assert_eq!(rig.open(&[octets])[0], (Verdict::Deliver, inner_v4(62, true)));
+    }
+}
+
+#[test]
+fn a_batch_of_good_and_bad_is_sorted_packet_by_packet() {
+    let mut rig = Rig::new(suite("aes128gcm16"));
+    let good: Vec<Vec<u8>> = (0..3).map(|_| rig.sealed(inner_v4(60, true))).collect();
+    let mut bad = good[1].clone();
+    bad[30] ^= 1;
+    let mut unknown = good[2].clone();
+    unknown[0] ^= 1;
+    let verdicts: Vec<Verdict> = rig
+        .open(&[good[0].clone(), bad, good[1].clone(), unknown, Vec::new(), good[2].clone()])
+        .into_iter()
+        .map(|(verdict, _)| verdict)
+        .collect();
+    let dropped = Verdict::Dropped;
+    let (icv, spi, short) = (DropCause::BadIcv, DropCause::UnknownSpi, DropCause::Truncated);
+    let deliver = Verdict::Deliver;
+    assert_eq!(verdicts, [deliver, dropped(icv), deliver, dropped(spi), dropped(short), deliver]);
+}
+
+#[test]
+fn the_first_authentic_packet_is_told_and_a_forged_one_is_not() {
+    let mut rig = Rig::new(suite("aes128gcm16"));
+    let sealed = rig.sealed(inner_v4(60, true));
+    let mut forged = sealed.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    rig.assert_dropped(&forged, DropCause::BadIcv);
+    assert_eq!(rig.inbound.poll_report(), None);
+    assert_eq!(rig.open_one(&sealed), Verdict::Deliver);
+    assert_eq!(rig.inbound.poll_report(), Some(TrafficReport::FirstInbound(ID)));
+    assert_eq!(rig.inbound.poll_report(), None);
+}
+
+#[test]
+fn an_sa_that_was_removed_is_unknown() {
+    let mut rig = Rig::new(suite("aes128gcm16"));
+    let sealed = rig.sealed(inner_v4(60, true));
+    rig.inbound.handle_command(rig.now, InboundCommand::Remove(ID)).unwrap();
+    rig.assert_dropped(&sealed, DropCause::UnknownSpi);
+    assert!(rig.inbound.handle_command(rig.now, InboundCommand::Remove(ChildSaId(1))).is_err());
+}
