@@ -194,11 +194,8 @@ impl server::Daemon for Daemon {
             match &taken {
                 Ok(text) => tracing::info!("{text}"),
                 Err(failure) => {
-                    let text = failure.to_string();
-                    tracing::error!(
-                        "the configuration was not read again, the old one stays: {}",
-                        text.trim()
-                    );
+                    let why = failure.reasons().join("; ");
+                    tracing::error!("the configuration was not read again, the old one stays: {why}");
                     self.notify.ready("the old configuration is in force: the new one would not run");
                 }
             }

@@ -37,7 +37,6 @@ impl WiresharkKeys {
         let keys = Self { dir: dir.to_owned() };
         keys.append(IKE, "")?;
         keys.append(ESP, "")?;
-        tracing::warn!(dir = %dir.display(), "keys are written for Wireshark: whoever reads them reads all traffic");
         Ok(keys)
     }
 

@@ -32,7 +32,10 @@ impl ControlPlane {
     }
 
     fn connection(&self, now: Now, status: ConnectionStatus, ike_sas: &[IkeSaStatus]) -> ConnectionState {
-        let mut own = ike_sas.iter().filter(|sa| status.ike_sas.contains(&sa.id)).peekable();
+        // One that is being taken down is none that comes up.
+        let is_leaving = |sa: &IkeSaStatus| matches!(sa.state, "closing" | "rekeyed" | "closed");
+        let is_own = |sa: &&IkeSaStatus| status.ike_sas.contains(&sa.id) && !is_leaving(sa);
+        let mut own = ike_sas.iter().filter(is_own).peekable();
         let begun = own.peek().is_some();
         let phase = match (own.any(|sa| sa.established), begun, status.retry_in) {
             (true, ..) => Phase::Up,

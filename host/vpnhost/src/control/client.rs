@@ -82,14 +82,13 @@ pub(super) async fn ask(
 
 fn no_daemon(socket: &Path, error: &io::Error) -> Failure {
     let what = format!("no daemon answers on {}", socket.display());
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => Failure::failed(what)
-            .because("permission denied")
-            .hint("be root or a member of the group vpnhost"),
-        _ => Failure::no_daemon(what)
-            .because(exit::plain(error))
-            .hint("start it with `vpnhost run`, or name its socket with --control"),
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        let failure = Failure::failed(what).because("permission denied");
+        return failure.hint("be root or a member of the group vpnhost");
     }
+    Failure::no_daemon(what)
+        .because(exit::plain(error))
+        .hint("start it with `vpnhost run`, or name its socket with --control")
 }
 
 pub(super) fn strange(why: &str) -> Failure {

@@ -234,13 +234,15 @@ fn observe_up(connection: &str, left: &mut BTreeSet<String>, event: &Event) -> O
             left.remove(child);
             None
         }
-        Event::ChildSaFailed { connection: of, child, reason, .. } if of == connection => {
-            Some(Line::failed(format!("child {child} of {connection} is not up")).because(reason))
-        }
+        Event::ChildSaFailed { connection: of, child, reason, .. } if of == connection => Some(
+            Line::failed(format!("child {child} of {connection} is not up"))
+                .because(reason)
+                .hint(advice(connection, reason)),
+        ),
         // The loser of a simultaneous rekey, or an old one that the new one replaces.
         Event::IkeSaClosed { reason: CloseReason::Replaced, .. } => None,
         Event::IkeSaClosed { connection: Some(of), reason, .. } if of == connection => {
-            Some(not_up(connection).because(reason).hint(format!("vpnhost explain {connection}")))
+            Some(not_up(connection).because(reason).hint(advice(connection, reason)))
         }
         Event::IkeSaStarted { .. }
         | Event::IkeSaEstablished(_)
@@ -299,13 +301,13 @@ fn observe_replaced(connection: &str, left: &mut Sas, event: &Event) -> Option<L
             (true, CloseReason::Replaced) | (false, _) => None,
             (true, reason) => Some(not_rekeyed(connection, reason)),
         },
+        Event::IkeSaClosed { ike_sa, reason: CloseReason::Replaced, .. } => {
+            left.ike.remove(ike_sa);
+            None
+        }
         Event::IkeSaClosed { ike_sa, connection: of, reason } => {
-            let known = left.ike.remove(ike_sa);
-            match reason {
-                CloseReason::Replaced => None,
-                reason if known || of.as_deref() == Some(connection) => Some(not_rekeyed(connection, reason)),
-                _ => None,
-            }
+            let is_meant = left.ike.remove(ike_sa) || of.as_deref() == Some(connection);
+            is_meant.then(|| not_rekeyed(connection, reason))
         }
         Event::IkeSaStarted { .. }
         | Event::IkeSaEstablished(_)
@@ -348,6 +350,33 @@ fn observe_alive(connection: &str, id: &mut IkeSaId, event: &Event) -> Option<Li
     }
 }
 
+/// Returns what an operator may do about a connection that does not come up.
+fn advice(connection: &str, reason: &CloseReason) -> String {
+    let notify = match reason {
+        CloseReason::RefusedByPeer { notify } => notify.as_str(),
+        CloseReason::NoProposalChosen => "NO_PROPOSAL_CHOSEN",
+        CloseReason::TsUnacceptable => "TS_UNACCEPTABLE",
+        CloseReason::AuthenticationFailed(_) => "AUTHENTICATION_FAILED",
+        CloseReason::PeerDead { .. } | CloseReason::HalfOpenTimeout => "",
+        CloseReason::Local
+        | CloseReason::DeletedByPeer
+        | CloseReason::Replaced
+        | CloseReason::InitialContact
+        | CloseReason::RefusedByPolicy(_)
+        | CloseReason::PoolExhausted(_)
+        | CloseReason::Protocol(_)
+        | CloseReason::Internal(_)
+        | CloseReason::Reconfigured => return format!("vpnhost explain {connection}"),
+    };
+    match notify {
+        "" => "is the peer's address right, and does a firewall let UDP 500 and 4500 through?".to_owned(),
+        "AUTHENTICATION_FAILED" => "compare the identities and the secret with the peer's".to_owned(),
+        "NO_PROPOSAL_CHOSEN" => "compare the proposals `ike` and `esp` with the peer's".to_owned(),
+        "TS_UNACCEPTABLE" => "compare `local_ts` and `remote_ts` with the peer's".to_owned(),
+        _ => format!("vpnhost explain {connection}"),
+    }
+}
+
 fn not_rekeyed(connection: &str, reason: &CloseReason) -> Line {
     Line::failed(format!("{connection} was not rekeyed")).because(reason)
 }
@@ -386,9 +415,12 @@ mod tests {
     fn up_fails_with_the_cause() {
         let mut goal = goal(Kind::Up(["a".to_owned()].into()));
         let reason = CloseReason::RefusedByPeer { notify: "AUTHENTICATION_FAILED".to_owned() };
-        let Some(Line::Failed { what, why, .. }) = goal.observe(&closed("corp", reason)) else { panic!() };
+        let Some(Line::Failed { what, why, hint, .. }) = goal.observe(&closed("corp", reason)) else {
+            panic!()
+        };
         assert_eq!(what, "corp is not up");
         assert_eq!(why.as_deref(), Some("the peer refused: AUTHENTICATION_FAILED"));
+        assert_eq!(hint.as_deref(), Some("compare the identities and the secret with the peer's"));
     }
 
     #[test]
