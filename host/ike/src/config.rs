@@ -23,6 +23,9 @@ pub struct EndpointConfig {
     pub ports: [u16; 2],
     /// How long a chain of plugins may take to answer before the native policy does.
     pub answer_deadline: Duration,
+    /// Octets of an IP datagram that carries an IKE message; a longer message is sent in fragments where the
+    /// peer can put them together (RFC 7383 §2.5.1). Held to at least [`crate::limits::DATAGRAM_LEAST`].
+    pub fragment_size: u16,
 }
 
 impl Default for EndpointConfig {
@@ -34,6 +37,7 @@ impl Default for EndpointConfig {
             cookie_threshold: 32,
             ports: [500, 4500],
             answer_deadline: Duration::from_millis(200),
+            fragment_size: 1280,
         }
     }
 }

@@ -40,8 +40,8 @@ pub const INIT_ATTEMPTS: u8 = 20;
 /// CREATE_CHILD_SA requests of one attempt that were answered with INVALID_KE_PAYLOAD.
 pub const INVALID_KE_ATTEMPTS: u8 = 3;
 
-/// Octets of an IP datagram that carries an IKE message; a longer message is sent in fragments (RFC 7383 §2.5.1).
-pub const DATAGRAM: usize = 1280;
+/// The least octets of an IP datagram that carries a fragment of an IKE message: headers, IV, ICV and some content.
+pub const DATAGRAM_LEAST: u16 = 256;
 
 /// Octets of a nonce that this host draws (RFC 7296 §2.10: at least half the PRF's key).
 pub const NONCE: usize = 32;

@@ -17,6 +17,8 @@ pub(crate) const NAME_OCTETS: usize = 64;
 pub(crate) const INTERFACE_OCTETS: usize = 15;
 /// The TUN's MTU: IPv6 does not go below the least (RFC 8200 §5).
 pub(crate) const MTU: RangeInclusive<i64> = 1280..=65_535;
+/// A datagram that carries a fragment of an IKE message.
+pub(crate) const FRAGMENT_SIZE: RangeInclusive<i64> = 256..=65_535;
 /// The anti-replay window in packets.
 pub(crate) const REPLAY_WINDOW: RangeInclusive<i64> = 64..=4096;
 /// Memory of a plugin in octets: from what instantiates at all to what a 32-bit guest can address.

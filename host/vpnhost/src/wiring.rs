@@ -74,6 +74,7 @@ pub(crate) fn host(prepared: &Prepared, gateways: &Gateways, records: &Records) 
             allow_legacy: configuration.allow_legacy,
             ports: settings.ports,
             answer_deadline: settings.answer_deadline,
+            fragment_size: settings.fragment_size,
             ..EndpointConfig::default()
         },
         crypto: assembly.crypto,

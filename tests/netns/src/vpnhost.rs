@@ -279,8 +279,12 @@ fn configuration(dir: &Path, end: End, tunnel: &Tunnel) -> String {
         End::Gateway => POOLS,
         End::Client => "",
     };
+    let fragments = match tunnel.fragment_size {
+        0 => String::new(),
+        octets => format!("fragment_size = {octets}\n"),
+    };
     format!(
-        "[host]\ncontrol = \"{dir}/control.sock\"\nstate = \"{dir}/state\"\ntun = {{ name = \"vpn0\", mtu = 1400 }}\n\
+        "[host]\n{fragments}control = \"{dir}/control.sock\"\nstate = \"{dir}/state\"\ntun = {{ name = \"vpn0\", mtu = 1400 }}\n\
          keylog = \"{dir}/keylog\"\n{host}\n\
          [floor]\nallow_legacy = {legacy}\n\n\
          [[connection]]\nname = \"{CONNECTION}\"\nrole = \"{role}\"\ngateway = [\"{gateway}\"]\n\

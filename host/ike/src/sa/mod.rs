@@ -432,7 +432,8 @@ impl IkeSa {
         let header = Header::new((self.spi_i, self.spi_r), exchange, flags, message_id);
         let ip_header = if self.path.remote.is_ipv4() { 20 } else { 40 };
         // UDP's header and the non-ESP marker.
-        let most = if self.fragmentation { limits::DATAGRAM - ip_header - 8 - 4 } else { usize::MAX };
+        let datagram = usize::from(host.config.fragment_size.max(limits::DATAGRAM_LEAST));
+        let most = if self.fragmentation { datagram - ip_header - 8 - 4 } else { usize::MAX };
         let secured = self.secured.as_mut().ok_or(IkeError::Local("the protection of the IKE SA"))?;
         secured.seal(&mut *host.random, &header, payloads, most)
     }

@@ -36,6 +36,7 @@ pub(super) fn read(section: &Section<'_>, directories: &Directories) -> HostSett
             DnsMode::Auto,
         ),
         answer_deadline: section.duration("answer_deadline", limits::ANSWER_DEADLINE, native.answer_deadline),
+        fragment_size: fragment_size(section, native.fragment_size),
         keylog: file("keylog"),
         decisions: file("decisions"),
         state: file("state").unwrap_or_else(|| PathBuf::from(STATE)),
@@ -53,6 +54,11 @@ pub(super) fn read(section: &Section<'_>, directories: &Directories) -> HostSett
     }
     section.finish();
     settings
+}
+
+fn fragment_size(section: &Section<'_>, native: u16) -> u16 {
+    let octets = section.integer("fragment_size", limits::FRAGMENT_SIZE, i64::from(native));
+    u16::try_from(octets).unwrap_or(native)
 }
 
 fn listen(section: &Section<'_>) -> Vec<IpAddr> {

@@ -79,6 +79,8 @@ pub(crate) struct HostSettings {
     pub(crate) dns: DnsMode,
     /// How long a whole chain of plugins may take.
     pub(crate) answer_deadline: Duration,
+    /// The largest datagram of IKE; a longer message is sent in fragments.
+    pub(crate) fragment_size: u16,
     /// The directory that keys are written to for Wireshark.
     pub(crate) keylog: Option<PathBuf>,
     /// The file that decisions are written to.

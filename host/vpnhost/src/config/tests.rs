@@ -69,6 +69,7 @@ fn a_short_file_has_the_contracts_defaults() {
     assert_eq!(host.control, Path::new("/run/vpnhost/control.sock"));
     assert_eq!((host.tun.name.as_str(), host.tun.mtu, host.dns), ("vpn0", 1400, DnsMode::Auto));
     assert_eq!(host.answer_deadline, Duration::from_millis(200));
+    assert_eq!(host.fragment_size, 1280);
     assert_eq!((&host.keylog, &host.decisions), (&None, &None));
     assert_eq!(host.state, Path::new("/var/lib/vpnhost"));
     assert_eq!(configuration.backends, crate::backends::NAMES);
