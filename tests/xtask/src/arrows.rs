@@ -57,7 +57,8 @@ const TABLE: &[Row] = &[
 const BOXED: &[&str] = &["vpnhost-plugin-sdk", "vpnhost-policy-standard", POLICY, MODEL];
 
 /// Crates that may name all of ours: the binary and what stands beside the house.
-const FREE: &[&str] = &["vpnhost", "vpnhost-tests", "vpnhost-kit", "vpnhost-netns", "vpnhost-netns-esp", "xtask"];
+const FREE: &[&str] =
+    &["vpnhost", "vpnhost-tests", "vpnhost-kit", "vpnhost-netns", "vpnhost-netns-esp", "xtask"];
 
 /// Crates of others that only these of ours may name themselves.
 const RESERVED: &[(&str, &[&str])] = &[
