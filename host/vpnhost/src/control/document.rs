@@ -3,16 +3,9 @@
 //! Fields are only ever added. Identities, suites, selectors and addresses are text as operators write them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use vpnhost_driver::{
-    ChildSaState, ConnectionState, Decision, Entry, IkeSaState, Phase, PluginState, Snapshot, Traffic,
-};
-use vpnhost_model::{Encapsulation, Mode, Role, TrafficSelector};
-use vpnhost_policy::OnFailure;
 
-use super::server::Facts;
 use crate::exit::Code;
 
 /// The state of a host: `GET /status`.
@@ -49,6 +42,7 @@ pub(crate) struct Status {
 /// One configured connection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Connection {
+    /// Its name.
     pub(crate) name: String,
     /// `initiator`, `responder` or `either`.
     #[serde(default)]
@@ -72,116 +66,176 @@ pub(crate) struct Connection {
 /// One IKE SA.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct IkeSa {
+    /// This host's name of it.
     pub(crate) id: u64,
+    /// Its connection.
     pub(crate) connection: String,
     /// `initiator` or `responder`.
     pub(crate) role: String,
+    /// The initiator's SPI, in hexadecimal.
     pub(crate) spi_i: String,
+    /// The responder's SPI.
     pub(crate) spi_r: String,
+    /// What protects it, in the syntax of proposals.
     pub(crate) suite: String,
     /// Who serves its encryption.
     pub(crate) backend: String,
+    /// This host's address and port.
     pub(crate) local: String,
+    /// The peer's address and port.
     pub(crate) remote: String,
     /// `udp` or `raw`.
     pub(crate) encapsulation: String,
+    /// Who this host is to the peer.
     pub(crate) local_id: String,
+    /// Who the peer is.
     pub(crate) peer_id: String,
+    /// Whether a NAT is before this host.
     pub(crate) local_behind_nat: bool,
+    /// Whether a NAT is before the peer, or it pretends so.
     pub(crate) peer_behind_nat: bool,
+    /// Since it came up or was rekeyed.
     pub(crate) established_secs: u64,
+    /// How many IKE SAs it replaced by rekeying.
     pub(crate) rekeyed: u32,
+    /// Until it is rekeyed.
     pub(crate) rekey_in_secs: Option<u64>,
+    /// Since the peer was heard of.
     pub(crate) last_heard_secs: u64,
+    /// Of the last liveness check.
     pub(crate) round_trip_us: Option<u64>,
     /// Virtual addresses that this host was given, with prefix length.
     pub(crate) virtual_addresses: Vec<String>,
+    /// DNS servers that this host was given.
     pub(crate) dns: Vec<String>,
     /// Virtual addresses that this host gave to the peer.
     pub(crate) peer_addresses: Vec<String>,
+    /// Its Child SAs.
     pub(crate) children: Vec<Child>,
+    /// The last decision of each question.
     pub(crate) decisions: Vec<Decided>,
 }
 
 /// One Child SA.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Child {
+    /// This host's name of it.
     pub(crate) id: u64,
+    /// The child's name in the configuration.
     pub(crate) name: String,
     /// `active`, `replaced` or `closing`.
     pub(crate) state: String,
+    /// What this host receives on, in hexadecimal.
     pub(crate) spi_in: String,
+    /// What this host sends on.
     pub(crate) spi_out: String,
+    /// What protects it, in the syntax of proposals.
     pub(crate) suite: String,
+    /// Who serves its encryption.
     pub(crate) backend: String,
     /// `tunnel` or `transport`.
     #[serde(default)]
     pub(crate) mode: String,
+    /// What is behind this host.
     pub(crate) local_ts: Vec<String>,
+    /// What is behind the peer.
     pub(crate) remote_ts: Vec<String>,
+    /// Since it was installed.
     pub(crate) installed_secs: u64,
+    /// How many Child SAs it replaced by rekeying.
     pub(crate) rekeyed: u32,
+    /// Until it is rekeyed by its age.
     pub(crate) rekey_in_secs: Option<u64>,
+    /// Whether this host sends on it.
     pub(crate) sends: bool,
+    /// What came in.
     pub(crate) inbound: Flow,
+    /// What went out.
     pub(crate) outbound: Flow,
 }
 
 /// Traffic of one direction.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Flow {
+    /// Packets.
     pub(crate) packets: u64,
+    /// Octets of inner packets.
     pub(crate) bytes: u64,
+    /// Since the last packet; null if there was none.
     pub(crate) idle_secs: Option<u64>,
 }
 
 /// The last decision of a question.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Decided {
+    /// The question, such as `authorize_peer`.
     pub(crate) question: String,
     /// The plugin whose answer stands, or `native`.
     pub(crate) by: String,
+    /// What was decided, in a few words.
     pub(crate) outcome: String,
+    /// Since then.
     pub(crate) secs_ago: u64,
 }
 
 /// One plugin of the chain.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plugin {
+    /// Its name.
     pub(crate) name: String,
+    /// The questions that it is asked.
     pub(crate) questions: Vec<String>,
     /// `deny` or `native`: what counts when it fails to answer `authorize_peer`.
     pub(crate) on_failure: String,
+    /// How often it was asked,
     pub(crate) asked: u64,
+    /// answered,
     pub(crate) answered: u64,
+    /// left the answer to the others,
     pub(crate) abstained: u64,
+    /// crashed, or ran out of time or memory,
     pub(crate) failed: u64,
+    /// answered what it may not,
     pub(crate) off_the_menu: u64,
+    /// and was not asked because its queue was full.
     pub(crate) refused: u64,
 }
 
 /// One address of the machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Address {
+    /// The address.
     pub(crate) address: String,
+    /// The interface's name.
     pub(crate) interface: String,
+    /// `ethernet`, `wifi`, `cellular`, `tunnel`, `loopback` or `other`.
     pub(crate) kind: String,
+    /// In octets.
     pub(crate) mtu: u32,
+    /// Whether traffic on it costs money.
     pub(crate) metered: bool,
 }
 
 /// One entry of the journal: `GET /explain`, `GET /events`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Event {
+    /// Counts from the start: a reader sees what it missed.
     pub(crate) number: u64,
     /// Since 1970.
     pub(crate) unix_ms: u64,
+    /// The connection, if it is known.
     pub(crate) connection: Option<String>,
+    /// The IKE SA, if there is one.
     pub(crate) ike_sa: Option<u64>,
+    /// What kind of thing, such as `established` or `decided`.
     pub(crate) kind: String,
+    /// The question, of a decision.
     pub(crate) question: Option<String>,
+    /// Who decided: `plugins` or `native`.
     pub(crate) by: Option<String>,
+    /// The plugin, of a decision or a failure of one.
     pub(crate) plugin: Option<String>,
+    /// What happened, as a sentence.
     pub(crate) text: String,
 }
 
@@ -253,7 +307,9 @@ impl Line {
 /// One backend in use: `GET /backends`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Backend {
+    /// Its name.
     pub(crate) name: String,
+    /// Its version.
     pub(crate) version: String,
     /// How many algorithms gave their known answers.
     pub(crate) admitted: usize,
@@ -265,197 +321,4 @@ pub(crate) struct Backend {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Backends {
     pub(crate) backends: Vec<Backend>,
-}
-
-impl Status {
-    /// Tells a snapshot, of one connection or of all.
-    pub(crate) fn of(snapshot: &Snapshot, facts: &Facts, connection: Option<&str>) -> Self {
-        let wanted = |name: &str| connection.is_none_or(|connection| connection == name);
-        let Snapshot { unix, connections, ike_sas, .. } = snapshot;
-        let connections = connections.iter().filter(|state| wanted(&state.name));
-        let ike_sas = ike_sas.iter().filter(|sa| wanted(&sa.connection));
-        Self {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_secs: snapshot.uptime.as_secs(),
-            unix_secs: unix.as_secs(),
-            tun: snapshot.tun.clone(),
-            backend: snapshot.backend.clone(),
-            backend_version: snapshot.backend_version.clone(),
-            connections: connections.map(|state| Connection::of(state, facts, *unix)).collect(),
-            ike_sas: ike_sas.map(|sa| IkeSa::of(sa, *unix)).collect(),
-            plugins: snapshot.plugins.iter().map(Plugin::of).collect(),
-            addresses: snapshot.addresses.iter().map(Address::of).collect(),
-            counters: snapshot.counters.iter().cloned().collect(),
-            features: snapshot.features.iter().cloned().collect(),
-            warnings: facts.warnings.clone(),
-        }
-    }
-}
-
-impl Connection {
-    fn of(state: &ConnectionState, facts: &Facts, unix: Duration) -> Self {
-        let known = facts.connections.iter().find(|known| known.name == state.name);
-        Self {
-            name: state.name.clone(),
-            role: known.map_or("", |known| known.role).to_owned(),
-            gateways: known.map_or_else(Vec::new, |known| known.gateways.clone()),
-            unresolved: known.map_or_else(Vec::new, |known| known.unresolved.clone()),
-            state: phase_name(state.phase).to_owned(),
-            retry_in_secs: match state.phase {
-                Phase::Retrying(at) => Some(at.saturating_sub(unix).as_secs()),
-                Phase::Down | Phase::Connecting | Phase::Up => None,
-            },
-            kept_up: state.kept_up,
-            last_failure: state.last_failure.clone(),
-        }
-    }
-}
-
-impl IkeSa {
-    fn of(sa: &IkeSaState, unix: Duration) -> Self {
-        Self {
-            id: sa.id.0,
-            connection: sa.connection.clone(),
-            role: match sa.role {
-                Role::Initiator => "initiator",
-                Role::Responder => "responder",
-            }
-            .to_owned(),
-            spi_i: sa.spi_i.to_string(),
-            spi_r: sa.spi_r.to_string(),
-            suite: sa.suite.to_string(),
-            backend: sa.backend.clone(),
-            local: sa.path.local.to_string(),
-            remote: sa.path.remote.to_string(),
-            encapsulation: match sa.path.encapsulation {
-                Encapsulation::Udp => "udp",
-                Encapsulation::Raw => "raw",
-            }
-            .to_owned(),
-            local_id: sa.local_id.to_string(),
-            peer_id: sa.peer_id.to_string(),
-            local_behind_nat: sa.local_behind_nat,
-            peer_behind_nat: sa.peer_behind_nat,
-            established_secs: unix.saturating_sub(sa.established).as_secs(),
-            rekeyed: sa.rekeyed,
-            rekey_in_secs: sa.rekey_in.map(|span| span.as_secs()),
-            last_heard_secs: sa.last_heard.as_secs(),
-            round_trip_us: sa.round_trip.map(micros),
-            virtual_addresses: sa.addresses.iter().map(|(address, len)| format!("{address}/{len}")).collect(),
-            dns: sa.dns.iter().map(ToString::to_string).collect(),
-            peer_addresses: sa.peer_addresses.iter().map(ToString::to_string).collect(),
-            children: sa.children.iter().map(|child| Child::of(child, unix)).collect(),
-            decisions: sa.decisions.iter().map(|decision| Decided::of(decision, unix)).collect(),
-        }
-    }
-}
-
-impl Child {
-    fn of(child: &ChildSaState, unix: Duration) -> Self {
-        let texts = |selectors: &[TrafficSelector]| selectors.iter().map(ToString::to_string).collect();
-        Self {
-            id: child.id.0,
-            name: child.child.clone(),
-            state: child.state.to_owned(),
-            spi_in: child.spi_in.to_string(),
-            spi_out: child.spi_out.to_string(),
-            suite: child.suite.to_string(),
-            backend: child.backend.clone(),
-            mode: match child.mode {
-                Mode::Tunnel => "tunnel",
-                Mode::Transport => "transport",
-            }
-            .to_owned(),
-            local_ts: texts(&child.local),
-            remote_ts: texts(&child.remote),
-            installed_secs: unix.saturating_sub(child.installed).as_secs(),
-            rekeyed: child.rekeyed,
-            rekey_in_secs: child.rekey_in.map(|span| span.as_secs()),
-            sends: child.sends,
-            inbound: Flow::of(child.inbound),
-            outbound: Flow::of(child.outbound),
-        }
-    }
-}
-
-impl Flow {
-    fn of(traffic: Traffic) -> Self {
-        let Traffic { packets, bytes, idle } = traffic;
-        Self { packets, bytes, idle_secs: idle.map(|span| span.as_secs()) }
-    }
-}
-
-impl Decided {
-    fn of(decision: &Decision, unix: Duration) -> Self {
-        Self {
-            question: decision.question.to_owned(),
-            by: decision.plugin.clone().unwrap_or_else(|| decision.by.to_owned()),
-            outcome: decision.outcome.clone(),
-            secs_ago: unix.saturating_sub(decision.unix).as_secs(),
-        }
-    }
-}
-
-impl Plugin {
-    fn of(plugin: &PluginState) -> Self {
-        let counters = plugin.counters;
-        Self {
-            name: plugin.name.clone(),
-            questions: plugin.questions.iter().map(|kind| kind.name().to_owned()).collect(),
-            on_failure: match plugin.on_failure {
-                OnFailure::Deny => "deny",
-                OnFailure::Native => "native",
-            }
-            .to_owned(),
-            asked: counters.asked,
-            answered: counters.answered,
-            abstained: counters.abstained,
-            failed: counters.failed,
-            off_the_menu: counters.off_the_menu,
-            refused: counters.refused,
-        }
-    }
-}
-
-impl Address {
-    fn of(address: &vpnhost_model::LocalAddress) -> Self {
-        Self {
-            address: address.address.to_string(),
-            interface: address.name.clone(),
-            kind: address.kind.name().to_owned(),
-            mtu: address.mtu,
-            metered: address.metered,
-        }
-    }
-}
-
-impl Event {
-    /// Tells an entry of the journal.
-    pub(crate) fn of(entry: &Entry) -> Self {
-        Self {
-            number: entry.number,
-            unix_ms: u64::try_from(entry.unix.as_millis()).unwrap_or(u64::MAX),
-            connection: entry.connection.clone(),
-            ike_sa: entry.ike_sa.map(|id| id.0),
-            kind: entry.kind.to_owned(),
-            question: entry.question.map(str::to_owned),
-            by: entry.by.map(str::to_owned),
-            plugin: entry.plugin.clone(),
-            text: entry.text.clone(),
-        }
-    }
-}
-
-/// Returns a time in whole microseconds.
-pub(crate) fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Down => "down",
-        Phase::Connecting => "connecting",
-        Phase::Up => "up",
-        Phase::Retrying(_) => "retrying",
-    }
 }

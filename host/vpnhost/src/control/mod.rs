@@ -9,6 +9,9 @@
 //! | `POST /up`, `/down`, `/rekey`, `/terminate`, `/ping` `?connection=NAME[&ike=true or &child=NAME]` | [`document::Line`]s, the outcome last |
 //! | `POST /reload` | one [`document::Line`] |
 //!
+//! `curl --unix-socket /run/vpnhost/control.sock http://vpnhost/status` asks it too. The documents are what verbs print
+//! with `--json`; their fields are named and described in [`document`], and only ever added to.
+//!
 //! An unknown connection is status 404; whatever fails before there is an answer is told as
 //! [`document::Line::Failed`].
 
@@ -17,4 +20,5 @@ pub(crate) mod document;
 mod operation;
 pub(crate) mod order;
 pub(crate) mod server;
+mod snapshot;
 pub(crate) mod socket;

@@ -7,7 +7,8 @@ use vpnhost_ike::input::Command;
 use vpnhost_ike::output::{CloseReason, Event};
 use vpnhost_model::{ChildSaId, IkeSaId};
 
-use super::document::{Line, micros};
+use super::document::Line;
+use super::snapshot::micros;
 
 /// Which part of a connection is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
