@@ -85,13 +85,13 @@ fn through_life_and_death(
     let pressure = Pressure::start(&lab, targets)?;
     a_while();
     client.up().context("set-up")?;
-    pressure.wait_answers(20)?;
+    pressure.wait_answers(25)?;
     let files = client.kill()?;
     a_while();
     let client = files.start().context("restart after kill -9")?;
     a_while();
     client.up().context("set-up after the restart")?;
-    pressure.wait_answers(20)?;
+    pressure.wait_answers(25)?;
     client.down()?;
     a_while();
     pressure.end()?;
