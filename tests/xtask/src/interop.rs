@@ -39,8 +39,10 @@ pub(crate) fn tell_all(stories: &[Story], words: &[String]) -> Result<Outcome> {
     Ok(Outcome::Counted { passed, failed })
 }
 
-/// Builds the binary and returns where it lies.
+/// Builds the binary and returns where it lies. With the features of the whole workspace, so that wasmtime and
+/// all else below it is the one that the tests were built with.
 pub(crate) fn vpnhost() -> Result<PathBuf> {
-    logged("build vpnhost", Command::new("cargo").args(["build", "--release", "-p", "vpnhost"]))?;
+    let build = ["build", "--release", "--workspace", "--bin", "vpnhost"];
+    logged("build vpnhost", Command::new("cargo").args(build))?;
     Ok(crate::target().join("release/vpnhost"))
 }

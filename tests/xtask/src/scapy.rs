@@ -19,7 +19,7 @@ pub(crate) fn run() -> Result<Outcome> {
         Ok(python) => python,
         Err(error) => return Ok(Outcome::Skipped(format!("scapy is not to be had here: {error:#}"))),
     };
-    let build = ["build", "--release", "-p", "vpnhost-ipsec", "--example", "esp_oracle"];
+    let build = ["build", "--release", "--workspace", "--example", "esp_oracle"];
     logged("build esp_oracle", Command::new("cargo").args(build))?;
     let oracle = crate::target().join("release/examples/esp_oracle");
     let mut judge = Command::new(python);
