@@ -51,9 +51,9 @@ const STEPS: &[Step] = &[
     Step { name: "unit", run: |_| unit() },
     Step { name: "doctest", run: |_| doctest() },
     Step { name: "scapy", run: |_| scapy::run() },
-    Step { name: "interop", run: |_| interop::tell_all(&stories::interop(), &[]) },
-    Step { name: "no-leak", run: |_| interop::tell_all(&stories::leak::stories(), &[]) },
-    Step { name: "tshark", run: |_| interop::tell_all(&stories::wire::stories(), &[]) },
+    Step { name: "interop", run: |_| interop::tell_all(&stories::interop()) },
+    Step { name: "no-leak", run: |_| interop::tell_all(&stories::leak::stories()) },
+    Step { name: "tshark", run: |_| interop::tell_all(&stories::wire::stories()) },
     Step { name: "fuzz", run: |setting| fuzz::run(&fuzz::Options::short(FUZZ_SECONDS, setting.install)) },
 ];
 
