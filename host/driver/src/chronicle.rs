@@ -6,7 +6,7 @@
 
 mod sentence;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use vpnhost_policy::{OnFailure, Outcome, Question};
 
 use crate::host::HostEvent;
 use crate::journal::{Entry, Journal};
+use crate::limits;
 use crate::resolver::{self, Verdict};
 use crate::snapshot::Decision;
 
@@ -27,6 +28,8 @@ pub(crate) struct Chronicle {
     journal: Journal,
     readers: broadcast::Sender<HostEvent>,
     ike_sas: BTreeMap<IkeSaId, Remembered>,
+    /// Those that were remembered before they had begun, the last of them, oldest first.
+    early: VecDeque<IkeSaId>,
     failures: BTreeMap<String, String>,
 }
 
@@ -40,6 +43,7 @@ pub(crate) struct Remembered {
     /// The last decision of each question.
     pub(crate) decisions: Vec<Decision>,
     connection: Option<String>,
+    has_begun: bool,
 }
 
 /// Something that the driver itself has to say.
@@ -60,7 +64,13 @@ pub(crate) struct Note {
 impl Chronicle {
     /// Begins; subscribers read what goes into `readers`.
     pub(crate) fn new(readers: broadcast::Sender<HostEvent>) -> Self {
-        Self { journal: Journal::default(), readers, ike_sas: BTreeMap::new(), failures: BTreeMap::new() }
+        Self {
+            journal: Journal::default(),
+            readers,
+            ike_sas: BTreeMap::new(),
+            early: VecDeque::new(),
+            failures: BTreeMap::new(),
+        }
     }
 
     /// Returns the journal's entries, of one connection or of all.
@@ -178,16 +188,17 @@ impl Chronicle {
     fn remember(&mut self, now: Now, event: &Event, plugin: Option<&str>) {
         match event {
             Event::IkeSaStarted { ike_sa, connection, .. } => {
-                self.ike_sas.entry(*ike_sa).or_default().connection.clone_from(connection);
+                self.begun(*ike_sa).connection.clone_from(connection);
             }
             Event::IkeSaEstablished(facts) => {
-                self.ike_sas.entry(facts.id).or_default().connection = Some(facts.connection.clone());
+                self.begun(facts.id).connection = Some(facts.connection.clone());
                 self.failures.remove(&facts.connection);
             }
             Event::IkeSaRekeyed { old, new } => {
                 let mut heir = self.ike_sas.remove(old).unwrap_or_default();
                 heir.rekeyed = heir.rekeyed.saturating_add(1);
                 heir.connection = Some(new.connection.clone());
+                heir.has_begun = true;
                 self.ike_sas.insert(new.id, heir);
             }
             Event::ChildSaFailed { connection, child, reason, .. } => {
@@ -201,9 +212,12 @@ impl Chronicle {
                 }
             }
             Event::Alive { ike_sa, round_trip: Some(round_trip) } => {
-                self.ike_sas.entry(*ike_sa).or_default().round_trip = Some(*round_trip);
+                if let Some(remembered) = self.ike_sas.get_mut(ike_sa) {
+                    remembered.round_trip = Some(*round_trip);
+                }
             }
             Event::Decided { ike_sa, question, by, outcome, .. } => {
+                self.make_room(*ike_sa);
                 let decisions = &mut self.ike_sas.entry(*ike_sa).or_default().decisions;
                 decisions.retain(|decision| decision.question != *question);
                 decisions.push(Decision {
@@ -221,6 +235,27 @@ impl Chronicle {
             | Event::Alive { round_trip: None, .. }
             | Event::Moved { .. } => {}
         }
+    }
+
+    fn begun(&mut self, ike_sa: IkeSaId) -> &mut Remembered {
+        let remembered = self.ike_sas.entry(ike_sa).or_default();
+        remembered.has_begun = true;
+        remembered
+    }
+
+    /// Makes room for a decision about an IKE SA that is not known. A peer's first message is decided about before the
+    /// IKE SA has begun, and of one that is refused nobody tells the end: strangers must not fill the memory with them.
+    fn make_room(&mut self, ike_sa: IkeSaId) {
+        if self.ike_sas.contains_key(&ike_sa) {
+            return;
+        }
+        if self.early.len() >= limits::EARLY_IKE_SAS
+            && let Some(oldest) = self.early.pop_front()
+            && self.ike_sas.get(&oldest).is_some_and(|remembered| !remembered.has_begun)
+        {
+            self.ike_sas.remove(&oldest);
+        }
+        self.early.push_back(ike_sa);
     }
 
     /// Forgets an IKE SA that ended, once it was told of.

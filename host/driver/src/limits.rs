@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const JOURNAL_ENTRIES: usize = 512;
 /// Entries of the journal that peers cause who are not authenticated (yet).
 pub const JOURNAL_STRANGERS: usize = 128;
+/// IKE SAs that a decision is remembered of although they have not begun (yet).
+pub const EARLY_IKE_SAS: usize = 1024;
 /// Events that a slow subscriber may lag behind before it loses some.
 pub const EVENTS: usize = 1024;
 /// Orders from handles that wait for the event loop.

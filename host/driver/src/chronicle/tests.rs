@@ -97,6 +97,28 @@ fn what_is_remembered_of_an_ike_sa_goes_to_its_successor_and_ends_with_it() {
 }
 
 #[test]
+fn strangers_whose_ike_sas_never_begin_are_forgotten_and_the_others_are_not() {
+    let (mut chronicle, _reader) = chronicle();
+    let decided = |id| Event::Decided {
+        ike_sa: IkeSaId(id),
+        connection: String::new(),
+        question: "rank_proposals",
+        by: "native",
+        outcome: "aes128gcm16".to_owned(),
+    };
+    let started = Event::IkeSaStarted { ike_sa: ONE, connection: None, role: Role::Responder, path: path() };
+    chronicle.tell(Now::default(), decided(ONE.0), None);
+    chronicle.tell(Now::default(), started, None);
+    let last = 2 * limits::EARLY_IKE_SAS as u64;
+    for id in 2..=last {
+        chronicle.tell(Now::default(), decided(id), None);
+    }
+    assert!(chronicle.of(ONE).is_some() && chronicle.of(IkeSaId(last)).is_some());
+    assert!(chronicle.of(TWO).is_none());
+    assert_eq!(chronicle.ike_sas.len(), 1 + limits::EARLY_IKE_SAS);
+}
+
+#[test]
 fn the_last_failure_is_told_until_the_connection_is_up_or_taken_down() {
     let (mut chronicle, _reader) = chronicle();
     chronicle.tell(Now::default(), closed(CloseReason::NoProposalChosen), None);
