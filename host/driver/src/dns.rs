@@ -1,6 +1,7 @@
 //! The tunnel's DNS servers: given to systemd-resolved or to resolvconf, and taken back.
 
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::DnsMode;
@@ -119,10 +120,29 @@ fn automatic() -> Option<Taker> {
 }
 
 /// Tells whether this is the machine's own network namespace: others share its `/etc/resolv.conf` and its D-Bus, and
-/// must not change them. What cannot be read is another one.
+/// must not change them. The first process's is not shown to a service of a few capabilities (that takes
+/// CAP_SYS_PTRACE): whom systemd itself started is in the machine's own, unless that has a name. What else cannot be
+/// read is another one.
 fn in_own_namespace() -> bool {
     let read = |path: &str| std::fs::read_link(path).ok();
-    read("/proc/thread-self/ns/net").is_some_and(|ours| read("/proc/1/ns/net") == Some(ours))
+    let Some(ours) = read("/proc/thread-self/ns/net") else { return false };
+    match read("/proc/1/ns/net") {
+        Some(first) => first == ours,
+        None => is_started_by_systemd() && !is_named(),
+    }
+}
+
+/// systemd tells each process that it starts its number (systemd.exec(5)); what that starts in turn has another one.
+fn is_started_by_systemd() -> bool {
+    std::env::var("SYSTEMD_EXEC_PID").is_ok_and(|pid| pid == std::process::id().to_string())
+}
+
+/// Tells whether this network namespace is one that `ip netns` shows, as for a unit with NetworkNamespacePath=.
+fn is_named() -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let ours = identity(Path::new("/proc/thread-self/ns/net"));
+    let mut names = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    names.any(|name| identity(&name.path()) == ours)
 }
 
 fn required(program: &'static str) -> Result<PathBuf, DriverError> {
