@@ -42,7 +42,7 @@ pub enum DriverError {
     /// `nft` did not take the rules.
     #[error("nft refused the firewall rules: {0}")]
     Nft(String),
-    /// A helper program failed.
+    /// A program of the machine failed.
     #[error("{program}: {message}")]
     Program {
         /// Its name.
