@@ -113,9 +113,6 @@ fn admitted(name: &str) -> Result<Admitted, UnknownBackend> {
     }
     let backend = backend(name).ok_or_else(|| UnknownBackend { name: name.to_owned() })?;
     let admission = vpnhost_known_answers::admit(backend);
-    for finding in admission.report.refused() {
-        tracing::warn!(backend = name, "{finding}");
-    }
     let admitted = (admission.backend, Arc::new(admission.report));
     known.push((name.to_owned(), admitted.clone()));
     Ok(admitted)
