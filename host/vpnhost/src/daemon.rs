@@ -111,6 +111,8 @@ impl Daemon {
         self.tell(&current);
         let config = wiring::host(&prepared, &current.gateways, &current.records);
         if let Err(error) = host.reload(config).await {
+            // The next look sees the news again.
+            current.gateways = before;
             tracing::warn!(%error, "peers' new addresses could not be taken");
         }
     }
