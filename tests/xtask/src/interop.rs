@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use vpnhost_netns::stories;
 use vpnhost_netns::story::{Ground, Story, tell};
 
@@ -47,6 +47,7 @@ fn tell_words(stories: &[Story], words: &[String], built: bool) -> Result<Outcom
     };
     let ground = Ground::new(&program, &plugins, &crate::target().join("netns"));
     let (passed, failed) = tell(stories, words, &ground)?;
+    ensure!(passed + failed > 0, "no story's name contains {}", words.join(" or "));
     Ok(Outcome::Counted { passed, failed })
 }
 
