@@ -21,8 +21,6 @@ pub enum Verdict {
     Deliver,
     /// It is an ICMP error about an outbound packet, for the TUN.
     Reply,
-    /// It is not this machine's: the caller took it for something else.
-    Ignored,
     /// It was dropped and counted.
     Dropped(DropCause),
 }
@@ -113,16 +111,9 @@ impl Batch {
 
     /// Returns the next free slot's room for a packet, head- and tailroom kept back; `None` if full.
     pub fn room(&mut self) -> Option<&mut [u8]> {
-        self.rooms().next()
-    }
-
-    /// Returns the room of every free slot, in the order in which [`Self::push`] takes them.
-    pub fn rooms(&mut self) -> impl Iterator<Item = &mut [u8]> {
         let (stride, used) = (self.stride, self.packets.len());
-        self.octets
-            .chunks_exact_mut(stride)
-            .skip(used)
-            .map(move |slot| &mut slot[HEADROOM..stride - TAILROOM])
+        let slot = self.octets.chunks_exact_mut(stride).nth(used)?;
+        Some(&mut slot[HEADROOM..stride - TAILROOM])
     }
 
     /// Takes the packet of `len` octets that was written into the next [`Self::room`].
@@ -142,17 +133,6 @@ impl Batch {
         self.push_packet(skip, len, Some(arrival));
     }
 
-    /// Takes the next slot without a packet in it: what was received there is the caller's.
-    ///
-    /// # Panics
-    /// If the batch is full.
-    pub fn push_ignored(&mut self) {
-        self.push_packet(0, 0, None);
-        if let Some(packet) = self.packets.last_mut() {
-            packet.verdict = Verdict::Ignored;
-        }
-    }
-
     /// Returns the packets with their octets, in the order in which they leave.
     pub fn packets(&self) -> impl Iterator<Item = (&Packet, &[u8])> {
         self.order.iter().map(|slot| {
@@ -160,12 +140,6 @@ impl Batch {
             let from = slot * self.stride + packet.start;
             (packet, &self.octets[from..from + packet.len])
         })
-    }
-
-    /// Returns the octets of the room of a slot that [`Self::push_ignored`] took.
-    pub fn ignored(&self, slot: usize) -> &[u8] {
-        let from = slot * self.stride;
-        &self.octets[from + HEADROOM..from + self.stride - TAILROOM]
     }
 
     fn push_packet(&mut self, skip: usize, len: usize, arrival: Option<Arrival>) {

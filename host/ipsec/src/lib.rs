@@ -24,7 +24,7 @@
 //!     match packet.verdict() {
 //!         Verdict::Send(path) => { let _ = (path, packet.tos(), octets); }
 //!         Verdict::Reply => { /* write the ICMP error to the TUN */ }
-//!         Verdict::Deliver | Verdict::Ignored | Verdict::Pending | Verdict::Dropped(_) => {}
+//!         Verdict::Deliver | Verdict::Pending | Verdict::Dropped(_) => {}
 //!     }
 //! }
 //! while let Some(report) = outbound.poll_report() { let _ = report; }

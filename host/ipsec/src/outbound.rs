@@ -290,7 +290,7 @@ impl Outbound {
         match packet.verdict {
             Verdict::Pending => {}
             Verdict::Dropped(cause) => return self.counters.drop_for(cause),
-            Verdict::Send(_) | Verdict::Deliver | Verdict::Reply | Verdict::Ignored => return,
+            Verdict::Send(_) | Verdict::Deliver | Verdict::Reply => return,
         }
         let Some(sa) = self.sas.get_mut(packet.sa) else { return };
         packet.verdict = Verdict::Send(sa.sa.path);

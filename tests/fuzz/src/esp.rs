@@ -166,7 +166,7 @@ impl Tunnel {
                     self.inner.insert(octets.to_vec(), opened(octets, self.sequence));
                 }
                 Verdict::Reply | Verdict::Dropped(_) => {}
-                Verdict::Pending | Verdict::Deliver | Verdict::Ignored => panic!("{packet:?}"),
+                Verdict::Pending | Verdict::Deliver => panic!("{packet:?}"),
             }
         }
         while self.outbound.poll_report().is_some() {}
@@ -239,7 +239,7 @@ impl Tunnel {
                     assert_eq!(delivered[12..], inner[12..delivered.len()], "it was changed");
                 }
                 Verdict::Dropped(_) => {}
-                Verdict::Pending | Verdict::Send(_) | Verdict::Reply | Verdict::Ignored => {
+                Verdict::Pending | Verdict::Send(_) | Verdict::Reply => {
                     panic!("{verdict:?}")
                 }
             }

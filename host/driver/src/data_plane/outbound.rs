@@ -116,7 +116,7 @@ impl OutboundThread {
                 Verdict::Reply => deliver(&self.shared, octets)?,
                 // Sent above, or counted by cause.
                 Verdict::Send(_) | Verdict::Dropped(_) => {}
-                Verdict::Pending | Verdict::Deliver | Verdict::Ignored => {
+                Verdict::Pending | Verdict::Deliver => {
                     debug_assert!(false, "what was sealed is sent, answered or dropped");
                 }
             }
@@ -201,11 +201,7 @@ impl OutboundThread {
             self.batch.packets().enumerate().skip(*next).find_map(|(at, (packet, _))| {
                 match packet.verdict() {
                     Verdict::Send(path) => Some((at, path)),
-                    Verdict::Pending
-                    | Verdict::Deliver
-                    | Verdict::Reply
-                    | Verdict::Ignored
-                    | Verdict::Dropped(_) => None,
+                    Verdict::Pending | Verdict::Deliver | Verdict::Reply | Verdict::Dropped(_) => None,
                 }
             })?;
         *next = found.0;
@@ -220,9 +216,7 @@ impl OutboundThread {
                 let same = shared.sockets.for_esp(&path).is_some_and(|other| std::ptr::eq(other, socket));
                 same.then(|| (sockets::esp_envelope(&path, packet.tos()), octets))
             }
-            Verdict::Pending | Verdict::Deliver | Verdict::Reply | Verdict::Ignored | Verdict::Dropped(_) => {
-                None
-            }
+            Verdict::Pending | Verdict::Deliver | Verdict::Reply | Verdict::Dropped(_) => None,
         });
         if progress.next < progress.singly_until {
             let singly = progress.singly_until - progress.next;
