@@ -58,9 +58,13 @@ pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
         }
         Event::Decided { ike_sa, connection, question, by, outcome } => {
             let who = who(by, plugin);
-            let text = format!("{question}: {who} decided: {outcome}");
+            let (text, detail) = match *question {
+                // Selectors and paths are addresses.
+                "narrow_selectors" | "rank_paths" => (format!("{question}: {who} decided"), outcome.clone()),
+                _ => (format!("{question}: {who} decided: {outcome}"), String::new()),
+            };
             let connection = Some(connection.as_str()).filter(|name| !name.is_empty());
-            sentence("decided", connection, *ike_sa, text)
+            sentence("decided", connection, *ike_sa, text).with(detail)
         }
         Event::ChildSaEstablished { child_sa, ike_sa, connection, child, replaces: None } => {
             let text = format!("{child_sa} ({child}) is up");
