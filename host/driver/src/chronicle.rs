@@ -138,6 +138,10 @@ impl Chronicle {
         on_failure: &dyn Fn(&str) -> OnFailure,
     ) {
         let word = resolver::word(verdict.question.kind());
+        // Until it is known who asks, no connection is either, whatever the question names.
+        let connection = Some(verdict.question.connection().to_owned());
+        let connection =
+            connection.filter(|name| !name.is_empty() && resolver::is_authenticated(&verdict.question));
         for step in &verdict.decision.trace {
             let how = match &step.outcome {
                 Outcome::Answered | Outcome::Abstained => continue,
@@ -150,7 +154,7 @@ impl Chronicle {
             let entry = Entry {
                 number: 0,
                 unix: now.unix,
-                connection: Some(verdict.question.connection().to_owned()).filter(|name| !name.is_empty()),
+                connection: connection.clone(),
                 ike_sa: None,
                 kind: "plugin_failed",
                 question: Some(word),
@@ -166,10 +170,10 @@ impl Chronicle {
         let (connection, ike_sa) = (entry.connection.as_deref().unwrap_or("-"), entry.ike_sa.map(|id| id.0));
         let (kind, text) = (entry.kind, entry.text.as_str());
         // What any stranger can cause, and what happens every few seconds, is not worth a line.
-        let quiet = kind == "alive" || (entry.ike_sa.is_some() && entry.connection.is_none());
+        let quiet = kind == "alive" || entry.is_of_stranger();
         match kind {
-            "plugin_failed" | "host_failed" => tracing::warn!(connection, ike_sa, kind, "{text}"),
             _ if quiet => tracing::debug!(connection, ike_sa, kind, "{text}"),
+            "plugin_failed" | "host_failed" => tracing::warn!(connection, ike_sa, kind, "{text}"),
             _ => tracing::info!(connection, ike_sa, kind, "{text}"),
         }
         if !detail.is_empty() {

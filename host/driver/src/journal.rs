@@ -32,6 +32,19 @@ pub struct Entry {
     pub text: String,
 }
 
+impl Entry {
+    /// Tells whether somebody caused it who is not authenticated (yet).
+    pub(crate) fn is_of_stranger(&self) -> bool {
+        let is_anybodys = match self.kind {
+            // Nothing is set up for a stranger; the connection may be gone already.
+            "host_failed" => false,
+            "plugin_failed" => true,
+            _ => self.ike_sa.is_some(),
+        };
+        is_anybodys && self.connection.is_none()
+    }
+}
+
 /// The last entries.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
@@ -45,7 +58,7 @@ impl Journal {
     pub(crate) fn push(&mut self, mut entry: Entry) -> Entry {
         entry.number = self.count;
         self.count += 1;
-        let (entries, most) = if entry.ike_sa.is_some() && entry.connection.is_none() {
+        let (entries, most) = if entry.is_of_stranger() {
             (&mut self.of_strangers, limits::JOURNAL_STRANGERS)
         } else {
             (&mut self.entries, limits::JOURNAL_ENTRIES)

@@ -219,7 +219,7 @@ impl Open {
 
 /// Tells whether the peer is known to be who it says it is: only the first message of a peer that begins
 /// an IKE SA is not from one.
-fn is_authenticated(question: &Question) -> bool {
+pub(crate) fn is_authenticated(question: &Question) -> bool {
     match question {
         Question::RankProposals(menu) => menu.protocol != Protocol::IKE || menu.role == Role::Initiator,
         Question::AuthorizePeer(_)
