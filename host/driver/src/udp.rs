@@ -88,6 +88,10 @@ pub(crate) fn open(
             }
         }
     }
+    if sockets.is_empty() {
+        let source = std::io::Error::from_raw_os_error(libc::EAFNOSUPPORT);
+        return Err(DriverError::io("listen on any of the addresses", source));
+    }
     Ok((sockets, bound))
 }
 

@@ -5,10 +5,10 @@
 //! reads the traffic, so they are made with mode 0600 in a directory of mode 0700.
 
 use std::fmt::Write as _;
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use vpnhost_crypto::SecretBytes;
@@ -35,8 +35,11 @@ impl WiresharkKeys {
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let keys = Self { dir: dir.to_owned() };
-        keys.append(IKE, "")?;
-        keys.append(ESP, "")?;
+        for name in [IKE, ESP] {
+            keys.append(name, "")?;
+            // A table that was there already may have been made by others, for others to read.
+            std::fs::set_permissions(dir.join(name), Permissions::from_mode(0o600))?;
+        }
         Ok(keys)
     }
 
@@ -164,7 +167,6 @@ fn hex(secret: &SecretBytes) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
 
     use vpnhost_model::{
         ChildSaId, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, Lifetime, Mode, Role, Sequence,

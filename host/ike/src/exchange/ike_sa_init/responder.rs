@@ -52,8 +52,8 @@ pub(crate) fn accept(host: &mut Host, now: Now, path: Path, datagram: &[u8]) -> 
     let candidates = candidates(host, path);
     let suites = acceptable(host, &candidates, offer);
     if suites.is_empty() {
-        tracing::info!("a peer offered no acceptable proposal for an IKE SA");
-        tracing::debug!(%path, "no common proposal");
+        // A stranger's datagram: what anybody can cause does not fill the log.
+        tracing::debug!(%path, "a peer offered no acceptable proposal for an IKE SA");
         answer_unprotected(host, now, path, &header, Notify::new(NotifyType::NO_PROPOSAL_CHOSEN, vec![]));
         return None;
     }
