@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, interval_at};
 use vpnhost_driver::{Host, HostHandle};
 
@@ -56,6 +57,7 @@ async fn serve(options: Run, global: &Global) -> Outcome {
 async fn attend(daemon: Arc<Daemon>, handle: HostHandle, mut signals: Signals) {
     let first = Instant::now() + limits::LOOKUP_AGAIN;
     let mut names = interval_at(first, limits::LOOKUP_AGAIN);
+    let mut events = handle.events();
     loop {
         let daemon = Arc::clone(&daemon);
         tokio::select! {
@@ -73,6 +75,14 @@ async fn attend(daemon: Arc<Daemon>, handle: HostHandle, mut signals: Signals) {
             _ = names.tick() => {
                 tokio::spawn(async move { daemon.look_up_again().await });
             }
+            event = events.recv() => match event {
+                // Another network: what could not be found there may be found here.
+                Ok(event) if event.entry.kind == "links" => {
+                    tokio::spawn(async move { daemon.look_up_again().await });
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            },
         }
     }
 }

@@ -203,3 +203,171 @@ fn phase_name(phase: Phase) -> &'static str {
         Phase::Retrying(_) => "retrying",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use vpnhost_model::{ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, Path, Sequence};
+    use vpnhost_policy::{QuestionKind, QuestionSet};
+
+    use super::super::server::Known;
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1_000_000);
+
+    fn ago(secs: u64) -> Duration {
+        NOW.saturating_sub(Duration::from_secs(secs))
+    }
+
+    fn child() -> ChildSaState {
+        let net = |text: &str| vec![TrafficSelector::prefix(text.parse().unwrap(), 24).unwrap()];
+        ChildSaState {
+            id: ChildSaId(7),
+            child: "net".to_owned(),
+            spi_in: ChildSpi(0xc000_0001),
+            spi_out: ChildSpi(0xc000_0002),
+            suite: EspSuite::parse_all("aes128gcm16", &[Sequence::EXTENDED]).unwrap()[0],
+            backend: "aws-lc".to_owned(),
+            local: net("10.30.0.0"),
+            remote: net("10.20.0.0"),
+            installed: ago(10),
+            rekeyed: 1,
+            rekey_in: Some(Duration::from_secs(3300)),
+            state: "active",
+            sends: true,
+            mode: Mode::Tunnel,
+            inbound: Traffic { packets: 3, bytes: 252, idle: Some(Duration::from_millis(2900)) },
+            outbound: Traffic::default(),
+        }
+    }
+
+    fn ike_sa() -> IkeSaState {
+        IkeSaState {
+            id: IkeSaId(4),
+            connection: "corp".to_owned(),
+            role: Role::Initiator,
+            spi_i: IkeSpi([1; 8]),
+            spi_r: IkeSpi([2; 8]),
+            suite: IkeSuite::parse_all("aes256gcm16-prfsha384-x25519").unwrap()[0],
+            backend: "aws-lc".to_owned(),
+            path: Path {
+                local: "192.0.2.2:4500".parse().unwrap(),
+                remote: "192.0.2.1:4500".parse().unwrap(),
+                interface: None,
+                encapsulation: Encapsulation::Udp,
+            },
+            local_id: Identity::Fqdn("carol".into()),
+            peer_id: Identity::Fqdn("moon".into()),
+            local_behind_nat: true,
+            peer_behind_nat: false,
+            established: ago(75),
+            rekeyed: 0,
+            rekey_in: None,
+            last_heard: Duration::from_secs(3),
+            round_trip: Some(Duration::from_micros(412)),
+            addresses: vec![("10.30.0.1".parse().unwrap(), 24)],
+            dns: vec!["10.20.0.53".parse().unwrap()],
+            peer_addresses: Vec::new(),
+            children: vec![child()],
+            decisions: vec![Decision {
+                question: "authorize_peer",
+                by: "plugins",
+                plugin: Some("office-hours".to_owned()),
+                outcome: "allowed".to_owned(),
+                unix: ago(75),
+            }],
+        }
+    }
+
+    fn snapshot() -> Snapshot {
+        let state = |name: &str, phase, failure: Option<&str>| ConnectionState {
+            name: name.to_owned(),
+            phase,
+            kept_up: true,
+            last_failure: failure.map(str::to_owned),
+        };
+        Snapshot {
+            unix: NOW,
+            uptime: Duration::from_secs(90),
+            connections: vec![
+                state("corp", Phase::Up, None),
+                state("home", Phase::Retrying(NOW + Duration::from_secs(4)), Some("no common proposal")),
+            ],
+            ike_sas: vec![ike_sa()],
+            counters: vec![("drop_replay".to_owned(), 2)],
+            plugins: vec![PluginState {
+                name: "office-hours".to_owned(),
+                questions: QuestionSet::from_iter([QuestionKind::AuthorizePeer]),
+                on_failure: OnFailure::Deny,
+                counters: vpnhost_driver::QuestionCounters { asked: 1, answered: 1, ..Default::default() },
+            }],
+            backend: "aws-lc,rustcrypto".to_owned(),
+            tun: "vpn0".to_owned(),
+            ..Snapshot::default()
+        }
+    }
+
+    #[test]
+    fn the_documents_names_and_units_stay() {
+        let facts = Facts {
+            connections: vec![Known {
+                name: "corp".to_owned(),
+                role: "initiator",
+                gateways: vec!["moon.example.org".to_owned()],
+                children: vec!["net".to_owned()],
+                unresolved: Vec::new(),
+                is_reachable: true,
+            }],
+            ..Facts::default()
+        };
+        let status = serde_json::to_value(Status::of(&snapshot(), &facts, Some("corp"))).unwrap();
+        assert_eq!(
+            status["connections"],
+            json!([{
+                "name": "corp", "role": "initiator", "gateways": ["moon.example.org"], "unresolved": [],
+                "state": "up", "retry_in_secs": null, "kept_up": true, "last_failure": null,
+            }])
+        );
+        assert_eq!(
+            status["ike_sas"][0]["children"][0],
+            json!({
+                "id": 7, "name": "net", "state": "active", "spi_in": "c0000001", "spi_out": "c0000002",
+                "suite": "aes128gcm16-esn", "backend": "aws-lc", "mode": "tunnel",
+                "local_ts": ["10.30.0.0/24"], "remote_ts": ["10.20.0.0/24"],
+                "installed_secs": 10, "rekeyed": 1, "rekey_in_secs": 3300, "sends": true,
+                "inbound": { "packets": 3, "bytes": 252, "idle_secs": 2 },
+                "outbound": { "packets": 0, "bytes": 0, "idle_secs": null },
+            })
+        );
+        let mut sa = status["ike_sas"][0].clone();
+        sa.as_object_mut().unwrap().remove("children");
+        assert_eq!(
+            sa,
+            json!({
+                "id": 4, "connection": "corp", "role": "initiator",
+                "spi_i": "0101010101010101", "spi_r": "0202020202020202",
+                "suite": "aes256gcm16-prfsha384-x25519", "backend": "aws-lc",
+                "local": "192.0.2.2:4500", "remote": "192.0.2.1:4500", "encapsulation": "udp",
+                "local_id": "carol", "peer_id": "moon", "local_behind_nat": true, "peer_behind_nat": false,
+                "established_secs": 75, "rekeyed": 0, "rekey_in_secs": null, "last_heard_secs": 3,
+                "round_trip_us": 412, "virtual_addresses": ["10.30.0.1/24"], "dns": ["10.20.0.53"],
+                "peer_addresses": [],
+                "decisions": [{
+                    "question": "authorize_peer", "by": "office-hours", "outcome": "allowed", "secs_ago": 75,
+                }],
+            })
+        );
+        assert_eq!(status["plugins"][0]["questions"], json!(["authorize-peer"]));
+        assert_eq!(status["counters"], json!({ "drop_replay": 2 }));
+        assert_eq!((&status["uptime_secs"], &status["unix_secs"]), (&json!(90), &json!(1_000_000)));
+    }
+
+    #[test]
+    fn without_a_name_every_connection_is_told() {
+        let status = Status::of(&snapshot(), &Facts::default(), None);
+        let states: Vec<_> =
+            status.connections.iter().map(|it| (it.state.as_str(), it.retry_in_secs)).collect();
+        assert_eq!(states, [("up", None), ("retrying", Some(4))]);
+        assert_eq!(Status::of(&snapshot(), &Facts::default(), Some("home")).ike_sas.len(), 0);
+    }
+}
