@@ -50,7 +50,8 @@ impl Connection {
                 Phase::Down | Phase::Connecting | Phase::Up => None,
             },
             kept_up: state.kept_up,
-            last_failure: state.last_failure.clone(),
+            // Without an address the names that lead nowhere are the cause.
+            last_failure: state.last_failure.clone().filter(|_| known.is_none_or(|known| known.is_reachable)),
         }
     }
 }
