@@ -93,7 +93,7 @@ impl Files {
         // The environment of the test must not reach into what it tests.
         command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET");
         let mut daemon = Running::start(&mut command, &log)?;
-        daemon.wait_log("ready", START)?;
+        daemon.wait_log("vpnhost is ready", START)?;
         Ok(Vpnhost { daemon: Some(daemon), files: self })
     }
 }
