@@ -39,6 +39,12 @@ pub(super) fn read(
     refuse_certificates(&local, &["cert", "key", "ca"]);
     refuse_certificates(&peer, &["ca", "cert", "crl"]);
     let secrets = peer_id.as_ref().and_then(|peer_id| secrets(&local, &peer, peer_id, directories));
+    let count =
+        secrets.as_ref().map_or(0, |secrets| secrets.by_peer.len() + usize::from(secrets.default.is_some()));
+    if !responds_only && peer_id == Some(PeerIdentity::Any) && count > 1 {
+        let wrong = Wrong::new("whoever begins must know which of several secrets is the peer's");
+        peer.report("id", wrong.hint("name the peer that is meant, or write role = \"responder\""));
+    }
     local.finish();
     peer.finish();
     Some(Peers { local_id: local_id?, peer_id: peer_id?, secrets: secrets? })

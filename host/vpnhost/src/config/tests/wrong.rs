@@ -192,6 +192,11 @@ fn what_is_wrong_with_the_ends_is_told() {
         let line = if key.contains("local") { 4 } else { 5 };
         expect_among(&ground, &text, (line, key, what, hint));
     }
+    ground.secret("two", "carol@x a secret of carol's own\ndave@x another one of dave's own\n");
+    let text = "[[connection]]\nname = \"c\"\nrole = \"either\"\ngateway = \"192.0.2.1\"\n\
+                local = { id = \"moon\" }\npeer = { id = \"%any\", secrets_file = \"two\" }\n\
+                [[connection.child]]\nname = \"n\"\n";
+    expect(&ground, text, (6, "connection.peer.id", "which of several secrets", "responder"));
     let text = "[[connection]]\nname = \"c\"\ngateway = \"%any\"\nlocal = { id = \"moon\" }\n\
                 peer = { id = \"%any\", secrets_file = \"users\" }\n[[connection.child]]\nname = \"n\"\n";
     let problems = ground.read(text).unwrap_err();
