@@ -1,7 +1,5 @@
 //! The one crate that knows everything: command line, configuration, and what they start.
 
-#![allow(dead_code, unused_imports)]
-
 mod backends;
 mod check;
 mod cleanup;

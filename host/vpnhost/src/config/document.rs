@@ -224,13 +224,6 @@ impl<'a> Section<'a> {
         let items = self.item(key)?.list();
         Some(items.iter().filter_map(|item| item.text().and_then(|text| read(item, text))).collect())
     }
-
-    /// Warns that a key has no effect, if it is written.
-    pub(super) fn without_effect(&self, key: &'static str) {
-        if let Some(item) = self.item(key) {
-            item.warn(Wrong::new("has no effect in this version"));
-        }
-    }
 }
 
 /// Adds a problem with its hint.

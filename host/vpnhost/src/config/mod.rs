@@ -38,14 +38,12 @@ use secret::Directories;
 
 use crate::{exit, limits};
 
-pub(crate) use problem::{Place, Problem, Problems, Severity};
+pub(crate) use problem::{Place, Problem, Problems};
 pub(crate) use value::written;
 
 /// Everything that a file says, with defaults for what it does not say.
 #[derive(Clone, Debug)]
 pub(crate) struct Configuration {
-    /// The file.
-    pub(crate) file: PathBuf,
     /// `[host]`.
     pub(crate) host: HostSettings,
     /// `[crypto] backends`, the top first.
@@ -192,7 +190,7 @@ fn read(file: &Path, text: &str, directories: &Directories) -> Result<Configurat
     let table = source.parse();
     let configuration = table.as_ref().map(|table| {
         let whole = Section::whole(&source, table);
-        let configuration = document(file, &whole, directories);
+        let configuration = document(&whole, directories);
         whole.finish();
         configuration
     });
@@ -205,7 +203,7 @@ fn read(file: &Path, text: &str, directories: &Directories) -> Result<Configurat
     }
 }
 
-fn document(file: &Path, whole: &Section<'_>, directories: &Directories) -> Configuration {
+fn document(whole: &Section<'_>, directories: &Directories) -> Configuration {
     let host = host::read(&whole.section("host"), directories);
     let backends = host::backends(&whole.section("crypto"));
     let allow_legacy = host::floor(&whole.section("floor"), directories);
@@ -213,17 +211,7 @@ fn document(file: &Path, whole: &Section<'_>, directories: &Directories) -> Conf
     let pools = pool::read(whole);
     let context = connection::Context { directories, pools: &pools, allow_legacy };
     let (connections, metered) = connection::read(whole, &context);
-    Configuration {
-        file: file.to_owned(),
-        host,
-        backends,
-        allow_legacy,
-        plugins,
-        connections,
-        pools,
-        metered,
-        warnings: Vec::new(),
-    }
+    Configuration { host, backends, allow_legacy, plugins, connections, pools, metered, warnings: Vec::new() }
 }
 
 /// Reads a text file within the bound of configurations; the error is what is wrong with it.

@@ -1,7 +1,7 @@
 //! Every failure's text, every default, and the files that the repository shows.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use vpnhost_driver::{DnsMode, Leak};
@@ -9,6 +9,7 @@ use vpnhost_ike::config::{PeerIdentity, RequestAddress, SelectorConfig, Start};
 use vpnhost_model::Identity;
 use vpnhost_plugin_host::SettingValue;
 
+use super::problem::Severity;
 use super::*;
 use crate::exit::Failure;
 
