@@ -142,8 +142,9 @@ impl Daemon {
             current.gateways = before;
         }
         let mut kept = taken?;
-        if let Some(old) = &current.prepared {
-            kept.extend(fixed_at_start(&old.configuration, &prepared.configuration));
+        let control = |prepared: &Prepared| prepared.configuration.host.control.clone();
+        if current.prepared.as_ref().is_some_and(|old| control(old) != control(&prepared)) {
+            kept.push("host.control");
         }
         let summary = summary(&prepared);
         current.records = records;
@@ -260,13 +261,4 @@ fn backends(assembly: &Assembly) -> Backends {
         refused: report.refused().map(ToString::to_string).collect(),
     };
     Backends { backends: assembly.reports.iter().map(backend).collect() }
-}
-
-/// Names the settings that differ and that only a restart of this process changes; the host names its own.
-fn fixed_at_start(old: &Configuration, new: &Configuration) -> Vec<&'static str> {
-    let differences = [
-        ("host.control", old.host.control != new.host.control),
-        ("host.state", old.host.state != new.host.state),
-    ];
-    differences.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
 }
