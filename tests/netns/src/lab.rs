@@ -104,6 +104,16 @@ impl Lab {
         &self.dir
     }
 
+    /// Cuts what is sent in batches (UDP segmentation offload) before it is seen on the outside links, as a network
+    /// card would: veth hands a whole batch over, and a capture shows it as one datagram.
+    pub fn cut_batches(&self) -> Result<()> {
+        let ends = [&self.carol, &self.moon].map(|space| (space, "eth0"));
+        let inside = self.inet.iter().flat_map(|inet| [(inet, "in0"), (inet, "out")]);
+        ends.into_iter().chain(inside).try_for_each(|(space, interface)| {
+            space.run(&format!("ip link set {interface} gso_max_segs 1")).map(drop)
+        })
+    }
+
     /// Leaves the namespaces standing (for work by hand) instead of removing them.
     pub fn leave(self) {
         std::mem::forget(self);

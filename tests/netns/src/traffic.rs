@@ -271,7 +271,7 @@ fn number_after(line: &str, key: &str) -> Option<f64> {
 
 /// Pings a few times and returns the median round-trip time in milliseconds; fails when any is lost.
 pub fn ping(from: &Namespace, target: &str, count: u32) -> Result<f64> {
-    let text = from.run(&format!("ping -n -i 0.02 -W 2 -c {count} {target}"))?;
+    let text = from.run(&format!("ping -n -i 0.02 -W 10 -c {count} {target}"))?;
     let pings = parse_pings(&text)?;
     pings.check_none_lost()?;
     // Counted by their sequence numbers: a ping of less than 16 octets has no room for its time.

@@ -16,7 +16,7 @@ const POOLS: &str = "[[pool]]\nname = \"road4\"\naddresses = \"10.30.0.0/24\"\nd
      [[pool]]\nname = \"road6\"\naddresses = \"fd30::/112\"\n";
 
 /// How long a daemon may take until it is ready on a busy machine.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 
 /// A vpnhost daemon.
 #[derive(Debug)]

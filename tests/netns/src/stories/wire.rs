@@ -46,6 +46,7 @@ pub fn stories() -> Vec<Story> {
 
 fn recorded(ground: &Ground, gateway: Player, ike: &str, esp: &str) -> Result<()> {
     let lab = ground.lab(Topology::Direct)?;
+    lab.cut_batches()?;
     let mut tunnel = Tunnel::new(&ground.vpnhost, ike, esp);
     // Wireshark marks every packet with extended sequence numbers as bad.
     "esn = \"no\"".clone_into(&mut tunnel.child);
