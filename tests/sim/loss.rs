@@ -1,7 +1,7 @@
 //! A fifth of the datagrams is lost, a fifth comes twice, order is chance, and both sides rekey at the same
 //! time. Once the weather clears and liveness has run, both hold the same.
 
-use vpnhost_ike::Command;
+use vpnhost_ike::{Command, Start};
 use vpnhost_kit::agreement::between;
 use vpnhost_kit::configuration::{A_ADDRESS, B_ADDRESS, endpoint, initiator, responder};
 use vpnhost_kit::simulation::settings;
@@ -42,6 +42,30 @@ fn slow_jobs_and_slow_plugins_do_no_worse() {
         |settings| HostSettings { delays: Delays::BUSY, delegated: kinds.into_iter().collect(), ..settings };
     let runs = seeds::run(20_000..20_200, |seed| run(seed, busy));
     assert!(runs.iter().all(|(_, established)| *established), "{runs:?}");
+}
+
+#[test]
+fn hosts_that_both_begin_and_both_restart_end_with_the_same() {
+    seeds::run(30_000..30_100, |seed| {
+        let mut a = initiator(children());
+        a.start = Start::Up;
+        let mut b = responder(&a);
+        b.start = Start::Up;
+        let at_a = settings(A_ADDRESS, endpoint(a), 2 * seed);
+        let at_b = settings(B_ADDRESS, endpoint(b), 2 * seed + 1);
+        let mut simulation = Simulation::pair_of([at_a.clone(), at_b.clone()], seed);
+        simulation.network.weather = Weather::STORM;
+        let mut random = Random::new(seed);
+        simulation.run_for(millis(random.below(60_000)));
+        disturb(&mut simulation, &mut random);
+        let (host, again) = if random.below(2) == 0 { (A, at_a) } else { (B, at_b) };
+        simulation.restart(host, HostSettings { seed: again.seed + 500_000, ..again });
+        simulation.run_for(millis(random.below(60_000)));
+        simulation.network.weather = Weather::FAIR;
+        simulation.run_for(secs(300));
+        simulation.assert_same(A, B);
+        simulation.assert_passes(A, B);
+    });
 }
 
 /// Tells whether two hosts came to be connected within two minutes of storm.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vpnhost_ike::Command;
+use vpnhost_ike::{Command, Event};
 use vpnhost_kit::configuration::{A_ADDRESS, B_ADDRESS, endpoint, initiator, responder};
 use vpnhost_kit::simulation::settings;
 use vpnhost_kit::{A, B, Delays, HostSettings, InnerPacket, Random, Simulation, Weather, seeds};
@@ -27,6 +27,35 @@ fn they_survive_reordering_and_slow_control_too() {
     let delay = (millis(5), millis(60));
     seeds::run(100..124, |seed| {
         stream(seed, Weather { delay, ..Weather::FAIR }, Delays::BUSY);
+    });
+}
+
+#[test]
+fn they_survive_what_age_and_amount_rekey_by_themselves() {
+    seeds::run(200..216, |seed| {
+        let mut a = initiator(children());
+        a.timing.rekey_ike = secs(11);
+        for child in &mut a.children {
+            child.lifetime.rekey_after = Some(secs(7));
+            child.lifetime.rekey_packets = Some(500);
+        }
+        let b = responder(&a);
+        let a = settings(A_ADDRESS, endpoint(a), 2 * seed);
+        let b = settings(B_ADDRESS, endpoint(b), 2 * seed + 1);
+        let mut simulation = Simulation::pair_of([a, b], seed);
+        simulation.run_for(secs(3));
+        for number in 0..PACKETS {
+            for side in [A, B] {
+                let packet = packet(side, number);
+                assert!(simulation.send_inner(side, &packet.encode()), "packet {number} had no SA");
+            }
+            simulation.run_for(GAP);
+        }
+        let rekeyed =
+            simulation.hosts[A].events.iter().filter(|event| matches!(event, Event::IkeSaRekeyed { .. }));
+        assert!(rekeyed.count() >= 3, "the IKE SA grew old");
+        simulation.run_for(secs(1));
+        [A, B].iter().for_each(|&side| assert_all_arrived(&simulation, side));
     });
 }
 

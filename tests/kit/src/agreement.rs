@@ -15,27 +15,44 @@ impl Simulation {
     /// # Panics
     /// If they disagree.
     pub fn assert_agreed(&self, a: usize, b: usize) {
-        let (at_a, at_b) = (self.ike_sa(a), self.ike_sa(b));
-        assert_eq!((at_a.spi_i, at_a.spi_r), (at_b.spi_i, at_b.spi_r), "two IKE SAs");
+        self.assert_same(a, b);
+        let children = self.ike_sa(a).children;
+        let mut names: Vec<&str> = children.iter().map(|child| child.child.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), children.len(), "one Child SA a policy: {children:#?}");
+    }
+
+    /// Checks that two hosts have the same IKE SAs with the same Child SAs in them, one or more, with the
+    /// same keys on both sides, and nothing else.
+    ///
+    /// # Panics
+    /// If they disagree.
+    pub fn assert_same(&self, a: usize, b: usize) {
+        let (at_a, at_b) = (self.established(a), self.established(b));
+        assert!(!at_a.is_empty(), "they are connected");
+        assert_eq!(at_a.len(), at_b.len(), "{at_a:#?} {at_b:#?}");
         let keys = |host: usize, sa: &IkeSaStatus| self.hosts[host].ike_keys.get(&sa.id).cloned();
-        assert!(keys(a, &at_a).is_some(), "the keys were told");
-        assert!(keys(a, &at_a) == keys(b, &at_b), "the keys of the IKE SA differ");
-        assert_eq!(at_a.children.len(), at_b.children.len(), "{at_a:#?} {at_b:#?}");
-        for child in &at_a.children {
-            let other = at_b.children.iter().find(|other| other.spi_in == child.spi_out);
-            let other = other.unwrap_or_else(|| panic!("{child:?} has no other half: {at_b:#?}"));
-            self.assert_one(&(a, child), &(b, other));
+        for sa in &at_a {
+            let other = at_b.iter().find(|other| (other.spi_i, other.spi_r) == (sa.spi_i, sa.spi_r));
+            let other = other.unwrap_or_else(|| panic!("{sa:#?} is on one side only: {at_b:#?}"));
+            assert!(keys(a, sa).is_some(), "the keys were told");
+            assert!(keys(a, sa) == keys(b, other), "the keys of the IKE SA differ");
+            assert_eq!(sa.children.len(), other.children.len(), "{sa:#?} {other:#?}");
+            for child in &sa.children {
+                let half = other.children.iter().find(|half| half.spi_in == child.spi_out);
+                let half = half.unwrap_or_else(|| panic!("{child:?} has no other half: {other:#?}"));
+                self.assert_one(&(a, child), &(b, half));
+            }
         }
-        for (host, sa) in [(a, &at_a), (b, &at_b)] {
+        for (host, sas) in [(a, &at_a), (b, &at_b)] {
             let installed: Vec<_> = self.hosts[host].installed.keys().copied().collect();
-            let known: Vec<_> = sa.children.iter().map(|child| child.id).collect();
+            let mut known: Vec<_> = sas.iter().flat_map(|sa| &sa.children).map(|child| child.id).collect();
+            known.sort_unstable();
             assert_eq!(installed, known, "the packet path of host {host} has others");
-            let mut names: Vec<&str> = sa.children.iter().map(|child| child.child.as_str()).collect();
-            names.sort_unstable();
-            names.dedup();
-            assert_eq!(names.len(), sa.children.len(), "one Child SA a policy: {sa:#?}");
             let configured: Vec<_> = self.hosts[host].configured.keys().copied().collect();
-            assert_eq!(configured, [sa.id], "host {host} is configured for others");
+            let established: Vec<_> = sas.iter().map(|sa| sa.id).collect();
+            assert_eq!(configured, established, "host {host} is configured for others");
         }
     }
 
@@ -44,7 +61,7 @@ impl Simulation {
     /// # Panics
     /// If one does not arrive.
     pub fn assert_passes(&mut self, a: usize, b: usize) {
-        let children = self.ike_sa(a).children;
+        let children: Vec<_> = self.established(a).into_iter().flat_map(|sa| sa.children).collect();
         for (number, child) in children.iter().enumerate() {
             let packet = between(&child.local[0], &child.remote[0], number as u64);
             for (from, to, packet) in [(a, b, packet), (b, a, packet.back())] {
