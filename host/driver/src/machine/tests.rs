@@ -416,3 +416,26 @@ fn a_reverse_path_filter_lets_the_peers_answers_in_while_everything_is_blocked()
         machine.stop().await;
     });
 }
+
+#[test]
+fn a_machine_without_ipv6_gets_what_it_can_hold() {
+    Ground::run(|ground| async move {
+        std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
+        let tun = ground.tun(TUN);
+        let both = ["10.20.0.0/24", "fd20::/64"];
+        let tunnel = configuration(1, &["10.30.0.1/32", "fd30::1/128"], &both);
+        // First the TUN alone is without, as on a machine that gives IPv6 to chosen interfaces only.
+        let mut machine = started(settings(tun.index, vec![protected(&both, Leak::Block)])).await;
+        machine.configure(&tunnel).await.unwrap();
+        assert_by(ground, "10.20.0.10", "vpn0");
+        assert_blocked(ground, "fd20::10");
+        machine.stop().await;
+        std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").unwrap();
+        let mut machine = started(settings(tun.index, vec![protected(&both, Leak::Block)])).await;
+        machine.configure(&tunnel).await.unwrap();
+        assert_by(ground, "10.20.0.10", "vpn0");
+        machine.release(IkeSaId(1)).await.unwrap();
+        assert_blocked(ground, "10.20.0.10");
+        machine.stop().await;
+    });
+}

@@ -11,3 +11,4 @@ mod reloads;
 mod running;
 mod settings;
 mod tunnels;
+mod waking;
