@@ -42,6 +42,8 @@ pub(crate) struct Remembered {
     pub(crate) round_trip: Option<Duration>,
     /// The last decision of each question.
     pub(crate) decisions: Vec<Decision>,
+    /// Who serves its encryption.
+    pub(crate) backend: Option<String>,
     connection: Option<String>,
     has_begun: bool,
 }
@@ -81,6 +83,12 @@ impl Chronicle {
     /// Returns what is remembered of an IKE SA.
     pub(crate) fn of(&self, ike_sa: IkeSaId) -> Option<&Remembered> {
         self.ike_sas.get(&ike_sa)
+    }
+
+    /// Remembers who serves an IKE SA's encryption: the backend of now, whatever new SAs get later.
+    pub(crate) fn served_by(&mut self, ike_sa: IkeSaId, backend: &str) {
+        let remembered = self.ike_sas.entry(ike_sa).or_default();
+        remembered.backend.get_or_insert_with(|| backend.to_owned());
     }
 
     /// Returns how a connection's last try ended, if nothing came of it.
@@ -203,6 +211,7 @@ impl Chronicle {
                 heir.rekeyed = heir.rekeyed.saturating_add(1);
                 heir.connection = Some(new.connection.clone());
                 heir.has_begun = true;
+                heir.backend = None;
                 self.ike_sas.insert(new.id, heir);
             }
             Event::ChildSaFailed { connection, child, reason, .. } => {

@@ -84,12 +84,16 @@ fn a_decision_names_the_plugin_whose_answer_stands_and_no_other() {
 fn what_is_remembered_of_an_ike_sa_goes_to_its_successor_and_ends_with_it() {
     let (mut chronicle, _reader) = chronicle();
     chronicle.tell(Now::default(), decided("native"), None);
+    chronicle.served_by(ONE, "first");
+    chronicle.served_by(ONE, "second");
+    assert_eq!(chronicle.of(ONE).unwrap().backend.as_deref(), Some("first"));
     let round_trip = Some(Duration::from_millis(7));
     chronicle.tell(Now::default(), Event::Alive { ike_sa: ONE, round_trip }, None);
     chronicle.tell(Now::default(), Event::IkeSaRekeyed { old: ONE, new: facts(TWO) }, None);
     assert!(chronicle.of(ONE).is_none());
     let heir = chronicle.of(TWO).unwrap();
     assert_eq!((heir.rekeyed, heir.round_trip, heir.decisions.len()), (1, round_trip, 1));
+    assert_eq!(heir.backend, None);
     let reason = CloseReason::DeletedByPeer;
     let end = Event::IkeSaClosed { ike_sa: TWO, connection: Some("corp".to_owned()), reason };
     chronicle.tell(Now::default(), end, None);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use vpnhost_ike::input::OutputFailure;
-use vpnhost_ike::output::{ChildSaKeys, Event, IkeSaFacts, Output, Transmit};
+use vpnhost_ike::output::{ChildSaKeys, Event, Output, Transmit};
 use vpnhost_ipsec::SaActivity;
 use vpnhost_model::{Encapsulation, Now, Path};
 use vpnhost_policy::OnFailure;
@@ -119,10 +119,7 @@ impl ControlPlane {
                 }
             }
             Output::Transmit(transmit) => self.transmit(&transmit),
-            Output::Event(event) => {
-                self.log_ike_keys(&event);
-                self.chronicle.tell(now, event, plugin);
-            }
+            Output::Event(event) => self.tell(now, event, plugin),
             // They left the order when they were collected.
             Output::Ask(..) | Output::Work(..) => {}
         }
@@ -160,10 +157,14 @@ impl ControlPlane {
         }
     }
 
-    fn log_ike_keys(&self, event: &Event) {
-        let Some(log) = &self.config.keylog else { return };
-        let facts: &IkeSaFacts = match event {
-            Event::IkeSaEstablished(facts) | Event::IkeSaRekeyed { new: facts, .. } => facts,
+    fn tell(&mut self, now: Now, event: Event, plugin: Option<String>) {
+        let secured = match &event {
+            Event::IkeSaEstablished(facts) | Event::IkeSaRekeyed { new: facts, .. } => {
+                if let Some(log) = &self.config.keylog {
+                    log.ike_sa(facts);
+                }
+                Some((facts.id, facts.suite.packet))
+            }
             Event::IkeSaStarted { .. }
             | Event::ChildSaEstablished { .. }
             | Event::ChildSaFailed { .. }
@@ -172,8 +173,11 @@ impl ControlPlane {
             | Event::RetryScheduled { .. }
             | Event::Alive { .. }
             | Event::Moved { .. }
-            | Event::Decided { .. } => return,
+            | Event::Decided { .. } => None,
         };
-        log.ike_sa(facts);
+        self.chronicle.tell(now, event, plugin);
+        if let Some((ike_sa, packet)) = secured {
+            self.chronicle.served_by(ike_sa, self.crypto.serves(packet));
+        }
     }
 }

@@ -139,3 +139,39 @@ async fn carry_out(
         let _ = results.send(Changed { what, result }).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_waits_for_every_change_but_not_for_ever() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let (orders, _waiting) = mpsc::channel(2);
+        let task = runtime.spawn(std::future::pending());
+        let mut changes = HostChanges { orders, task, under_way: 0, patience: None };
+        let now = Instant(0);
+        assert_eq!(changes.holds_until(), None);
+        changes.release(now, IkeSaId(1)).expect("room");
+        changes.release(now, IkeSaId(2)).expect("room");
+        changes.heard();
+        assert_eq!(changes.holds_until(), Some(now + limits::HOST_CHANGE));
+        changes.handle_timeout(now + limits::HOST_CHANGE);
+        assert_eq!(changes.holds_until(), None);
+        changes.heard();
+        // The third finds no room, is refused, and holds nothing up.
+        assert!(changes.release(now, IkeSaId(3)).is_err());
+        assert_eq!(changes.holds_until(), None);
+    }
+
+    #[test]
+    fn the_last_change_that_is_heard_of_lets_the_rest_go() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let (orders, _waiting) = mpsc::channel(2);
+        let task = runtime.spawn(std::future::pending());
+        let mut changes = HostChanges { orders, task, under_way: 0, patience: None };
+        changes.release(Instant(0), IkeSaId(1)).expect("room");
+        changes.heard();
+        assert_eq!(changes.holds_until(), None);
+    }
+}

@@ -61,7 +61,7 @@ impl ControlPlane {
             role: status.role,
             spi_i: status.spi_i,
             spi_r: status.spi_r,
-            backend: self.crypto.serves(suite.packet).to_owned(),
+            backend: remembered.backend.unwrap_or_default(),
             suite,
             path: status.path,
             local_id: status.local_id?,

@@ -157,3 +157,66 @@ fn prefixes(
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use vpnhost_ike::config::{
+        ChildConfig, EncapsulationPolicy, PeerIdentity, RequestAddress, Secrets, Start, Timing,
+    };
+    use vpnhost_model::{Identity, Lifetime, TrafficSelector};
+
+    use super::*;
+
+    fn connection(initiate: bool, remote: Vec<SelectorConfig>) -> PeerConfig {
+        let child = ChildConfig {
+            name: "net".to_owned(),
+            local: vec![SelectorConfig::Dynamic],
+            remote,
+            esp: Vec::new(),
+            mode: Mode::Tunnel,
+            lifetime: Lifetime {
+                rekey_after: Some(Duration::from_secs(1)),
+                rekey_bytes: None,
+                rekey_packets: None,
+                jitter_percent: 0,
+            },
+            replay_window: 64,
+        };
+        PeerConfig {
+            name: "corp".to_owned(),
+            initiate,
+            respond: !initiate,
+            gateways: Vec::new(),
+            local_id: Identity::Fqdn("carol".into()),
+            peer_id: PeerIdentity::Any,
+            secrets: Secrets::default(),
+            ike: Vec::new(),
+            children: vec![child.clone(), child],
+            start: Start::Manual,
+            request_address: RequestAddress::default(),
+            pools: Vec::new(),
+            encapsulation: EncapsulationPolicy::Always,
+            timing: Timing::default(),
+        }
+    }
+
+    #[test]
+    fn an_initiator_protects_what_is_fixed_once_and_also_everything() {
+        let net = TrafficSelector::prefix(IpAddr::from([10, 1, 0, 0]), 16).expect("a prefix");
+        let remote = vec![
+            SelectorConfig::Fixed(net),
+            SelectorConfig::Dynamic,
+            SelectorConfig::Fixed(TrafficSelector::any_v4()),
+        ];
+        let protected = prefixes(&connection(true, remote), |child| &child.remote);
+        assert_eq!(protected, [(IpAddr::from([10, 1, 0, 0]), 16), (IpAddr::from([0, 0, 0, 0]), 0)]);
+    }
+
+    #[test]
+    fn a_responder_that_admits_anything_does_not_lock_itself_out() {
+        let remote = vec![SelectorConfig::Fixed(TrafficSelector::any_v4())];
+        assert_eq!(prefixes(&connection(false, remote), |child| &child.remote), []);
+    }
+}
