@@ -9,7 +9,7 @@ use vpnhost_policy::{
 };
 
 use crate::lab::Lab;
-use crate::running::Running;
+use crate::running::{Running, assert_carries};
 use crate::settings;
 
 /// Refuses everybody.
@@ -82,7 +82,7 @@ fn a_plugin_that_traps_costs_nothing_but_a_word_in_the_journal() {
     assert_eq!(failed.plugin.as_deref(), Some("trapping"));
     assert!(failed.text.contains("unreachable executed"), "{}", failed.text);
     initiator.wait_for("child_established");
-    assert!(lab.carries());
+    assert_carries(&lab, [&initiator, &responder]);
     assert!(responder.journal().iter().any(|entry| entry.question == Some("authorize_peer")));
     initiator.shut_down().unwrap();
     responder.shut_down().unwrap();

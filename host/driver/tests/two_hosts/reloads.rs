@@ -7,7 +7,7 @@ use vpnhost_ike::EndpointConfig;
 use vpnhost_ike::input::Command;
 
 use crate::lab::Lab;
-use crate::running::Running;
+use crate::running::{Running, assert_carries};
 use crate::settings;
 
 #[test]
@@ -29,7 +29,7 @@ fn a_reload_leaves_alone_what_it_does_not_change_and_names_what_it_cannot() {
     let snapshot = initiator.snapshot();
     assert_eq!(snapshot.connections.len(), 2);
     assert_eq!(snapshot.ike_sas[0].id, up);
-    assert!(lab.carries());
+    assert_carries(&lab, [&initiator, &responder]);
 
     let config = settings::of(0, b"secret");
     let endpoint = EndpointConfig { connections: Vec::new(), ..config.endpoint };

@@ -95,6 +95,20 @@ impl Running {
     }
 }
 
+/// Fails unless a datagram goes from one side to the other and back, with what both hosts know of it.
+pub(crate) fn assert_carries(lab: &Lab, hosts: [&Running; 2]) {
+    if lab.carries() {
+        return;
+    }
+    for host in hosts {
+        let snapshot = host.snapshot();
+        let counters = snapshot.counters.into_iter().filter(|(_, count)| *count > 0);
+        eprintln!("{:#?}\n{:#?}", counters.collect::<Vec<_>>(), host.journal());
+        eprintln!("{:#?}", snapshot.ike_sas.into_iter().flat_map(|sa| sa.children).collect::<Vec<_>>());
+    }
+    panic!("nothing came back: {}\n{}", lab.state(0), lab.state(1));
+}
+
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }

@@ -4,7 +4,7 @@ use vpnhost_driver::Phase;
 use vpnhost_ike::input::Command;
 
 use crate::lab::Lab;
-use crate::running::Running;
+use crate::running::{Running, assert_carries};
 use crate::settings;
 
 #[test]
@@ -20,7 +20,7 @@ fn two_hosts_negotiate_carry_traffic_and_leave_nothing_behind() {
     initiator.wait_for("established");
     initiator.wait_for("child_established");
     responder.wait_for("child_established");
-    assert!(lab.carries());
+    assert_carries(&lab, [&initiator, &responder]);
 
     let snapshot = initiator.snapshot();
     assert_eq!(snapshot.connections[0].phase, Phase::Up);
@@ -51,12 +51,12 @@ fn traffic_goes_on_over_rekeys_of_both_kinds() {
     let child = initiator.snapshot().ike_sas[0].children[0].id;
     initiator.command(Command::RekeyChildSa(child));
     initiator.wait_for("child_rekeyed");
-    assert!(lab.carries());
+    assert_carries(&lab, [&initiator, &responder]);
     let ike_sa = responder.snapshot().ike_sas[0].id;
     responder.command(Command::RekeyIkeSa(ike_sa));
     responder.wait_for("rekeyed");
     initiator.wait_for("rekeyed");
-    assert!(lab.carries());
+    assert_carries(&lab, [&initiator, &responder]);
     let sa = &initiator.snapshot().ike_sas[0];
     assert_eq!(sa.rekeyed, 1);
     assert!(sa.children.iter().any(|child| child.rekeyed == 1 && child.inbound.packets > 0), "{sa:?}");

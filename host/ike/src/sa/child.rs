@@ -37,7 +37,7 @@ pub(crate) struct NewChild {
 }
 
 impl IkeSa {
-    /// Installs a Child SA: it may receive from now on.
+    /// Installs a Child SA: it may receive from now on, and send unless it replaces another.
     pub(crate) fn install_child(
         &mut self,
         host: &mut Host,
@@ -93,7 +93,12 @@ impl IkeSa {
         established.estate.children.insert(id, child);
         self.set_child_timer(host, id);
         self.configure_host(host);
-        // Who is told that it is up may use it: its routes are there.
+        // RFC 7296, 2.8: the responder of a rekey sends on the new SA only when it has seen traffic on it, or
+        // the Delete of the old one; the initiator when it has decided that the new one stays.
+        if replaces.is_none() {
+            self.activate_child(host, id);
+        }
+        // Who is told that it is up may use it at once.
         host.event(established_event);
         Ok(id)
     }

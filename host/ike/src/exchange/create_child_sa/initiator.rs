@@ -338,10 +338,11 @@ impl IkeSa {
         let (replaces, spi_in) = (new.replaces, new.spi_in);
         let lowest = lowest_nonce(&new.nonce_i, &new.nonce_r);
         match self.install_child(host, now, new) {
-            Ok(id) => match replaces {
-                Some(old) => self.finish_local_rekey(host, (old, id), &lowest, rival),
-                None => self.activate_child(host, id),
-            },
+            Ok(id) => {
+                if let Some(old) = replaces {
+                    self.finish_local_rekey(host, (old, id), &lowest, rival);
+                }
+            }
             Err(error) => self.abandon_half_made(host, now, spi_in, error),
         }
         self.start_next(host, now);

@@ -64,7 +64,7 @@ pub(crate) enum WaitFor {
 pub(crate) enum Next {
     Wait(Box<ChildDecision>, WaitFor),
     /// The Child SA is installed; these payloads tell the peer of it.
-    Done(Vec<Payload>, ChildSaId),
+    Done(Vec<Payload>),
 }
 
 /// Why the peer does not get what it asks for.
@@ -345,7 +345,7 @@ impl IkeSa {
         if let Some(old) = asked.rekeys {
             self.replace_by_peer(now, old, child, lowest);
         }
-        Ok(Next::Done(payloads, child))
+        Ok(Next::Done(payloads))
     }
 
     /// Waits for what a decision needs next.
@@ -364,18 +364,12 @@ impl IkeSa {
         decision: Box<ChildDecision>,
         resumed: Resumed,
     ) {
-        let rekeys = decision.asked.rekeys.is_some();
         match self.step_decision(host, now, *decision, resumed) {
             Ok(Next::Wait(decision, wait)) => {
                 self.set_remote(RemoteExchange::CreateChild(decision));
                 self.wait_for(host, now, wait);
             }
-            Ok(Next::Done(payloads, child)) => {
-                // RFC 7296, 2.8: the responder of a rekey sends on the new SA only when it has seen
-                // traffic on it, or the Delete of the old one.
-                if !rekeys {
-                    self.activate_child(host, child);
-                }
+            Ok(Next::Done(payloads)) => {
                 self.respond(host, now, ExchangeType::CREATE_CHILD_SA, &payloads);
                 self.start_next(host, now);
             }

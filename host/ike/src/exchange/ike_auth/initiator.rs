@@ -140,13 +140,12 @@ impl IkeSa {
         }
         let Some(child) = child else { return };
         match self.first_child(&connection, &message, &init, &child) {
-            Ok(new) => match self.install_child(host, now, new) {
-                Ok(id) => self.activate_child(host, id),
-                Err(error) => {
+            Ok(new) => {
+                if let Err(error) = self.install_child(host, now, new) {
                     host.free_child_spi(child.spi_in);
                     self.settle(host, now, Err(error));
                 }
-            },
+            }
             Err(reason) => {
                 host.free_child_spi(child.spi_in);
                 self.on_child_failed(host, now, 0, reason);

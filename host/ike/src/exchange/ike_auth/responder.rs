@@ -159,10 +159,7 @@ impl IkeSa {
                 self.set_remote(RemoteExchange::Auth(auth));
                 self.wait_for(host, now, wait);
             }
-            Ok(Next::Done(payloads, child)) => {
-                self.activate_child(host, child);
-                self.answer_auth(host, now, auth.reply, Ok(Some(payloads)));
-            }
+            Ok(Next::Done(payloads)) => self.answer_auth(host, now, auth.reply, Ok(Some(payloads))),
             Err(refusal) => self.answer_auth(host, now, auth.reply, Err(refusal)),
         }
     }
