@@ -17,7 +17,7 @@ enum Change {
     Configure(Box<HostConfiguration>),
     Release(IkeSaId),
     Rename(IkeSaId, IkeSaId),
-    Reload(Box<MachineSettings>),
+    Reload(What, Box<MachineSettings>),
     Stop,
 }
 
@@ -39,6 +39,8 @@ pub(crate) enum What {
     Released(IkeSaId),
     /// The settings were replaced.
     Reloaded,
+    /// The old settings were put back, since the new ones could not be.
+    PutBack,
 }
 
 /// The task that owns the machine's part.
@@ -75,7 +77,12 @@ impl HostChanges {
 
     /// Has the settings replaced.
     pub(crate) fn reload(&mut self, now: Instant, settings: MachineSettings) -> Result<(), DriverError> {
-        self.give(now, Change::Reload(Box::new(settings)))
+        self.give(now, Change::Reload(What::Reloaded, Box::new(settings)))
+    }
+
+    /// Has the old settings put back.
+    pub(crate) fn put_back(&mut self, now: Instant, settings: MachineSettings) -> Result<(), DriverError> {
+        self.give(now, Change::Reload(What::PutBack, Box::new(settings)))
     }
 
     fn give(&mut self, now: Instant, change: Change) -> Result<(), DriverError> {
@@ -132,7 +139,7 @@ async fn carry_out(
                 machine.rename(old, new);
                 continue;
             }
-            Change::Reload(settings) => (What::Reloaded, machine.reload(*settings).await),
+            Change::Reload(what, settings) => (what, machine.reload(*settings).await),
             Change::Stop => return machine.stop().await,
         };
         // A loop that has ended wants to know of nothing.

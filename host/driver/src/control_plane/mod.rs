@@ -19,7 +19,7 @@ use vpnhost_crypto::CryptoBackend;
 use vpnhost_ike::input::{Command, JobResult, OutputFailure, TrafficReport};
 use vpnhost_ike::output::{JobId, Output};
 use vpnhost_ike::{EndpointConfig, IkeEndpoint};
-use vpnhost_model::{Instant, LocalAddress, Now};
+use vpnhost_model::{IkeSaId, Instant, LocalAddress, Now};
 
 use crate::chronicle::{Chronicle, Note};
 use crate::clock::Clock;
@@ -127,17 +127,16 @@ impl ControlPlane {
         let now = self.clock.now();
         self.changes.heard();
         match (changed.what, changed.result) {
-            (What::Configured(_) | What::Released(_), Ok(())) => {}
+            (What::Configured(_) | What::Released(_) | What::PutBack, Ok(())) => {}
             (What::Configured(ike_sa), Err(error)) => {
-                let text = format!("addresses, routes or DNS could not be set up: {error}");
-                self.chronicle
-                    .note(now, Note { kind: "host_failed", ike_sa: Some(ike_sa), text, ..Note::default() });
+                self.note_host_failure(now, Some(ike_sa), "could not be set up", &error);
                 self.endpoint.handle_failure(now, OutputFailure::Host(ike_sa, error.to_string()));
             }
             (What::Released(ike_sa), Err(error)) => {
-                let text = format!("addresses, routes or DNS could not be taken away: {error}");
-                self.chronicle
-                    .note(now, Note { kind: "host_failed", ike_sa: Some(ike_sa), text, ..Note::default() });
+                self.note_host_failure(now, Some(ike_sa), "could not be taken away", &error);
+            }
+            (What::PutBack, Err(error)) => {
+                self.note_host_failure(now, None, "could not be put back", &error);
             }
             (What::Reloaded, result) => self.finish_reload(now, result),
         }
@@ -258,6 +257,11 @@ impl ControlPlane {
             }
         };
         self.endpoint.handle_traffic(now, report);
+    }
+
+    fn note_host_failure(&mut self, now: Now, ike_sa: Option<IkeSaId>, what: &str, error: &DriverError) {
+        let text = format!("addresses, routes, firewall or DNS {what}: {error}");
+        self.chronicle.note(now, Note { kind: "host_failed", ike_sa, text, ..Note::default() });
     }
 
     fn use_crypto(&mut self, now: Now, crypto: &'static dyn CryptoBackend) {

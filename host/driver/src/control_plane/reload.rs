@@ -37,6 +37,12 @@ impl ControlPlane {
     /// Takes the rest, once the machine's part has been changed.
     pub(super) fn finish_reload(&mut self, now: Now, result: Result<(), DriverError>) {
         let Some(Reload { config, reply }) = self.reloads.pop_front() else { return };
+        if result.is_err() {
+            let old = start::machine_settings(&self.config, self.data_plane.tun(), self.ports);
+            if let Err(error) = self.changes.put_back(now.instant, old) {
+                self.note_host_failure(now, None, "could not be put back", &error);
+            }
+        }
         let taken = result.and_then(|()| self.take_configuration(now, *config));
         if let Err(error) = &taken {
             let text = format!("the configuration was not taken: {error}");
