@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use vpnhost_policy::QuestionSet;
 
-use crate::roles;
+use crate::{limits, roles};
 
 /// Where the configuration lies unless the operator says otherwise.
 pub(crate) const CONFIG: &str = "/etc/vpnhost/vpnhost.toml";
@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Global {
     /// The control socket of the daemon [default: /run/vpnhost/control.sock, for the daemon that of its file]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", value_parser = socket_path)]
     pub(crate) control: Option<PathBuf>,
     /// Print JSON: one document, or one a line for streams
     #[arg(long, global = true)]
@@ -44,6 +44,17 @@ impl Global {
     /// Returns the control socket that a verb talks to.
     pub(crate) fn control(&self) -> PathBuf {
         self.control.clone().unwrap_or_else(|| PathBuf::from(CONTROL))
+    }
+}
+
+fn socket_path(text: &str) -> Result<PathBuf, String> {
+    match text.len() {
+        0 => Err("is empty".to_owned()),
+        1..=limits::SOCKET_OCTETS => Ok(PathBuf::from(text)),
+        octets => Err(format!(
+            "a socket's path has at most {} octets, this one has {octets}",
+            limits::SOCKET_OCTETS
+        )),
     }
 }
 
@@ -378,6 +389,8 @@ mod tests {
             assert_eq!(cli.global.control(), PathBuf::from("/c"), "{line}");
         }
         assert_eq!(read("vpnhost status").unwrap().global.control(), PathBuf::from(CONTROL));
+        let long = format!("vpnhost status --control /{}", "c".repeat(limits::SOCKET_OCTETS));
+        assert!(read(&long).unwrap_err().to_string().contains("at most 107 octets, this one has 108"));
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(crate) const DECISIONS_FILES: usize = 4;
 pub(crate) const DECISIONS_QUEUED: usize = 1024;
 /// Octets of a request's body on the control socket; no request has one.
 pub(crate) const CONTROL_BODY: usize = 4096;
+/// Octets of the control socket's path: what `sockaddr_un` holds without its zero.
+pub(crate) const SOCKET_OCTETS: usize = 107;
 /// Connections to the control socket at once.
 pub(crate) const CONTROL_CONNECTIONS: usize = 64;
 /// Lines of a stream that wait for a slow reader.

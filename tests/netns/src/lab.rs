@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use tempfile::TempDir;
 
 use crate::command::run;
 use crate::namespace::{self, Namespace};
@@ -70,6 +71,7 @@ pub struct Lab {
     /// The router, where there is one.
     pub inet: Option<Namespace>,
     dir: PathBuf,
+    sockets: TempDir,
 }
 
 impl Lab {
@@ -93,6 +95,7 @@ impl Lab {
             alice: space("alice")?,
             inet: router,
             dir: dir.to_path_buf(),
+            sockets: tempfile::Builder::new().prefix(PREFIX).tempdir()?,
         };
         lab.wire()?;
         Ok(lab)
@@ -102,6 +105,13 @@ impl Lab {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Returns where a control socket of an end lies: a socket's path has at most 107 octets, and the directory of the
+    /// lab may lie deep.
+    #[must_use]
+    pub fn socket(&self, name: &str) -> PathBuf {
+        self.sockets.path().join(name)
     }
 
     /// Cuts what is sent in batches (UDP segmentation offload) before it is seen on the outside links, as a network

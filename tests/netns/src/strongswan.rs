@@ -18,6 +18,7 @@ const PLUGINS: &str = "random nonce openssl aes des sha1 sha2 md5 hmac xcbc cmac
 pub struct Strongswan {
     daemon: Option<Running>,
     dir: PathBuf,
+    socket: PathBuf,
     space: String,
 }
 
@@ -32,9 +33,9 @@ impl Strongswan {
         ] {
             std::fs::create_dir_all(dir.join("swanctl").join(sub))?;
         }
-        std::fs::write(dir.join("strongswan.conf"), strongswan_conf(&dir, tunnel))?;
+        let socket = lab.socket(&format!("{}.vici", end.name()));
+        std::fs::write(dir.join("strongswan.conf"), strongswan_conf(&dir, &socket, tunnel))?;
         std::fs::write(dir.join("swanctl/swanctl.conf"), swanctl_conf(end, tunnel))?;
-        let socket = dir.join("charon.vici");
         if socket.exists() {
             std::fs::remove_file(&socket)?;
         }
@@ -46,7 +47,7 @@ impl Strongswan {
             Some(status) => anyhow::bail!("charon ended ({status}): {}", daemon.log()),
             None => Ok(socket.exists().then_some(())),
         })?;
-        let host = Self { daemon: Some(daemon), dir, space: space.name().to_owned() };
+        let host = Self { daemon: Some(daemon), dir, socket, space: space.name().to_owned() };
         host.control(&["--load-all"]).context("swanctl --load-all")?;
         // Its TUN device drops what does not fit into a short queue: that is not what the tests are about.
         space.run("ip link set ipsec0 txqueuelen 5000")?;
@@ -57,7 +58,7 @@ impl Strongswan {
     pub fn control(&self, arguments: &[&str]) -> Result<String> {
         let mut command = std::process::Command::new("ip");
         command.args(["netns", "exec", &self.space, "swanctl"]).args(arguments);
-        command.args(["--uri", &format!("unix://{}/charon.vici", self.dir.display())]);
+        command.args(["--uri", &format!("unix://{}", self.socket.display())]);
         command.env("STRONGSWAN_CONF", self.dir.join("strongswan.conf"));
         command.env("SWANCTL_DIR", self.dir.join("swanctl"));
         run(&mut command)
@@ -113,7 +114,7 @@ impl Peer for Strongswan {
     }
 }
 
-fn strongswan_conf(dir: &Path, tunnel: &Tunnel) -> String {
+fn strongswan_conf(dir: &Path, socket: &Path, tunnel: &Tunnel) -> String {
     let mut options = String::from("  retransmit_timeout = 1\n  close_ike_on_child_failure = no\n");
     if tunnel.fragment_size > 0 {
         options += &format!("  fragment_size = {}\n", tunnel.fragment_size);
@@ -124,11 +125,12 @@ fn strongswan_conf(dir: &Path, tunnel: &Tunnel) -> String {
     format!(
         "charon-systemd {{\n  journal {{\n    default = -1\n  }}\n}}\n\
          charon {{\n  load_modular = no\n  load = {PLUGINS}\n{options}\
-         \x20 plugins {{\n    vici {{\n      socket = unix://{dir}/charon.vici\n    }}\n    kernel-libipsec {{\n      load = yes\n    }}\n  }}\n\
+         \x20 plugins {{\n    vici {{\n      socket = unix://{socket}\n    }}\n    kernel-libipsec {{\n      load = yes\n    }}\n  }}\n\
          \x20 filelog {{\n    main {{\n      path = {dir}/charon.log\n      time_format = %H:%M:%S\n      time_add_ms = yes\n\
          \x20     flush_line = yes\n      append = no\n      default = 1\n      ike = 2\n      cfg = 2\n    }}\n  }}\n}}\n\
          swanctl {{\n  load = random nonce openssl pubkey pem pkcs1 pkcs8\n}}\n",
         dir = dir.display(),
+        socket = socket.display(),
     )
 }
 

@@ -1,6 +1,6 @@
 //! vpnhost in a namespace: its configuration, its daemon, its control socket.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub struct Files {
     program: PathBuf,
     options: Vec<String>,
     dir: PathBuf,
+    control: PathBuf,
     space: String,
 }
 
@@ -43,12 +44,13 @@ impl Files {
             program: tunnel.program.path.clone(),
             options: tunnel.program.options.clone(),
             dir,
+            control: lab.socket(&format!("{}-control.sock", end.name())),
             space: end.space(lab).name().to_owned(),
         };
         let secret = files.dir.join("lab.psk");
         std::fs::write(&secret, tunnel.secret(end))?;
         run(Command::new("chmod").arg("600").arg(&secret))?;
-        std::fs::write(files.config(), configuration(&files.dir, end, tunnel))?;
+        std::fs::write(files.config(), configuration(&files, end, tunnel))?;
         Ok(files)
     }
 
@@ -69,7 +71,7 @@ impl Files {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.space]).arg(&self.program);
-        command.arg("--control").arg(self.dir.join("control.sock")).args(arguments);
+        command.arg("--control").arg(&self.control).args(arguments);
         command
     }
 
@@ -254,8 +256,8 @@ fn quoted<S: AsRef<str>>(items: impl IntoIterator<Item = S>) -> String {
     format!("[{}]", items.join(", "))
 }
 
-fn configuration(dir: &Path, end: End, tunnel: &Tunnel) -> String {
-    let dir = dir.display();
+fn configuration(files: &Files, end: End, tunnel: &Tunnel) -> String {
+    let dir = files.dir.display();
     let (local, remote) = (end.identity(), end.other().identity());
     let (role, gateway, address, selectors, tables) = match end {
         End::Client => (
@@ -284,7 +286,7 @@ fn configuration(dir: &Path, end: End, tunnel: &Tunnel) -> String {
         octets => format!("fragment_size = {octets}\n"),
     };
     format!(
-        "[host]\n{fragments}control = \"{dir}/control.sock\"\nstate = \"{dir}/state\"\ntun = {{ name = \"vpn0\", mtu = 1400 }}\n\
+        "[host]\n{fragments}control = \"{control}\"\nstate = \"{dir}/state\"\ntun = {{ name = \"vpn0\", mtu = 1400 }}\n\
          keylog = \"{dir}/keylog\"\n{host}\n\
          [floor]\nallow_legacy = {legacy}\n\n\
          [[connection]]\nname = \"{CONNECTION}\"\nrole = \"{role}\"\ngateway = [\"{gateway}\"]\n\
@@ -293,6 +295,7 @@ fn configuration(dir: &Path, end: End, tunnel: &Tunnel) -> String {
          ike = {ike}\nstart = \"manual\"\n{request}encapsulation = {encapsulation:?}\n{connection}\n\
          [[connection.child]]\nname = \"{CHILD}\"\n{selectors}\nesp = {esp}\n{child}\n{pools}\n{tables}\n",
         host = tunnel.host,
+        control = files.control.display(),
         legacy = tunnel.is_legacy(),
         ike = quoted(tunnel.ike.split(',')),
         encapsulation = tunnel.encapsulation,

@@ -23,7 +23,7 @@ pub(super) fn read(section: &Section<'_>, directories: &Directories) -> HostSett
     let settings = HostSettings {
         listen: listen(section),
         ports: ports(section).unwrap_or(native.ports),
-        control: file("control").unwrap_or_else(|| PathBuf::from(cli::CONTROL)),
+        control: control(section, file("control")),
         tun: tun(&section.section("tun")),
         dns: section.word(
             "dns",
@@ -54,6 +54,18 @@ pub(super) fn read(section: &Section<'_>, directories: &Directories) -> HostSett
     }
     section.finish();
     settings
+}
+
+fn control(section: &Section<'_>, path: Option<PathBuf>) -> PathBuf {
+    let path = path.unwrap_or_else(|| PathBuf::from(cli::CONTROL));
+    let octets = path.as_os_str().len();
+    if octets > limits::SOCKET_OCTETS
+        && let Some(item) = section.item("control")
+    {
+        let most = limits::SOCKET_OCTETS;
+        item.error(Wrong::new(format!("a socket's path has at most {most} octets, this one has {octets}")));
+    }
+    path
 }
 
 fn fragment_size(section: &Section<'_>, native: u16) -> u16 {

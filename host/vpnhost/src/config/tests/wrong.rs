@@ -24,6 +24,19 @@ const HOST: &[Case] = &[
     ("[host]\nanswer_deadline = 200", 2, "host.answer_deadline", "must be a text in quotes", ""),
     ("[host]\nanswer_deadline = \"200\"", 2, "host.answer_deadline", "is no duration", "200ms"),
     ("[host]\nanswer_deadline = \"1h\"", 2, "host.answer_deadline", "must be 1ms to 10s", ""),
+    (
+        concat!(
+            "[host]\ncontrol = \"/run/",
+            "a-name-of-25-octets-which-",
+            "a-name-of-25-octets-which-",
+            "a-name-of-25-octets-which-",
+            "a-name-of-25-octets-which-.sock\""
+        ),
+        2,
+        "host.control",
+        "at most 107 octets",
+        "",
+    ),
     ("[host]\nplugin_keys = [\"x\"]", 2, "host.plugin_keys", "not in this version", ""),
     ("[crypto]\nbackends = [\"aws-cl\"]", 2, "crypto.backends", "no backend \"aws-cl\"", ""),
     ("[crypto]\nbackends = [\"./x.so\"]", 2, "crypto.backends", "not in this version", ""),
