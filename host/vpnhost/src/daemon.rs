@@ -43,6 +43,8 @@ pub(crate) struct Daemon {
 
 #[derive(Default)]
 struct Current {
+    /// Where verbs find the daemon, from its start to its end.
+    control: PathBuf,
     prepared: Option<Arc<Prepared>>,
     records: Records,
     gateways: Gateways,
@@ -85,6 +87,7 @@ impl Daemon {
         current.records = Records::open(&prepared.configuration, &Records::default())?;
         let config = wiring::host(&prepared, &current.gateways, &current.records);
         let summary = summary(&prepared);
+        current.control.clone_from(&control);
         current.prepared = Some(Arc::new(prepared));
         self.tell(&current);
         Ok(Start { config, control, summary })
@@ -109,6 +112,10 @@ impl Daemon {
             return;
         }
         self.tell(&current);
+        // Another reason why a name leads nowhere is news, but not to the host.
+        if current.gateways.leads_where(&before) {
+            return;
+        }
         let config = wiring::host(&prepared, &current.gateways, &current.records);
         if let Err(error) = host.reload(config).await {
             // The next look sees the news again.
@@ -142,8 +149,7 @@ impl Daemon {
             current.gateways = before;
         }
         let mut kept = taken?;
-        let control = |prepared: &Prepared| prepared.configuration.host.control.clone();
-        if current.prepared.as_ref().is_some_and(|old| control(old) != control(&prepared)) {
+        if self.control.is_none() && prepared.configuration.host.control != current.control {
             kept.push("host.control");
         }
         let summary = summary(&prepared);

@@ -44,6 +44,11 @@ impl Gateways {
         }
     }
 
+    /// Tells whether every name leads where it led before, whatever is said of those that lead nowhere.
+    pub(crate) fn leads_where(&self, before: &Self) -> bool {
+        self.addresses == before.addresses
+    }
+
     fn learn(&mut self, host: String, found: Result<Vec<IpAddr>, String>) {
         match found {
             Ok(addresses) => {
@@ -152,6 +157,17 @@ mod tests {
         gateways.learn(HOST.to_owned(), Err("no answer".to_owned()));
         assert_eq!(gateways.addresses, known(&["192.0.2.1"]).addresses);
         assert_eq!(gateways.failures[HOST], "no answer");
+    }
+
+    #[test]
+    fn another_reason_why_a_name_leads_nowhere_is_news_but_leads_nowhere_else() {
+        let mut gateways = known(&["192.0.2.1"]);
+        gateways.learn(HOST.to_owned(), Err("no answer within 8 s".to_owned()));
+        let before = gateways.clone();
+        gateways.learn(HOST.to_owned(), Err("name or service not known".to_owned()));
+        assert!(gateways != before && gateways.leads_where(&before));
+        gateways.learn(HOST.to_owned(), Ok(addresses(&["192.0.2.2"])));
+        assert!(!gateways.leads_where(&before));
     }
 
     #[tokio::test]

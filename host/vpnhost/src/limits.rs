@@ -57,6 +57,8 @@ pub(crate) const CONTROL_BODY: usize = 4096;
 pub(crate) const SOCKET_OCTETS: usize = 107;
 /// Connections to the control socket at once.
 pub(crate) const CONTROL_CONNECTIONS: usize = 64;
+/// After an error of `accept`, such as too many open files, it is tried again.
+pub(crate) const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 /// Lines of a stream that wait for a slow reader.
 pub(crate) const CONTROL_LINES: usize = 64;
 /// How long an operation is waited for; it goes on without a listener.

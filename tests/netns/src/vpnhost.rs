@@ -286,7 +286,7 @@ fn configuration(files: &Files, end: End, tunnel: &Tunnel) -> String {
         octets => format!("fragment_size = {octets}\n"),
     };
     format!(
-        "[host]\n{fragments}control = \"{control}\"\nstate = \"{dir}/state\"\ntun = {{ name = \"vpn0\", mtu = 1400 }}\n\
+        "[host]\n{fragments}control = \"{control}\"\ntun = {{ name = \"vpn0\", mtu = 1400 }}\n\
          keylog = \"{dir}/keylog\"\n{host}\n\
          [floor]\nallow_legacy = {legacy}\n\n\
          [[connection]]\nname = \"{CONNECTION}\"\nrole = \"{role}\"\ngateway = [\"{gateway}\"]\n\

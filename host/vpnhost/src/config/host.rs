@@ -13,9 +13,6 @@ use super::value::{self, Wrong};
 use super::{HostSettings, document};
 use crate::{backends, cli, limits};
 
-/// Where what survives a restart lies unless the operator says otherwise.
-const STATE: &str = "/var/lib/vpnhost";
-
 /// Reads `[host]`.
 pub(super) fn read(section: &Section<'_>, directories: &Directories) -> HostSettings {
     let file = |key: &'static str| section.text(key).map(|path| directories.resolve(path));
@@ -39,13 +36,15 @@ pub(super) fn read(section: &Section<'_>, directories: &Directories) -> HostSett
         fragment_size: fragment_size(section, native.fragment_size),
         keylog: file("keylog"),
         decisions: file("decisions"),
-        state: file("state").unwrap_or_else(|| PathBuf::from(STATE)),
     };
     if let Some(item) = section.item("keylog") {
         item.warn(
             Wrong::new("keys are written to files: whoever reads them reads the traffic")
                 .hint("only for debugging; leave it out otherwise"),
         );
+    }
+    if let Some(item) = section.item("state") {
+        item.warn(Wrong::new("has no effect in this version: nothing is kept over a restart"));
     }
     if let Some(item) = section.item("plugin_keys")
         && !item.list().is_empty()

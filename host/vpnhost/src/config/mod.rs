@@ -83,8 +83,6 @@ pub(crate) struct HostSettings {
     pub(crate) keylog: Option<PathBuf>,
     /// The file that decisions are written to.
     pub(crate) decisions: Option<PathBuf>,
-    /// The directory of what survives a restart.
-    pub(crate) state: PathBuf,
 }
 
 /// One plugin of the chain.

@@ -72,7 +72,6 @@ fn a_short_file_has_the_contracts_defaults() {
     assert_eq!(host.answer_deadline, Duration::from_millis(200));
     assert_eq!(host.fragment_size, 1280);
     assert_eq!((&host.keylog, &host.decisions), (&None, &None));
-    assert_eq!(host.state, Path::new("/var/lib/vpnhost"));
     assert_eq!(configuration.backends, crate::backends::NAMES);
     assert!(!configuration.allow_legacy && configuration.warnings.is_empty());
     let connection = &configuration.connections[0];
@@ -137,8 +136,8 @@ fn every_key_is_taken() {
     assert_eq!((child.esp.len(), child.replay_window), (1, 64));
     assert_eq!((child.lifetime.rekey_bytes, child.lifetime.rekey_packets), (Some(1 << 30), Some(1000)));
     assert!(configuration.pools[0].routing.masquerade);
-    // The key log, the old suite, and what is never repeated.
-    assert_eq!(configuration.warnings.len(), 4, "{:?}", configuration.warnings);
+    // The key log, what nothing is kept in, the old suite, and what is never repeated.
+    assert_eq!(configuration.warnings.len(), 5, "{:?}", configuration.warnings);
 }
 
 #[test]
@@ -201,6 +200,7 @@ fn what_has_no_effect_yet_is_a_warning_and_what_is_weak_too() {
         warned(&ground.good(&connection("", more)), key, what);
     }
     warned(&ground.good("[host]\ntun = { queues = 4 }\n"), "host.tun.queues", "no effect");
+    warned(&ground.good("[host]\nstate = \"s\"\n"), "host.state", "no effect");
     warned(&ground.good(""), "connection", "nothing would be done");
     let same = connection("", "").replace("moon.example.org", "carol@example.org");
     warned(&ground.good(&same), "connection.peer.id", "same identity");

@@ -170,7 +170,12 @@ async fn events(State(context): State<Context>) -> Response {
     let (lines, body) = lines();
     tokio::spawn(async move {
         loop {
-            match events.recv().await {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                // Whoever listened is gone, and may be so before the next event.
+                () = lines.closed() => return,
+            };
+            match event {
                 Ok(HostEvent { entry, .. }) => {
                     if !send(&lines, &Event::of(&entry)).await {
                         return;

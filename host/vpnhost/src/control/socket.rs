@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task;
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::SocketAddr;
@@ -20,8 +19,6 @@ use crate::limits;
 
 /// Whose members may control the host, where there is such a group.
 const GROUP: &str = "vpnhost";
-/// After an error of `accept`, such as too many open files, it is tried again.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
 /// A bound control socket; its file is removed when it goes.
 #[derive(Debug)]
@@ -126,7 +123,7 @@ impl axum::serve::Listener for Bounded {
                 Ok((stream, address)) => return (Slotted { stream, _slot: slot }, address),
                 Err(error) => {
                     tracing::debug!(%error, "a verb could not be let in");
-                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                    tokio::time::sleep(limits::ACCEPT_AGAIN).await;
                 }
             }
         }

@@ -69,7 +69,7 @@ impl IkeSa {
 
     /// Answers AUTHENTICATION_FAILED, whatever the reason was, and ends (RFC 7296 §2.21.2).
     pub(super) fn refuse_auth(&mut self, host: &mut Host, now: Now, reason: CloseReason) {
-        tracing::warn!(ike_sa = %self.id, %reason, "peer refused");
+        tracing::debug!(ike_sa = %self.id, %reason, "peer refused");
         self.respond(host, now, ExchangeType::IKE_AUTH, &[notify(NotifyType::AUTHENTICATION_FAILED)]);
         self.end(host, now, reason);
     }
