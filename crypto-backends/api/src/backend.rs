@@ -4,7 +4,7 @@ use vpnhost_model::{Encryption, Integrity, KeyExchange, PacketId, Prf};
 
 use crate::{
     EncryptionAlgorithm, Hash, HashAlgorithm, IntegrityAlgorithm, KeyExchangeAlgorithm, PacketAlgorithm,
-    PrfAlgorithm, Protection,
+    PrfAlgorithm, Protection, SignatureAlgorithm,
 };
 
 /// Lists of algorithms, each empty by default, for the life of the process.
@@ -42,6 +42,11 @@ pub trait CryptoBackend: Send + Sync {
 
     /// Returns key exchange methods.
     fn key_exchange(&self) -> &'static [&'static dyn KeyExchangeAlgorithm] {
+        &[]
+    }
+
+    /// Returns signature algorithms; of one name there may be several for keys of different sizes.
+    fn signature(&self) -> &'static [&'static dyn SignatureAlgorithm] {
         &[]
     }
 

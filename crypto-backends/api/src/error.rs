@@ -12,6 +12,9 @@ pub enum CryptoError {
     /// A key, IV or buffer has a length that the algorithm does not take.
     #[error("an input has the wrong length")]
     BadLength,
+    /// A public or private key is of another kind than the algorithm's, too weak, or broken.
+    #[error("the key is refused")]
+    BadKey,
     /// No backend has the algorithm.
     #[error("no backend has the algorithm")]
     Unsupported,

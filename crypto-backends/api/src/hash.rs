@@ -1,5 +1,7 @@
 //! Hashes, which NAT detection, cookies and signatures need.
 
+use std::fmt;
+
 use crate::CryptoError;
 
 /// A hash by its number in the IANA registry "IKEv2 Hash Algorithms" (RFC 7427).
@@ -15,6 +17,21 @@ impl Hash {
     pub const SHA2_384: Self = Self(3);
     /// SHA2-512.
     pub const SHA2_512: Self = Self(4);
+    /// No hash: the message itself goes to a scheme that hashes (RFC 8420); no backend lists it.
+    pub const IDENTITY: Self = Self(5);
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::SHA1 => f.write_str("sha1"),
+            Self::SHA2_256 => f.write_str("sha256"),
+            Self::SHA2_384 => f.write_str("sha384"),
+            Self::SHA2_512 => f.write_str("sha512"),
+            Self::IDENTITY => f.write_str("identity"),
+            Self(number) => write!(f, "{number}"),
+        }
+    }
 }
 
 /// A hash algorithm of a backend.

@@ -4,7 +4,7 @@ use vpnhost_model::PacketId;
 
 use crate::{
     CryptoBackend, EncryptionAlgorithm, HashAlgorithm, IntegrityAlgorithm, KeyExchangeAlgorithm,
-    PacketAlgorithm, PrfAlgorithm,
+    PacketAlgorithm, PrfAlgorithm, SignatureAlgorithm,
 };
 
 /// Backends on top of each other, the first on top.
@@ -21,6 +21,7 @@ pub struct Layered {
     prf: &'static [&'static dyn PrfAlgorithm],
     hash: &'static [&'static dyn HashAlgorithm],
     key_exchange: &'static [&'static dyn KeyExchangeAlgorithm],
+    signature: &'static [&'static dyn SignatureAlgorithm],
 }
 
 impl Layered {
@@ -39,6 +40,7 @@ impl Layered {
             prf: join(layers, |layer| layer.prf(), |a| a.id()),
             hash: join(layers, |layer| layer.hash(), |a| a.id()),
             key_exchange: join(layers, |layer| layer.key_exchange(), |a| a.id()),
+            signature: join(layers, |layer| layer.signature(), |a| (a.id(), a.min_key_bits())),
         }
     }
 
@@ -79,6 +81,10 @@ impl CryptoBackend for Layered {
 
     fn key_exchange(&self) -> &'static [&'static dyn KeyExchangeAlgorithm] {
         self.key_exchange
+    }
+
+    fn signature(&self) -> &'static [&'static dyn SignatureAlgorithm] {
+        self.signature
     }
 
     fn serves(&self, packet: PacketId) -> &str {

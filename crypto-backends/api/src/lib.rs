@@ -6,7 +6,10 @@
 //! Randomness is no backend's: whoever owns a machine hands it a [`SecureRandom`].
 
 mod aead;
+mod algorithm_identifier;
 mod backend;
+mod der;
+mod dss;
 mod encryption;
 mod error;
 mod hash;
@@ -16,12 +19,16 @@ mod layered;
 mod limits;
 mod packet;
 mod prf;
+mod private_key;
 mod protection;
+mod public_key;
 mod random;
 mod secret;
+mod signature;
 
 pub use aead::{AeadAad, AeadParts};
 pub use backend::CryptoBackend;
+pub use dss::{dss_to_der, dss_to_raw};
 pub use encryption::{EncryptionAlgorithm, EncryptionKey};
 pub use error::CryptoError;
 pub use hash::{Hash, HashAlgorithm};
@@ -30,6 +37,9 @@ pub use key_exchange::{ActiveKeyExchange, KeyExchangeAlgorithm};
 pub use layered::Layered;
 pub use packet::{IvKind, PacketAlgorithm, PacketKey, PacketLayout, PacketMut};
 pub use prf::{PrfAlgorithm, PrfKey, prf_plus};
+pub use private_key::PrivateKey;
 pub use protection::{EncryptThenMac, Protection};
+pub use public_key::{KeyError, KeyKind, PublicKey};
 pub use random::{DrawnRandom, SecureRandom};
 pub use secret::{SecretBytes, wipe_stack};
+pub use signature::{Scheme, Signature, SignatureAlgorithm, SigningKey};

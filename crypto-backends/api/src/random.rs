@@ -21,6 +21,10 @@ impl DrawnRandom {
     /// Octets enough for one key exchange of any algorithm.
     pub const KEY_EXCHANGE: usize = 128;
 
+    /// Octets enough for one signature of any algorithm: blinding draws as many as an RSA modulus has, and
+    /// again while the number is not below it, which at worst is every second time.
+    pub const SIGNATURE: usize = 32 * 1024;
+
     /// Draws `count` octets from `source`.
     ///
     /// # Errors

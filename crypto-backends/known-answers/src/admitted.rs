@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use vpnhost_crypto::{
     CryptoBackend, EncryptionAlgorithm, HashAlgorithm, IntegrityAlgorithm, KeyExchangeAlgorithm,
-    PacketAlgorithm, PrfAlgorithm,
+    PacketAlgorithm, PrfAlgorithm, SignatureAlgorithm,
 };
 use vpnhost_model::PacketId;
 
@@ -23,6 +23,7 @@ pub(crate) struct Admitted {
     prf: &'static [&'static dyn PrfAlgorithm],
     hash: &'static [&'static dyn HashAlgorithm],
     key_exchange: &'static [&'static dyn KeyExchangeAlgorithm],
+    signature: &'static [&'static dyn SignatureAlgorithm],
 }
 
 impl Admitted {
@@ -45,6 +46,7 @@ impl Admitted {
                 |a| Algorithm::KeyExchange(a.id()),
                 check::key_exchange,
             ),
+            signature: keep(inner.signature(), findings, |a| Algorithm::Signature(a.id()), check::signature),
         }
     }
 }
@@ -80,6 +82,10 @@ impl CryptoBackend for Admitted {
 
     fn key_exchange(&self) -> &'static [&'static dyn KeyExchangeAlgorithm] {
         self.key_exchange
+    }
+
+    fn signature(&self) -> &'static [&'static dyn SignatureAlgorithm] {
+        self.signature
     }
 
     fn serves(&self, packet: PacketId) -> &str {
@@ -133,6 +139,10 @@ pub fn examine(
         Algorithm::Hash(id) => backend.find_hash(id).map(|a| put(a, &answers, check::hash)),
         Algorithm::KeyExchange(id) => {
             backend.find_key_exchange(id).map(|a| put(a, &answers, check::key_exchange))
+        }
+        Algorithm::Signature(id) => {
+            let found = backend.signature().iter().find(|a| a.id() == id);
+            found.map(|&a| put(a, &answers, check::signature))
         }
     })
 }

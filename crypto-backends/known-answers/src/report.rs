@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use vpnhost_crypto::{CryptoError, Hash};
+use vpnhost_crypto::{CryptoError, Hash, Signature};
 use vpnhost_model::{Encryption, Integrity, KeyExchange, PacketId, Prf};
 
 /// What became of each algorithm of a backend. It is displayed as lines.
@@ -40,6 +40,8 @@ pub enum Algorithm {
     Hash(Hash),
     /// A key exchange method.
     KeyExchange(KeyExchange),
+    /// A signature algorithm.
+    Signature(Signature),
 }
 
 /// What became of an algorithm; only what passed is offered.
@@ -124,12 +126,9 @@ impl fmt::Display for Algorithm {
             }
             Self::Integrity(id) => write!(f, "integrity {id}"),
             Self::Prf(id) => write!(f, "prf {id}"),
-            Self::Hash(Hash::SHA1) => f.write_str("hash sha1"),
-            Self::Hash(Hash::SHA2_256) => f.write_str("hash sha256"),
-            Self::Hash(Hash::SHA2_384) => f.write_str("hash sha384"),
-            Self::Hash(Hash::SHA2_512) => f.write_str("hash sha512"),
-            Self::Hash(Hash(number)) => write!(f, "hash {number}"),
+            Self::Hash(id) => write!(f, "hash {id}"),
             Self::KeyExchange(id) => write!(f, "key exchange {id}"),
+            Self::Signature(id) => write!(f, "signature {id}"),
         }
     }
 }

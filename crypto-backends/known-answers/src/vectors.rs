@@ -1,6 +1,6 @@
 //! Which file holds the known answers of which algorithm.
 
-use vpnhost_crypto::Hash;
+use vpnhost_crypto::{Hash, Scheme, Signature};
 use vpnhost_model::{Encryption, Integrity, KeyExchange, PacketId, Prf};
 
 use crate::Algorithm;
@@ -19,6 +19,10 @@ macro_rules! file {
     ($algorithm:expr, $path:literal) => {
         ($algorithm, include_str!(concat!("../vectors/", $path, ".hex")))
     };
+}
+
+const fn signature(scheme: Scheme, hash: Hash) -> Algorithm {
+    Algorithm::Signature(Signature::new(scheme, hash))
 }
 
 const AES: Encryption = Encryption::AES_CBC;
@@ -69,6 +73,27 @@ static FILES: &[(Algorithm, &str)] = &[
     file!(Algorithm::KeyExchange(KeyExchange::MODP_1024), "key_exchange/modp1024"),
     file!(Algorithm::KeyExchange(KeyExchange::MODP_1536), "key_exchange/modp1536"),
     file!(Algorithm::KeyExchange(KeyExchange::MODP_2048), "key_exchange/modp2048"),
+    file!(signature(Scheme::RsaPkcs1, Hash::SHA1), "signature/rsa-sha1"),
+    file!(signature(Scheme::RsaPkcs1, Hash::SHA2_256), "signature/rsa-sha256"),
+    file!(signature(Scheme::RsaPkcs1, Hash::SHA2_384), "signature/rsa-sha384"),
+    file!(signature(Scheme::RsaPkcs1, Hash::SHA2_512), "signature/rsa-sha512"),
+    file!(signature(Scheme::RsaPss, Hash::SHA2_256), "signature/rsa-pss-sha256"),
+    file!(signature(Scheme::RsaPss, Hash::SHA2_384), "signature/rsa-pss-sha384"),
+    file!(signature(Scheme::RsaPss, Hash::SHA2_512), "signature/rsa-pss-sha512"),
+    file!(signature(Scheme::EcdsaP256, Hash::SHA2_256), "signature/ecdsa-p256-sha256"),
+    file!(signature(Scheme::EcdsaP256, Hash::SHA2_384), "signature/ecdsa-p256-sha384"),
+    file!(signature(Scheme::EcdsaP256, Hash::SHA2_512), "signature/ecdsa-p256-sha512"),
+    file!(signature(Scheme::EcdsaP384, Hash::SHA2_256), "signature/ecdsa-p384-sha256"),
+    file!(signature(Scheme::EcdsaP384, Hash::SHA2_384), "signature/ecdsa-p384-sha384"),
+    file!(signature(Scheme::EcdsaP384, Hash::SHA2_512), "signature/ecdsa-p384-sha512"),
+    file!(signature(Scheme::EcdsaP521, Hash::SHA2_256), "signature/ecdsa-p521-sha256"),
+    file!(signature(Scheme::EcdsaP521, Hash::SHA2_384), "signature/ecdsa-p521-sha384"),
+    file!(signature(Scheme::EcdsaP521, Hash::SHA2_512), "signature/ecdsa-p521-sha512"),
+    file!(signature(Scheme::Dsa, Hash::SHA1), "signature/dsa-sha1"),
+    file!(signature(Scheme::Dsa, Hash::SHA2_256), "signature/dsa-sha256"),
+    file!(signature(Scheme::Dsa, Hash::SHA2_384), "signature/dsa-sha384"),
+    file!(signature(Scheme::Dsa, Hash::SHA2_512), "signature/dsa-sha512"),
+    file!(Algorithm::Signature(Signature::ED25519), "signature/ed25519"),
 ];
 
 #[cfg(test)]

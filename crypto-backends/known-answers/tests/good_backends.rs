@@ -5,7 +5,7 @@ use std::time::Duration;
 use vpnhost_crypto::CryptoBackend;
 
 /// What an operator does not notice at start, for all backends together.
-const UNNOTICED: Duration = Duration::from_millis(200);
+const UNNOTICED: Duration = Duration::from_millis(500);
 
 /// Returns how long this thread has been on a processor: other work on the machine does not count.
 /// Linux has it, where it was not left out of the kernel.

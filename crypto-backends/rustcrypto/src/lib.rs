@@ -9,10 +9,11 @@ mod integrity;
 mod key_exchange;
 mod packet;
 mod prf;
+mod signature;
 
 use vpnhost_crypto::{
     CryptoBackend, EncryptionAlgorithm, HashAlgorithm, IntegrityAlgorithm, KeyExchangeAlgorithm,
-    PacketAlgorithm, PrfAlgorithm,
+    PacketAlgorithm, PrfAlgorithm, SignatureAlgorithm,
 };
 
 /// Returns the backend.
@@ -54,5 +55,9 @@ impl CryptoBackend for RustCrypto {
 
     fn key_exchange(&self) -> &'static [&'static dyn KeyExchangeAlgorithm] {
         key_exchange::LIST
+    }
+
+    fn signature(&self) -> &'static [&'static dyn SignatureAlgorithm] {
+        signature::LIST
     }
 }

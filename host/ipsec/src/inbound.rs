@@ -311,7 +311,9 @@ fn cause_of(error: CryptoError) -> DropCause {
     match error {
         CryptoError::AuthenticationFailed => DropCause::BadIcv,
         CryptoError::BadLength => DropCause::Truncated,
-        CryptoError::BadPeerKey | CryptoError::Unsupported | CryptoError::Backend => DropCause::CryptoFailed,
+        CryptoError::BadPeerKey | CryptoError::BadKey | CryptoError::Unsupported | CryptoError::Backend => {
+            DropCause::CryptoFailed
+        }
     }
 }
 

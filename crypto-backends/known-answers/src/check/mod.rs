@@ -6,6 +6,7 @@ mod integrity;
 mod key_exchange;
 mod packet;
 mod prf;
+mod signature;
 
 use vpnhost_crypto::{CryptoError, IvKind};
 use vpnhost_model::Encryption;
@@ -18,6 +19,7 @@ pub(crate) use integrity::integrity;
 pub(crate) use key_exchange::key_exchange;
 pub(crate) use packet::packet;
 pub(crate) use prf::prf;
+pub(crate) use signature::signature;
 
 /// Names what failed where it should not.
 fn failed(what: &'static str) -> impl Fn(CryptoError) -> Fault {

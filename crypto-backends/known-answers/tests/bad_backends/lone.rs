@@ -2,8 +2,8 @@
 
 use vpnhost_crypto::{
     ActiveKeyExchange, CryptoError, EncryptionAlgorithm, EncryptionKey, Hash, HashAlgorithm,
-    IntegrityAlgorithm, IntegrityKey, IvKind, KeyExchangeAlgorithm, PrfAlgorithm, PrfKey, SecretBytes,
-    SecureRandom,
+    IntegrityAlgorithm, IntegrityKey, IvKind, KeyExchangeAlgorithm, PrfAlgorithm, PrfKey, PrivateKey,
+    PublicKey, SecretBytes, SecureRandom, Signature, SignatureAlgorithm, SigningKey,
 };
 use vpnhost_known_answers::{Algorithm, Fault};
 use vpnhost_model::{Encryption, Integrity, KeyExchange, Prf};
@@ -247,6 +247,55 @@ fn a_secret_without_its_leading_zero_is_noticed() {
             },
             Algorithm::KeyExchange(id),
             Fault::Differs("shared secret"),
+        );
+    }
+}
+
+/// Ed25519 that reads only the front of a signature, or that signs only the first of its parts.
+struct Hasty {
+    signs: bool,
+}
+
+impl SignatureAlgorithm for Hasty {
+    fn id(&self) -> Signature {
+        Signature::ED25519
+    }
+
+    fn load(&self, key: &PrivateKey) -> Result<Box<dyn SigningKey>, CryptoError> {
+        let loaded = ed25519().load(key)?;
+        if self.signs { Ok(loaded) } else { Ok(Box::new(HastyKey(loaded))) }
+    }
+
+    fn verify(&self, key: &PublicKey, parts: &[&[u8]], signature: &[u8]) -> Result<(), CryptoError> {
+        let read = if self.signs { signature.get(..64).unwrap_or(signature) } else { signature };
+        ed25519().verify(key, parts, read)
+    }
+}
+
+struct HastyKey(Box<dyn SigningKey>);
+
+impl SigningKey for HastyKey {
+    fn public(&self) -> &PublicKey {
+        self.0.public()
+    }
+
+    fn sign(&self, parts: &[&[u8]], random: &mut dyn SecureRandom) -> Result<Vec<u8>, CryptoError> {
+        self.0.sign(&parts[..1], random)
+    }
+}
+
+fn ed25519() -> &'static dyn SignatureAlgorithm {
+    let all = vpnhost_rustcrypto::backend().signature();
+    *all.iter().find(|a| a.id() == Signature::ED25519).expect("rustcrypto has it")
+}
+
+#[test]
+fn a_signature_with_octets_behind_it_or_of_a_part_only_is_noticed() {
+    for (signs, why) in [(true, Fault::LengthAccepted("a signature")), (false, Fault::Differs("signature"))] {
+        loses(
+            Spoilt { signature: vec![Box::leak(Box::new(Hasty { signs }))], ..Spoilt::default() },
+            Algorithm::Signature(Signature::ED25519),
+            why,
         );
     }
 }

@@ -33,6 +33,7 @@ fn count(backend: &dyn CryptoBackend) -> usize {
         + backend.prf().len()
         + backend.hash().len()
         + backend.key_exchange().len()
+        + backend.signature().len()
 }
 
 fn offers(backend: &dyn CryptoBackend, algorithm: Algorithm) -> bool {
@@ -43,6 +44,7 @@ fn offers(backend: &dyn CryptoBackend, algorithm: Algorithm) -> bool {
         Algorithm::Prf(id) => backend.find_prf(id).is_some(),
         Algorithm::Hash(id) => backend.find_hash(id).is_some(),
         Algorithm::KeyExchange(id) => backend.find_key_exchange(id).is_some(),
+        Algorithm::Signature(id) => backend.signature().iter().any(|a| a.id() == id),
     }
 }
 

@@ -110,6 +110,7 @@ fn a_forged_icv_that_is_accepted_is_noticed() {
             packet.outcome = packet.outcome.or_else(|error| match error {
                 CryptoError::AuthenticationFailed => Ok(()),
                 CryptoError::BadPeerKey
+                | CryptoError::BadKey
                 | CryptoError::BadLength
                 | CryptoError::Unsupported
                 | CryptoError::Backend => Err(error),

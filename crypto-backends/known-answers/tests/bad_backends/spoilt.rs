@@ -2,7 +2,7 @@
 
 use vpnhost_crypto::{
     CryptoBackend, CryptoError, EncryptionAlgorithm, Hash, HashAlgorithm, IntegrityAlgorithm,
-    KeyExchangeAlgorithm, PacketAlgorithm, PrfAlgorithm,
+    KeyExchangeAlgorithm, PacketAlgorithm, PrfAlgorithm, SignatureAlgorithm,
 };
 
 /// A backend with the lists that a test gives it.
@@ -14,6 +14,7 @@ pub(crate) struct Spoilt {
     pub(crate) prf: Vec<&'static dyn PrfAlgorithm>,
     pub(crate) hash: Vec<&'static dyn HashAlgorithm>,
     pub(crate) key_exchange: Vec<&'static dyn KeyExchangeAlgorithm>,
+    pub(crate) signature: Vec<&'static dyn SignatureAlgorithm>,
 }
 
 /// Leaks a copy: a list lives for the process.
@@ -52,6 +53,10 @@ impl CryptoBackend for Spoilt {
 
     fn key_exchange(&self) -> &'static [&'static dyn KeyExchangeAlgorithm] {
         leak(&self.key_exchange)
+    }
+
+    fn signature(&self) -> &'static [&'static dyn SignatureAlgorithm] {
+        leak(&self.signature)
     }
 }
 
