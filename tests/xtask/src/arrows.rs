@@ -28,7 +28,8 @@ const TABLE: &[Row] = &[
     Row { name: POLICY, may: &[MODEL], never: IO },
     // Machines.
     Row { name: "vpnhost-ipsec", may: &[MODEL, CRYPTO], never: IO },
-    Row { name: "vpnhost-ike", may: &[MODEL, CRYPTO, POLICY], never: IO },
+    Row { name: "vpnhost-pki", may: &[MODEL, CRYPTO], never: IO },
+    Row { name: "vpnhost-ike", may: &[MODEL, CRYPTO, POLICY, "vpnhost-pki"], never: IO },
     // Minds.
     Row { name: "vpnhost-policy-standard", may: &[MODEL, POLICY], never: IO },
     // Backends.

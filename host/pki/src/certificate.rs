@@ -1,0 +1,203 @@
+//! Certificates (RFC 5280 §4.1), kept as they came: what is signed is never encoded anew.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use vpnhost_crypto::{CryptoBackend, CryptoError, Hash, KeyError, PublicKey};
+
+use crate::der::{BIT_STRING, INTEGER, Reader, SEQUENCE, context, implicit, octets_of_bits, small, whole};
+use crate::extension::Extensions;
+use crate::{GeneralName, Malformed, Name, limits, time};
+
+/// A certificate. A copy is cheap.
+#[derive(Clone)]
+pub struct Certificate(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) der: Vec<u8>,
+    tbs: Range<usize>,
+    pub(crate) algorithm: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) version: u32,
+    pub(crate) serial: Vec<u8>,
+    pub(crate) issuer: Name,
+    pub(crate) subject: Name,
+    pub(crate) not_before: i64,
+    pub(crate) not_after: i64,
+    pub(crate) spki: Vec<u8>,
+    pub(crate) extensions: Extensions,
+}
+
+impl Certificate {
+    /// Reads a certificate's DER.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is not one, or too large.
+    pub fn from_der(octets: &[u8]) -> Result<Self, Malformed> {
+        if octets.len() > limits::CERTIFICATE_OCTETS {
+            return Err(Malformed);
+        }
+        let mut reader = whole(octets, SEQUENCE)?.reader();
+        let tbs = reader.expect(SEQUENCE)?;
+        let algorithm = reader.expect(SEQUENCE)?.whole.to_vec();
+        // One that is no whole number of octets is no signature of anything, and empty here.
+        let signature = octets_of_bits(&reader.expect(BIT_STRING)?).unwrap_or_default().to_vec();
+        reader.end()?;
+        let start = tbs.whole.as_ptr().addr() - octets.as_ptr().addr();
+        let mut fields = tbs.reader();
+        let version = match fields.optional(context(0))? {
+            Some(version) => small(whole(version.content, INTEGER)?.content)? + 1,
+            None => 1,
+        };
+        let serial = fields.expect(INTEGER)?.content.to_vec();
+        // RFC 5280, 4.1.1.2: both places name the same algorithm.
+        if fields.expect(SEQUENCE)?.whole != algorithm || !(1..=3).contains(&version) {
+            return Err(Malformed);
+        }
+        let issuer = Name::from_der(fields.expect(SEQUENCE)?.whole)?;
+        let mut validity = fields.expect(SEQUENCE)?.reader();
+        let (not_before, not_after) = (time::read(&validity.next()?)?, time::read(&validity.next()?)?);
+        validity.end()?;
+        let subject = Name::from_der(fields.expect(SEQUENCE)?.whole)?;
+        let spki = fields.expect(SEQUENCE)?.whole.to_vec();
+        // Unique identifiers, which nobody uses.
+        fields.optional(implicit(1))?;
+        fields.optional(implicit(2))?;
+        let extensions = match fields.optional(context(3))? {
+            Some(list) if version == 3 => Extensions::read(list.content, &issuer)?,
+            Some(_) => return Err(Malformed),
+            None => Extensions::default(),
+        };
+        fields.end()?;
+        Ok(Self(Arc::new(Inner {
+            der: octets.to_vec(),
+            tbs: start..start + tbs.whole.len(),
+            algorithm,
+            signature,
+            version,
+            serial,
+            issuer,
+            subject,
+            not_before,
+            not_after,
+            spki,
+            extensions,
+        })))
+    }
+
+    /// Returns the certificate as it came, for a CERT payload.
+    pub fn der(&self) -> &[u8] {
+        &self.0.der
+    }
+
+    /// Returns whose it is.
+    pub fn subject(&self) -> &Name {
+        &self.0.subject
+    }
+
+    /// Returns who issued it.
+    pub fn issuer(&self) -> &Name {
+        &self.0.issuer
+    }
+
+    /// Returns the subject's other names.
+    pub fn names(&self) -> &[GeneralName] {
+        &self.0.extensions.names
+    }
+
+    /// Returns the serial number, big-endian.
+    pub fn serial(&self) -> &[u8] {
+        &self.0.serial
+    }
+
+    /// Returns the first and the last second of its validity, since 1970.
+    pub fn validity(&self) -> (i64, i64) {
+        (self.0.not_before, self.0.not_after)
+    }
+
+    /// Returns its public key. One of DSA may lack the parameters, which the issuer's key then has.
+    ///
+    /// # Errors
+    /// [`KeyError`] says why the key cannot be used.
+    pub fn public_key(&self) -> Result<PublicKey, KeyError> {
+        PublicKey::from_spki(&self.0.spki)
+    }
+
+    /// Returns the SubjectPublicKeyInfo as it came.
+    pub fn spki(&self) -> &[u8] {
+        &self.0.spki
+    }
+
+    /// Returns the SHA-1 of the SubjectPublicKeyInfo, by which a CERTREQ payload names a CA (RFC 7296 §3.7).
+    ///
+    /// # Errors
+    /// [`CryptoError::Unsupported`] if no backend has SHA-1.
+    pub fn key_hash(&self, crypto: &dyn CryptoBackend) -> Result<[u8; 20], CryptoError> {
+        let sha1 = crypto.find_hash(Hash::SHA1).ok_or(CryptoError::Unsupported)?;
+        let mut digest = [0; 20];
+        sha1.hash(&[&self.0.spki], &mut digest)?;
+        Ok(digest)
+    }
+
+    /// Tells whether subject and issuer are the same.
+    pub fn is_self_issued(&self) -> bool {
+        self.0.subject == self.0.issuer
+    }
+
+    /// Tells whether it may issue others.
+    pub fn is_ca(&self) -> bool {
+        self.0.extensions.is_ca
+    }
+
+    /// Returns where its revocation lists can be fetched by HTTP.
+    pub fn crl_urls(&self) -> impl Iterator<Item = &str> {
+        let names = self.0.extensions.points.iter().flat_map(|point| point.names.iter().flatten());
+        names.filter_map(|name| match name {
+            GeneralName::Uri(uri) if uri.starts_with("http://") => Some(uri.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Returns the octets that are signed.
+    pub(crate) fn tbs(&self) -> &[u8] {
+        &self.0.der[self.0.tbs.clone()]
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// Reads all certificates of a file, PEM or DER.
+    ///
+    /// # Errors
+    /// [`crate::FileError`] names the certificate that cannot be read.
+    pub fn read_all(file: &[u8]) -> Result<Vec<Self>, crate::FileError> {
+        crate::pem::read_all(file, "certificate", &["CERTIFICATE", "X509 CERTIFICATE"], Self::from_der)
+    }
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.der == other.0.der
+    }
+}
+
+impl Eq for Certificate {}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate({})", self.0.subject)
+    }
+}
+
+/// Counts what is read, so that a reader which is used elsewhere too stays within its bound.
+pub(crate) fn count(reader: &Reader<'_>, so_far: usize, bound: usize) -> Result<bool, Malformed> {
+    if reader.is_empty() {
+        Ok(false)
+    } else if so_far < bound {
+        Ok(true)
+    } else {
+        Err(Malformed)
+    }
+}

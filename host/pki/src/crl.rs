@@ -1,0 +1,269 @@
+//! Revocation lists (RFC 5280 §5), kept as they came.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::der::{
+    BIT_STRING, ENUMERATED, INTEGER, SEQUENCE, context, implicit, octets_of_bits, small, whole,
+};
+use crate::extension::{ALL_REASONS, each, read_point_name};
+use crate::{Certificate, GeneralName, Malformed, Name, limits, time};
+
+/// A revocation list. A copy is cheap.
+#[derive(Clone)]
+pub struct Crl(Arc<Inner>);
+
+struct Inner {
+    der: Vec<u8>,
+    tbs: Range<usize>,
+    algorithm: Vec<u8>,
+    signature: Vec<u8>,
+    issuer: Name,
+    this_update: i64,
+    next_update: Option<i64>,
+    entries: Vec<Entry>,
+    number: Option<Vec<u8>>,
+    /// The number of the list that this one only adds to.
+    base: Option<Vec<u8>>,
+    scope: Scope,
+    unknown_critical: bool,
+}
+
+/// One revoked certificate.
+struct Entry {
+    serial: Vec<u8>,
+    /// Whose certificate, where it is not the list's issuer's.
+    issuer: Option<Arc<Name>>,
+    reason: u8,
+}
+
+/// Which certificates a list speaks of: issuingDistributionPoint (§5.2.5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scope {
+    pub(crate) names: Option<Vec<GeneralName>>,
+    pub(crate) only_user: bool,
+    pub(crate) only_ca: bool,
+    pub(crate) only_attribute: bool,
+    pub(crate) reasons: Option<u16>,
+    pub(crate) indirect: bool,
+}
+
+/// What a list says of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Unlisted,
+    /// Taken off the list again; only lists that add to another say so.
+    Removed,
+    Revoked(u8),
+}
+
+const REMOVE_FROM_CRL: u8 = 8;
+
+/// Returns the words of a reason (§5.3.1).
+pub(crate) fn reason_text(reason: u8) -> &'static str {
+    match reason {
+        1 => "key compromise",
+        2 => "CA compromise",
+        3 => "affiliation changed",
+        4 => "superseded",
+        5 => "cessation of operation",
+        6 => "on hold",
+        9 => "privilege withdrawn",
+        10 => "attribute authority compromise",
+        _ => "no reason given",
+    }
+}
+
+impl Crl {
+    /// Reads a list's DER.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is not one, or too large.
+    pub fn from_der(octets: &[u8]) -> Result<Self, Malformed> {
+        if octets.len() > limits::CRL_OCTETS {
+            return Err(Malformed);
+        }
+        let mut reader = whole(octets, SEQUENCE)?.reader();
+        let tbs = reader.expect(SEQUENCE)?;
+        let algorithm = reader.expect(SEQUENCE)?.whole.to_vec();
+        // One that is no whole number of octets is no signature of anything, and empty here.
+        let signature = octets_of_bits(&reader.expect(BIT_STRING)?).unwrap_or_default().to_vec();
+        reader.end()?;
+        let start = tbs.whole.as_ptr().addr() - octets.as_ptr().addr();
+        let mut fields = tbs.reader();
+        let version = fields.optional(INTEGER)?.map_or(Ok(0), |version| small(version.content))?;
+        if fields.expect(SEQUENCE)?.whole != algorithm || version > 1 {
+            return Err(Malformed);
+        }
+        let issuer = Name::from_der(fields.expect(SEQUENCE)?.whole)?;
+        let this_update = time::read(&fields.next()?)?;
+        let next_update = [0x17, 0x18].iter().find_map(|tag| fields.optional(*tag).transpose());
+        let next_update = next_update.transpose()?.map(|value| time::read(&value)).transpose()?;
+        let mut inner = Inner {
+            der: octets.to_vec(),
+            tbs: start..start + tbs.whole.len(),
+            algorithm,
+            signature,
+            issuer,
+            this_update,
+            next_update,
+            entries: Vec::new(),
+            number: None,
+            base: None,
+            scope: Scope::default(),
+            unknown_critical: false,
+        };
+        if let Some(list) = fields.optional(SEQUENCE)? {
+            inner.read_entries(list.content)?;
+        }
+        if let Some(extensions) = fields.optional(context(0))? {
+            each(extensions.content, |name, critical, value| inner.take(name, critical, value))?;
+        }
+        fields.end()?;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Reads all lists of a file, PEM or DER.
+    ///
+    /// # Errors
+    /// [`crate::FileError`] names the list that cannot be read.
+    pub fn read_all(file: &[u8]) -> Result<Vec<Self>, crate::FileError> {
+        crate::pem::read_all(file, "revocation list", &["X509 CRL"], Self::from_der)
+    }
+
+    /// Returns who made the list.
+    pub fn issuer(&self) -> &Name {
+        &self.0.issuer
+    }
+
+    /// Returns when it was made, and when there will be a newer one, in seconds since 1970.
+    pub fn validity(&self) -> (i64, Option<i64>) {
+        (self.0.this_update, self.0.next_update)
+    }
+
+    /// Returns how many certificates are on it.
+    pub fn entries(&self) -> usize {
+        self.0.entries.len()
+    }
+
+    pub(crate) fn is_current(&self, now: i64) -> bool {
+        // RFC 5280, 5.1.2.5: nextUpdate must be there; without it nobody knows when the list is old.
+        self.0.this_update <= now && self.0.next_update.is_some_and(|next| now <= next)
+    }
+
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.0.unknown_critical
+    }
+
+    pub(crate) fn is_delta(&self) -> bool {
+        self.0.base.is_some()
+    }
+
+    /// Tells whether this list adds to `whole` (§5.2.4).
+    pub(crate) fn adds_to(&self, whole: &Self) -> bool {
+        let (Some(base), Some(complete), Some(own)) = (&self.0.base, &whole.0.number, &self.0.number) else {
+            return false;
+        };
+        let same = self.0.issuer == whole.0.issuer && self.0.scope == whole.0.scope;
+        same && number(base) <= number(complete) && number(own) >= number(complete)
+    }
+
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.0.scope
+    }
+
+    pub(crate) fn status(&self, certificate: &Certificate) -> Status {
+        let mut listed_for = &self.0.issuer;
+        let mut status = Status::Unlisted;
+        for entry in &self.0.entries {
+            if let Some(issuer) = &entry.issuer {
+                listed_for = issuer;
+            }
+            if entry.serial == certificate.serial() && listed_for == certificate.issuer() {
+                status = if entry.reason == REMOVE_FROM_CRL {
+                    Status::Removed
+                } else {
+                    Status::Revoked(entry.reason)
+                };
+            }
+        }
+        status
+    }
+
+    pub(crate) fn signed(&self) -> (&[u8], &[u8], &[u8]) {
+        (&self.0.algorithm, &self.0.der[self.0.tbs.clone()], &self.0.signature)
+    }
+}
+
+impl std::fmt::Debug for Crl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Crl({}, {} entries)", self.0.issuer, self.0.entries.len())
+    }
+}
+
+impl Inner {
+    fn read_entries(&mut self, content: &[u8]) -> Result<(), Malformed> {
+        let mut reader = crate::der::Reader::new(content);
+        while crate::certificate::count(&reader, self.entries.len(), limits::CRL_ENTRIES)? {
+            let mut fields = reader.expect(SEQUENCE)?.reader();
+            let serial = fields.expect(INTEGER)?.content.to_vec();
+            time::read(&fields.next()?)?;
+            let mut entry = Entry { serial, issuer: None, reason: 0 };
+            if let Some(extensions) = fields.optional(SEQUENCE)? {
+                let unknown = &mut self.unknown_critical;
+                each(extensions.whole, |name, critical, value| {
+                    match name {
+                        b"\x55\x1d\x15" => {
+                            entry.reason = whole(value, ENUMERATED)?.content.first().copied().unwrap_or(0)
+                        }
+                        b"\x55\x1d\x1d" => {
+                            let names = GeneralName::read_all(whole(value, SEQUENCE)?.content)?;
+                            let name = names.into_iter().find_map(|name| match name {
+                                GeneralName::Directory(name) => Some(Arc::new(name)),
+                                _ => None,
+                            });
+                            entry.issuer = Some(name.ok_or(Malformed)?);
+                        }
+                        _ => *unknown |= critical,
+                    }
+                    Ok(())
+                })?;
+            }
+            fields.end()?;
+            self.entries.push(entry);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, name: &[u8], critical: bool, value: &[u8]) -> Result<(), Malformed> {
+        match name {
+            b"\x55\x1d\x14" => self.number = Some(whole(value, INTEGER)?.content.to_vec()),
+            b"\x55\x1d\x1b" => self.base = Some(whole(value, INTEGER)?.content.to_vec()),
+            b"\x55\x1d\x1c" => {
+                let mut reader = whole(value, SEQUENCE)?.reader();
+                let names = reader.optional(context(0))?;
+                self.scope = Scope {
+                    names: names.map(|name| read_point_name(name.content, &self.issuer)).transpose()?,
+                    only_user: reader.flag(implicit(1))?,
+                    only_ca: reader.flag(implicit(2))?,
+                    reasons: reader
+                        .optional(implicit(3))?
+                        .map(|bits| crate::der::bits(bits.content))
+                        .transpose()?,
+                    indirect: reader.flag(implicit(4))?,
+                    only_attribute: reader.flag(implicit(5))?,
+                };
+                self.scope.reasons = self.scope.reasons.map(|bits| bits & ALL_REASONS);
+                reader.end()?;
+            }
+            _ => self.unknown_critical |= critical,
+        }
+        Ok(())
+    }
+}
+
+/// A number without leading zeros compares by its length first.
+fn number(content: &[u8]) -> (usize, &[u8]) {
+    let zeros = content.iter().take_while(|&&octet| octet == 0).count();
+    (content.len() - zeros, &content[zeros..])
+}

@@ -1,0 +1,109 @@
+//! Whether a certificate is an identity's (RFC 4945 §3.1, §5.1): ID payload against subject and subjectAltName.
+
+use std::net::IpAddr;
+
+use vpnhost_model::Identity;
+
+use crate::{Certificate, GeneralName, Name, Refusal};
+
+/// Demands that a certificate is an identity's.
+///
+/// A DNS name with a wildcard counts only where `wildcards`; it stands for one whole label, the first.
+///
+/// # Errors
+/// [`Refusal::WrongIdentity`] names whose it is.
+pub fn bind(certificate: &Certificate, identity: &Identity, wildcards: bool) -> Result<(), Refusal> {
+    let names = certificate.names();
+    let bound = match identity {
+        Identity::DistinguishedName(der) => Name::from_der(der).is_ok_and(|name| {
+            !name.is_empty() && (name == *certificate.subject() || names.contains(&GeneralName::Directory(name)))
+        }),
+        Identity::Fqdn(asked) => names.iter().any(|name| {
+            matches!(name, GeneralName::Dns(dns) if dns.eq_ignore_ascii_case(asked) || wildcards && covers(dns, asked))
+        }),
+        Identity::Email(asked) => {
+            let named = names.iter().any(|name| matches!(name, GeneralName::Email(_)));
+            // RFC 4945, 5.1.2.1: in the subject only where there is no other.
+            let mut in_subject = certificate.subject().emails().filter(|_| !named);
+            in_subject.any(|email| email.eq_ignore_ascii_case(asked))
+                || names.iter().any(|name| matches!(name, GeneralName::Email(email) if email.eq_ignore_ascii_case(asked)))
+        }
+        Identity::Ipv4(asked) => names.iter().any(|name| name.address() == Some(IpAddr::V4(*asked))),
+        Identity::Ipv6(asked) => names.iter().any(|name| name.address() == Some(IpAddr::V6(*asked))),
+        // RFC 7296, 3.5: octets that only the two sides understand; a certificate says nothing of them.
+        Identity::KeyId(_) | Identity::Other { .. } => false,
+    };
+    if bound {
+        return Ok(());
+    }
+    let found: Vec<String> = identities(certificate).iter().map(text_of).collect();
+    Err(Refusal::WrongIdentity { asked: text_of(identity), found: found.join("; ") })
+}
+
+/// Returns the identities that a certificate is for, the subject first.
+pub fn identities(certificate: &Certificate) -> Vec<Identity> {
+    let subject = certificate.subject();
+    let named = (!subject.is_empty()).then(|| Identity::DistinguishedName(subject.der().to_vec()));
+    let other = certificate.names().iter().filter_map(|name| match name {
+        GeneralName::Dns(dns) => Some(Identity::Fqdn(dns.clone())),
+        GeneralName::Email(email) => Some(Identity::Email(email.clone())),
+        GeneralName::Directory(name) => Some(Identity::DistinguishedName(name.der().to_vec())),
+        GeneralName::Ip(_) => name.address().map(|address| match address {
+            IpAddr::V4(address) => Identity::Ipv4(address),
+            IpAddr::V6(address) => Identity::Ipv6(address),
+        }),
+        GeneralName::Uri(_) | GeneralName::Other(..) => None,
+    });
+    named.into_iter().chain(other).collect()
+}
+
+/// Returns an identity as operators write it, a distinguished name too.
+pub fn text_of(identity: &Identity) -> String {
+    match identity {
+        Identity::DistinguishedName(der) => {
+            Name::from_der(der).map_or_else(|_| identity.to_string(), |name| name.to_string())
+        }
+        Identity::Ipv4(_)
+        | Identity::Ipv6(_)
+        | Identity::Fqdn(_)
+        | Identity::Email(_)
+        | Identity::KeyId(_)
+        | Identity::Other { .. } => identity.to_string(),
+    }
+}
+
+/// Reads an identity as operators write it, a distinguished name too.
+pub fn parse(text: &str) -> Option<Identity> {
+    Identity::parse(text).or_else(|| Some(Identity::DistinguishedName(Name::parse(text)?.der().to_vec())))
+}
+
+/// Tells whether `*.example.org` covers a name: one label more, and at least two behind the wildcard.
+fn covers(pattern: &str, name: &str) -> bool {
+    let (Some(domain), Some((label, rest))) = (pattern.strip_prefix("*."), name.split_once('.')) else {
+        return false;
+    };
+    !label.is_empty() && domain.contains('.') && domain.eq_ignore_ascii_case(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_stands_for_one_whole_label() {
+        assert!(covers("*.example.org", "moon.Example.org"));
+        assert!(!covers("*.example.org", "example.org"));
+        assert!(!covers("*.example.org", "a.moon.example.org"));
+        assert!(!covers("m*.example.org", "moon.example.org"));
+        assert!(!covers("*.org", "example.org"));
+        assert!(!covers("*", "moon"));
+    }
+
+    #[test]
+    fn distinguished_names_are_identities_too() {
+        let identity = parse("C=CH, CN=moon").unwrap();
+        assert_eq!(text_of(&identity), "C=CH, CN=moon");
+        assert_eq!(parse("moon.example.org"), Some(Identity::Fqdn("moon.example.org".into())));
+        assert_eq!(parse("XX=moon"), None);
+    }
+}

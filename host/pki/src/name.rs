@@ -1,0 +1,268 @@
+//! Distinguished names: compared as RFC 5280 §7.1 says, shown as people write them.
+
+use std::fmt;
+
+use crate::der::{OID, Reader, SEQUENCE, SET, whole};
+use crate::{Malformed, limits};
+
+const PRINTABLE_STRING: u8 = 0x13;
+const TELETEX_STRING: u8 = 0x14;
+const IA5_STRING: u8 = 0x16;
+const UTF8_STRING: u8 = 0x0c;
+const UNIVERSAL_STRING: u8 = 0x1c;
+const BMP_STRING: u8 = 0x1e;
+
+const EMAIL: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x09\x01";
+
+/// Attribute types by the content of their object identifier, and the letters that people write.
+const LETTERS: &[(&str, &[u8])] = &[
+    ("CN", b"\x55\x04\x03"),
+    ("C", b"\x55\x04\x06"),
+    ("O", b"\x55\x04\x0a"),
+    ("OU", b"\x55\x04\x0b"),
+    ("L", b"\x55\x04\x07"),
+    ("ST", b"\x55\x04\x08"),
+    ("S", b"\x55\x04\x08"),
+    ("SN", b"\x55\x04\x04"),
+    ("GN", b"\x55\x04\x2a"),
+    ("T", b"\x55\x04\x0c"),
+    ("serialNumber", b"\x55\x04\x05"),
+    ("street", b"\x55\x04\x09"),
+    ("E", EMAIL),
+    ("emailAddress", EMAIL),
+    ("DC", b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x19"),
+    ("UID", b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x01"),
+];
+
+/// A distinguished name.
+#[derive(Clone)]
+pub struct Name {
+    der: Vec<u8>,
+    /// Each relative name in a form that compares: attributes sorted, text folded.
+    relative: Vec<Vec<u8>>,
+    /// Type and text of each attribute, in order.
+    attributes: Vec<(Vec<u8>, String)>,
+}
+
+impl Name {
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is not one.
+    pub fn from_der(octets: &[u8]) -> Result<Self, Malformed> {
+        let mut name = Self { der: octets.to_vec(), relative: Vec::new(), attributes: Vec::new() };
+        let mut reader = whole(octets, SEQUENCE)?.reader();
+        while !reader.is_empty() {
+            let set = reader.expect(SET)?;
+            name.add_relative(set.content)?;
+        }
+        Ok(name)
+    }
+
+    /// Reads a name as operators write it: `C=CH, O=Example, CN=moon`. A backslash takes a comma's meaning.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut content = Vec::new();
+        for part in split(text) {
+            let (letters, value) = part.split_once('=')?;
+            let (letters, value) = (letters.trim(), value.trim());
+            let (_, oid) = LETTERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(letters))?;
+            let printable = |c: char| c.is_ascii_alphanumeric() || " '()+,-./:=?".contains(c);
+            let tag = match letters.to_ascii_uppercase().as_str() {
+                "E" | "EMAILADDRESS" | "DC" => IA5_STRING,
+                _ if value.chars().all(printable) => PRINTABLE_STRING,
+                _ => UTF8_STRING,
+            };
+            if value.is_empty() {
+                return None;
+            }
+            let attribute = [write(OID, oid)?, write(tag, value.as_bytes())?].concat();
+            content.extend(write(SET, &write(SEQUENCE, &attribute)?)?);
+        }
+        if content.is_empty() {
+            return None;
+        }
+        Self::from_der(&write(SEQUENCE, &content)?).ok()
+    }
+
+    /// Appends a relative name, given the content of its SET.
+    pub(crate) fn add_relative(&mut self, set: &[u8]) -> Result<(), Malformed> {
+        let mut folded = Vec::new();
+        let mut reader = Reader::new(set);
+        while !reader.is_empty() {
+            let mut attribute = reader.expect(SEQUENCE)?.reader();
+            let kind = attribute.expect(OID)?;
+            let value = attribute.next()?;
+            attribute.end()?;
+            let text = text_of(value.tag(), value.content);
+            let compared = match &text {
+                Some(text) => [&[UTF8_STRING], fold(text).as_bytes()].concat(),
+                None => value.whole.to_vec(),
+            };
+            folded.push([kind.whole, &compared.len().to_be_bytes(), &compared].concat());
+            self.attributes.push((kind.content.to_vec(), text.unwrap_or_else(|| hex(value.content))));
+        }
+        if folded.is_empty() || self.attributes.len() > limits::ATTRIBUTES {
+            return Err(Malformed);
+        }
+        folded.sort();
+        self.relative.push(folded.concat());
+        Ok(())
+    }
+
+    /// Returns the name as it came; what was made of several parts has only the first.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Tells whether there is no attribute.
+    pub fn is_empty(&self) -> bool {
+        self.relative.is_empty()
+    }
+
+    /// Tells whether this name lies below another, or is it.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        self.relative.starts_with(&other.relative)
+    }
+
+    /// Returns the e-mail addresses among the attributes.
+    pub(crate) fn emails(&self) -> impl Iterator<Item = &str> {
+        self.attributes.iter().filter(|(kind, _)| kind == EMAIL).map(|(_, text)| text.as_str())
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.relative == other.relative
+    }
+}
+
+impl Eq for Name {}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Name({self})")
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (kind, text)) in self.attributes.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { ", " })?;
+            match LETTERS.iter().find(|(_, oid)| oid == kind) {
+                Some((letters, _)) => write!(f, "{letters}=")?,
+                None => write!(f, "{}=", oid(kind))?,
+            }
+            // What a peer sends reaches logs and terminals.
+            text.chars().try_for_each(|c| match c {
+                ',' | '\\' => write!(f, "\\{c}"),
+                _ if c.is_control() => f.write_str("?"),
+                _ => write!(f, "{c}"),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Shows an object identifier's content with dots.
+pub(crate) fn oid(content: &[u8]) -> String {
+    der::asn1::ObjectIdentifier::from_bytes(content).map_or_else(|_| hex(content), |oid| oid.to_string())
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// Splits at commas that no backslash stands before, and takes the backslashes away.
+fn split(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        let part = parts.last_mut().expect("there is always one");
+        match c {
+            '\\' => part.extend(characters.next()),
+            ',' => parts.push(String::new()),
+            _ => part.push(c),
+        }
+    }
+    parts
+}
+
+fn write(tag: u8, content: &[u8]) -> Option<Vec<u8>> {
+    let length = u16::try_from(content.len()).ok()?;
+    let head: &[u8] = match length {
+        0..0x80 => &[tag, length.to_be_bytes()[1]],
+        0x80.. => &[tag, 0x82, length.to_be_bytes()[0], length.to_be_bytes()[1]],
+    };
+    let head = if (0x80..0x100).contains(&length) { &[tag, 0x81, length.to_be_bytes()[1]] } else { head };
+    Some([head, content].concat())
+}
+
+/// Decodes the string types of X.520.
+fn text_of(tag: u8, content: &[u8]) -> Option<String> {
+    match tag {
+        UTF8_STRING | PRINTABLE_STRING | IA5_STRING => String::from_utf8(content.to_vec()).ok(),
+        TELETEX_STRING => Some(content.iter().map(|octet| char::from(*octet)).collect()),
+        BMP_STRING => {
+            let (pairs, rest) = content.as_chunks::<2>();
+            let units: Vec<u16> = pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
+            String::from_utf16(&units).ok().filter(|_| rest.is_empty())
+        }
+        UNIVERSAL_STRING => {
+            let (units, rest) = content.as_chunks::<4>();
+            let text = units.iter().map(|unit| char::from_u32(u32::from_be_bytes(*unit))).collect();
+            if rest.is_empty() { text } else { None }
+        }
+        _ => None,
+    }
+}
+
+/// RFC 5280, 7.1: case and the amount of white space do not matter.
+fn fold(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        folded.push_str(if folded.is_empty() { "" } else { " " });
+        folded.extend(word.chars().flat_map(char::to_lowercase));
+    }
+    folded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_operators_write_them_and_shown_so() {
+        let name = Name::parse("C=CH, O=Example\\, Ltd, CN=moon.example.org, E=a@b").unwrap();
+        assert_eq!(name.to_string(), "C=CH, O=Example\\, Ltd, CN=moon.example.org, E=a@b");
+        assert_eq!(name.emails().collect::<Vec<_>>(), ["a@b"]);
+        assert_eq!(Name::from_der(name.der()), Ok(name));
+        assert_eq!(Name::parse("moon"), None);
+        assert_eq!(Name::parse("XYZ=moon"), None);
+        assert_eq!(Name::parse(""), None);
+    }
+
+    #[test]
+    fn case_white_space_and_string_type_do_not_matter() {
+        let name = Name::parse("CN=Moon  Base").unwrap();
+        assert_eq!(Name::parse("cn= moon base "), Some(name.clone()));
+        assert_ne!(Name::parse("CN=moonbase"), Some(name.clone()));
+        let mut utf8 = name.der().to_vec();
+        let at = utf8.iter().rposition(|&octet| octet == PRINTABLE_STRING).unwrap();
+        utf8[at] = UTF8_STRING;
+        assert_eq!(Name::from_der(&utf8), Ok(name));
+    }
+
+    #[test]
+    fn a_long_value_is_written_with_a_long_length() {
+        for length in [1, 127, 128, 200, 255, 256, 1000] {
+            let text = format!("CN={}", "x".repeat(length));
+            assert_eq!(Name::parse(&text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn control_characters_are_not_shown() {
+        let name = Name::parse("CN=a\u{1b}[2Jb").unwrap();
+        assert_eq!(name.to_string(), "CN=a?[2Jb");
+    }
+}
