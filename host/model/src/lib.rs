@@ -11,6 +11,7 @@ pub mod proposal;
 pub mod role;
 pub mod selector;
 pub mod spi;
+pub mod status;
 pub mod time;
 pub mod transform;
 
@@ -22,6 +23,7 @@ pub use proposal::{EspSuite, IkeSuite, ProposalError, Suite};
 pub use role::Role;
 pub use selector::TrafficSelector;
 pub use spi::{ChildSaId, ChildSpi, IkeSaId, IkeSpi};
+pub use status::Status;
 pub use time::{Instant, Now};
 pub use transform::{
     Encryption, Integrity, KeyExchange, PacketId, Prf, Protocol, Sequence, Transform, TransformType,

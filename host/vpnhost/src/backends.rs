@@ -1,14 +1,11 @@
 //! Crypto backends by name: admitted by their known answers, laid on top of each other.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::json;
 use vpnhost_crypto::{CryptoBackend, Layered};
-use vpnhost_known_answers::{Algorithm, Finding, Report};
+use vpnhost_known_answers::Report;
 
-use crate::cli::Global;
-use crate::exit::{self, Failure, Outcome};
+use crate::exit::Failure;
 use crate::roles::nearest;
 
 /// Every backend of this program, in the order that is used unless the operator says otherwise.
@@ -103,9 +100,13 @@ pub(crate) fn assemble(names: &[String]) -> Result<Assembly, UnknownBackend> {
     Ok(assembly)
 }
 
-type Admitted = (&'static dyn CryptoBackend, Arc<Report>);
+pub(crate) type Admitted = (&'static dyn CryptoBackend, Arc<Report>);
 
-fn admitted(name: &str) -> Result<Admitted, UnknownBackend> {
+/// Returns a backend without what failed its known answers, and what became of each algorithm.
+///
+/// # Errors
+/// [`UnknownBackend`] if none has that name.
+pub(crate) fn admitted(name: &str) -> Result<Admitted, UnknownBackend> {
     static KNOWN: Mutex<Vec<(String, Admitted)>> = Mutex::new(Vec::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, admitted)) = known.iter().find(|(known, _)| known == name) {
@@ -116,77 +117,6 @@ fn admitted(name: &str) -> Result<Admitted, UnknownBackend> {
     let admitted = (admission.backend, Arc::new(admission.report));
     known.push((name.to_owned(), admitted.clone()));
     Ok(admitted)
-}
-
-/// `vpnhost crypto list`.
-pub(crate) fn list(global: &Global) -> Outcome {
-    let mut reports = Vec::new();
-    for name in NAMES {
-        reports.push(admitted(name)?.1);
-    }
-    if global.json {
-        let backends: Vec<_> = reports.iter().map(|report| document(report)).collect();
-        return exit::print(format_args!("{}\n", json!({ "backends": backends })));
-    }
-    let mut text = String::new();
-    for report in &reports {
-        text.push_str(&lines(report, global.verbose > 0));
-    }
-    exit::print(text)
-}
-
-fn document(report: &Report) -> serde_json::Value {
-    let algorithms: Vec<_> = report
-        .findings
-        .iter()
-        .map(|finding| {
-            let (kind, name) = kind_and_name(finding);
-            json!({
-                "kind": kind,
-                "name": name,
-                "admitted": finding.verdict.is_pass(),
-                "known_answers": finding.verdict.to_string(),
-            })
-        })
-        .collect();
-    json!({ "name": report.backend, "version": report.version, "algorithms": algorithms })
-}
-
-fn lines(report: &Report, every: bool) -> String {
-    if every {
-        return format!("{report}\n");
-    }
-    let Report { backend, version, findings } = report;
-    let count = (report.passed(), findings.len());
-    let mut text =
-        format!("{backend} {version}: {} of {} algorithms gave their known answers\n", count.0, count.1);
-    for kind in ["packet", "encryption", "integrity", "prf", "hash", "key exchange"] {
-        let passed = findings.iter().filter(|finding| finding.verdict.is_pass()).map(kind_and_name);
-        let names: Vec<String> = passed.filter(|(own, _)| *own == kind).map(|(_, name)| name).collect();
-        if !names.is_empty() {
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "  {kind:<13} {}", names.join(" "));
-        }
-    }
-    for finding in report.refused() {
-        let _ = writeln!(text, "  {finding}");
-    }
-    text
-}
-
-/// Returns which list an algorithm stands in, and its name.
-fn kind_and_name(finding: &Finding) -> (&'static str, String) {
-    let kind = match finding.algorithm {
-        Algorithm::Packet(_) => "packet",
-        Algorithm::Encryption(..) => "encryption",
-        Algorithm::Integrity(_) => "integrity",
-        Algorithm::Prf(_) => "prf",
-        Algorithm::Hash(_) => "hash",
-        Algorithm::KeyExchange(_) => "key exchange",
-    };
-    let text = finding.algorithm.to_string();
-    let name = text.strip_prefix(kind).unwrap_or(&text).trim_start();
-    (kind, name.to_owned())
 }
 
 #[cfg(test)]
@@ -226,16 +156,5 @@ mod tests {
         );
         assert!(text("null").starts_with("error: there is no backend \"null\"\nhint: there are "));
         assert!(text("/usr/lib/x.so").contains("not in this version"));
-    }
-
-    #[test]
-    fn the_list_names_every_algorithm_and_its_kind() {
-        let report = admitted("rustcrypto").unwrap().1;
-        let document = document(&report);
-        assert_eq!(document["name"], "rustcrypto");
-        let algorithms = document["algorithms"].as_array().unwrap();
-        assert!(algorithms.iter().any(|it| it["kind"] == "key exchange" && it["name"] == "modp2048"));
-        let text = lines(&report, false);
-        assert!(text.contains("key exchange") && text.contains("aes256gcm16"), "{text}");
     }
 }

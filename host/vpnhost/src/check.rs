@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use vpnhost_crypto::CryptoBackend;
+use vpnhost_ike::config::ChildConfig;
 use vpnhost_model::{EspSuite, IkeSuite, KeyExchange, Suite};
 use vpnhost_plugin_host::WasmPolicy;
 
@@ -12,6 +13,7 @@ use crate::backends::{self, Assembly};
 use crate::cli::{self, Choice, Global};
 use crate::config::{self, Configuration, Connection, Place, Problem, Problems};
 use crate::exit::{self, Failure, Outcome};
+use crate::grade::{Graded, Policy};
 use crate::plugins;
 
 /// A configuration that would run, with what it names.
@@ -127,6 +129,18 @@ fn lack(suite: &Suite, crypto: &dyn CryptoBackend) -> Option<String> {
     is_lacking.then(|| method.to_string())
 }
 
+/// Grades what may be agreed with the peers of a connection: the suites that the backends serve.
+fn graded(connection: &Connection, crypto: &dyn CryptoBackend) -> Graded {
+    let served = |suite: &Suite| lack(suite, crypto).is_none();
+    let peer = &connection.peer;
+    let ike = peer.ike.iter().copied().map(Suite::Ike).filter(served);
+    let child = |child: &ChildConfig| {
+        Policy::of(&child.name, child.esp.iter().copied().map(Suite::Esp).filter(served))
+    };
+    let policies = std::iter::once(Policy::of("IKE", ike)).chain(peer.children.iter().map(child));
+    Graded::new(&peer.name, policies.collect())
+}
+
 /// `vpnhost check [FILE]`.
 pub(crate) fn run(options: &cli::Check, global: &Global) -> Outcome {
     let prepared = prepare(&options.file, &options.choice);
@@ -135,7 +149,9 @@ pub(crate) fn run(options: &cli::Check, global: &Global) -> Outcome {
         Err(problems) => &problems.0,
     };
     if global.json {
-        let document = json!({ "file": options.file, "ok": prepared.is_ok(), "problems": problems });
+        let grades = prepared.as_ref().map(grades).unwrap_or_default();
+        let ok = prepared.is_ok();
+        let document = json!({ "file": options.file, "ok": ok, "problems": problems, "grades": grades });
         exit::print(format_args!("{document}\n"))?;
     } else {
         for warning in problems.iter().filter(|problem| !problem.is_error()) {
@@ -146,17 +162,23 @@ pub(crate) fn run(options: &cli::Check, global: &Global) -> Outcome {
     if global.json { Ok(()) } else { exit::print(summary(&options.file, &prepared)) }
 }
 
+fn grades(prepared: &Prepared) -> Vec<Graded> {
+    let connections = prepared.configuration.connections.iter();
+    connections.map(|connection| graded(connection, prepared.assembly.crypto)).collect()
+}
+
 fn summary(file: &Path, prepared: &Prepared) -> String {
     let Prepared { configuration, assembly, plugins } = prepared;
     let names = configuration.connections.iter().map(|connection| connection.peer.name.as_str());
     let plugins = plugins.iter().map(|plugin| vpnhost_policy::Policy::name(&**plugin));
     let list = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     format!(
-        "{}: good\n  connections  {}\n  plugins      {}\n  backends     {}\n",
+        "{}: good\n  connections  {}\n  plugins      {}\n  backends     {}\n{}",
         file.display(),
         list(names.collect()),
         list(plugins.collect()),
         assembly.reports.iter().map(|report| report.backend.as_str()).collect::<Vec<_>>().join(", "),
+        grades(prepared).iter().map(Graded::to_string).collect::<String>(),
     )
 }
 
@@ -221,6 +243,23 @@ mod tests {
             text.contains("vpnhost.toml:6: connection.ike: connection \"corp\" has no IKE suite"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_connection_is_graded_by_what_the_backends_serve() {
+        let grade = |more: &str| {
+            let prepared = prepared(more, &Choice::default()).map_err(|p| p.to_string()).unwrap();
+            let [graded] = &grades(&prepared)[..] else { panic!("one connection expected") };
+            graded.clone()
+        };
+        let strong = grade("ike = [\"aes256gcm16-prfsha384-x25519\"]");
+        assert_eq!(strong.grade, crate::grade::Grade::Strong);
+        assert!(strong.policies[1].rekey_without_pfs);
+        let built_in = grade("");
+        assert_eq!(built_in.grade, crate::grade::Grade::Fair);
+        assert_eq!(built_in.policies[0].remarks[0].algorithm, "modp2048");
+        let unserved = grade("ike = [\"aes256-sha256-x448\", \"aes256-sha256-x25519\"]");
+        assert_eq!(unserved.policies[0].suites, ["aes256-sha256-x25519"]);
     }
 
     #[test]

@@ -37,6 +37,14 @@ pub(crate) const RETRANSMIT_FACTOR: RangeInclusive<f64> = 1.0..=10.0;
 pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest interval that a timer takes.
 pub(crate) const LONGEST_INTERVAL: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// Octets of a Child SA that are carried within moments.
+pub(crate) const ODD_REKEY_BYTES: u64 = 1 << 20;
+/// Packets of a Child SA that are carried within moments.
+pub(crate) const ODD_REKEY_PACKETS: u64 = 1000;
+/// Octets under one 3DES key after which its blocks are no longer safe to be distinct.
+pub(crate) const TRIPLE_DES_BYTES: u64 = 1 << 30;
+/// The time after which a NAT may forget a UDP mapping (RFC 4787, REQ-5).
+pub(crate) const NAT_MEMORY: Duration = Duration::from_secs(120);
 /// Looking up one name of a peer.
 pub(crate) const LOOKUP: Duration = Duration::from_secs(8);
 /// Names that are looked up at once.

@@ -1,5 +1,6 @@
 //! The one crate that knows everything: command line, configuration, and what they start.
 
+mod algorithms;
 mod backends;
 mod check;
 mod cleanup;
@@ -11,6 +12,7 @@ mod decisions;
 mod exit;
 mod explain;
 mod gateways;
+mod grade;
 mod keygen;
 mod keylog;
 mod limits;
@@ -79,7 +81,7 @@ fn plugin(verb: Plugin, global: &Global) -> Outcome {
 
 fn crypto(verb: Crypto, global: &Global) -> Outcome {
     let name = match verb {
-        Crypto::List => return backends::list(global),
+        Crypto::List => return algorithms::list(global),
         Crypto::Test(_) => "test",
         Crypto::Bench(_) => "bench",
         Crypto::Use(_) => "use",

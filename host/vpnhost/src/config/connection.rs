@@ -14,7 +14,7 @@ use super::item::Item;
 use super::peer::{self, Peers};
 use super::secret::Directories;
 use super::value::{self, Wrong};
-use super::{Connection, GatewayName, Pool, child, gateway, proposal};
+use super::{Connection, GatewayName, Pool, child, gateway, lifetime, proposal};
 use crate::limits;
 
 /// What every connection is read with.
@@ -73,6 +73,8 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
     proposals.extend(child_proposals);
     let peers = peer::read(section, context.directories, role == Role::Responder);
     let request_address = request_address(section, role, &children);
+    let timing = timing(section);
+    lifetime::warn(section, &timing, &children);
     let connection = Connection {
         gateways,
         any,
@@ -94,7 +96,7 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
                 request_address,
                 pools: pools(section, role, context.pools),
                 encapsulation: encapsulation(section),
-                timing: timing(section),
+                timing,
             },
         ),
     };

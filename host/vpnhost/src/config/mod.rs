@@ -10,6 +10,7 @@ mod document;
 mod gateway;
 mod host;
 mod item;
+mod lifetime;
 mod peer;
 mod plugin;
 mod pool;

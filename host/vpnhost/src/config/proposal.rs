@@ -77,9 +77,16 @@ pub(super) fn read(
     }
     let proposals: Vec<Proposals> = items.iter().filter_map(|item| one(item, allow_legacy, &parse)).collect();
     let mut suites: Vec<Suite> = Vec::new();
-    for suite in proposals.iter().flat_map(|proposals| &proposals.suites) {
-        if !suites.contains(suite) {
-            suites.push(*suite);
+    for (own, item) in proposals.iter().zip(&items) {
+        let before = suites.len();
+        for suite in &own.suites {
+            if !suites.contains(suite) {
+                suites.push(*suite);
+            }
+        }
+        // Where one could not be read, the two lists do not go together; there is an error then anyway.
+        if suites.len() == before && proposals.len() == items.len() {
+            item.warn(Wrong::new(format!("\"{}\" says nothing that does not stand before it", own.text)));
         }
     }
     let most = vpnhost_policy::limits::SUITES;
@@ -124,6 +131,14 @@ fn one(
         item.warn(Wrong::new(format!(
             "\"{text}\": null encrypts nothing; everybody on the way reads the traffic"
         )));
+    }
+    if suites
+        .iter()
+        .any(|suite| matches!(suite, Suite::Ike(ike) if ike.key_exchange == KeyExchange::MODP_8192))
+    {
+        // RFC 7383, 2.5: only messages with an SK payload are fragmented.
+        let what = "modp8192: IKE_SA_INIT comes close to 1500 octets and cannot be sent in fragments of IKE";
+        item.warn(Wrong::new(format!("\"{text}\": {what}")).hint("ecp384 is as strong and small"));
     }
     fits.then(|| Proposals { place: item.place(), text: text.to_owned(), suites })
 }

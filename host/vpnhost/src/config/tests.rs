@@ -237,6 +237,57 @@ fn the_examples_are_good() {
     }
 }
 
+#[test]
+fn lifetimes_that_do_not_go_together_are_warned_of() {
+    let ground = Ground::new();
+    ground.file("floor.toml", "allow_legacy = true\n", 0o644);
+    for (more, child, key, what) in [
+        (
+            "rekey = \"30m\"",
+            "",
+            "connection.rekey",
+            "lives for 1h, longer than the IKE SA, which lives for 30m",
+        ),
+        ("", "rekey = \"8h\"", "connection.child.rekey", "lives for 8h, longer than the IKE SA"),
+        ("reauth = \"2h\"", "", "connection.reauth", "2h comes before the rekey of 4h, which never happens"),
+        ("rekey = \"1m\"", "rekey = \"1m\"", "connection.rekey", "1m is shorter than the 75 s"),
+        ("", "rekey = \"10s\"", "connection.child.rekey", "10s is shorter than the 75 s"),
+        ("keepalive = \"5m\"", "", "connection.keepalive", "may forget a mapping after 2m"),
+        ("", "rekey = \"never\"", "connection.child.rekey", "only when its sequence numbers end"),
+        ("", "rekey_bytes = \"64KiB\"", "connection.child.rekey_bytes", "65536 octets are carried within"),
+        ("", "rekey_packets = 10", "connection.child.rekey_packets", "10 packets are carried within"),
+        ("", "esp = \"3des-sha256\"", "connection.child.esp", "Sweet32"),
+    ] {
+        let floor = "[floor]\nfile = \"floor.toml\"\n";
+        warned(&ground.good(&format!("{floor}{}", connection(more, child))), key, what);
+    }
+    for (more, child) in [
+        ("rekey = \"10m\"", "rekey = \"10m\""),
+        ("rekey = \"never\"", "rekey = \"1d\""),
+        ("", "rekey = \"never\"\nrekey_bytes = \"100GiB\""),
+        ("retransmit = { first = \"500ms\", tries = 1 }\nrekey = \"10s\"", "rekey = \"10s\""),
+    ] {
+        let warnings = ground.good(&connection(more, child)).warnings;
+        let odd = |problem: &&Problem| !problem.what.contains("never renewed");
+        assert_eq!(warnings.iter().filter(odd).count(), 0, "{warnings:?}");
+    }
+}
+
+#[test]
+fn proposals_that_will_not_help_are_warned_of() {
+    let ground = Ground::new();
+    for (more, key, what) in [
+        (
+            "ike = [\"aes128-aes256-sha256-x25519\", \"aes256-sha256-x25519\"]",
+            "connection.ike",
+            "\"aes256-sha256-x25519\" says nothing that does not stand before it",
+        ),
+        ("ike = \"aes256-sha256-modp8192\"", "connection.ike", "cannot be sent in fragments of IKE"),
+    ] {
+        warned(&ground.good(&connection(more, "")), key, what);
+    }
+}
+
 /// Fails unless a text is good and free of warnings, with a secret of ours in place of its own.
 fn passes(text: &str) {
     let ground = Ground::new();

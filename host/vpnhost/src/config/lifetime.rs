@@ -1,0 +1,135 @@
+//! Lifetimes that do not go together: each is good by itself, and their sum will not work as meant.
+
+use std::time::Duration;
+
+use vpnhost_ike::config::{ChildConfig, Timing};
+use vpnhost_model::{Encryption, Lifetime};
+
+use super::document::Section;
+use super::value::{self, Wrong, written};
+use crate::limits;
+
+/// Tells what is odd about the lifetimes of a connection and its children.
+pub(super) fn warn(connection: &Section<'_>, timing: &Timing, children: &[ChildConfig]) {
+    let ike = timing.rekey_ike;
+    of_reauth(connection, ike);
+    of_keepalive(connection, timing);
+    if let Some(item) = connection.item("rekey")
+        && let Some(wrong) = too_short(ike, timing)
+    {
+        item.warn(wrong);
+    }
+    let sections = connection.sections("child");
+    let of =
+        |child: &ChildConfig| sections.iter().find(|section| name_of(section) == Some(child.name.as_str()));
+    for (child, section) in children.iter().filter_map(|child| Some((child, of(child)?))) {
+        of_child(connection, section, child, timing);
+    }
+}
+
+fn name_of<'a>(section: &Section<'a>) -> Option<&'a str> {
+    section.item("name")?.value().as_str()
+}
+
+fn of_child(connection: &Section<'_>, section: &Section<'_>, child: &ChildConfig, timing: &Timing) {
+    let Lifetime { rekey_after, rekey_bytes, rekey_packets, .. } = child.lifetime;
+    let own = section.item("rekey");
+    let ike = timing.rekey_ike;
+    if let Some(after) = rekey_after.filter(|&after| !ike.is_zero() && after > ike) {
+        let what = format!(
+            "the Child SA \"{}\" lives for {}, longer than the IKE SA, which lives for {}",
+            child.name,
+            written(after),
+            written(ike)
+        );
+        let wrong = Wrong::new(what).hint("give the IKE SA the longer life: it costs more to renew");
+        // The key that the operator wrote is the one that surprises.
+        match section.item("rekey").or_else(|| connection.item("rekey")) {
+            Some(item) => item.warn(wrong),
+            None => section.warn("rekey", wrong),
+        }
+    }
+    let Some(after) = rekey_after else {
+        if let (Some(item), None, None) = (own, rekey_bytes, rekey_packets) {
+            item.warn(
+                Wrong::new("the Child SA's keys are renewed only when its sequence numbers end")
+                    .hint("write rekey = \"1h\""),
+            );
+        }
+        return;
+    };
+    if let (Some(item), Some(wrong)) = (own, too_short(after, timing)) {
+        item.warn(wrong);
+    }
+    of_amounts(section, child);
+}
+
+/// Warns of amounts that are carried within moments, and of blocks that repeat.
+fn of_amounts(section: &Section<'_>, child: &ChildConfig) {
+    let Lifetime { rekey_bytes, rekey_packets, .. } = child.lifetime;
+    let soon = |what: &str| {
+        Wrong::new(format!("{what} are carried within moments: the SA would be rekeyed without end"))
+    };
+    if let (Some(item), Some(bytes)) = (section.item("rekey_bytes"), rekey_bytes)
+        && bytes < limits::ODD_REKEY_BYTES
+    {
+        item.warn(soon(&format!("{bytes} octets")).hint("write rekey_bytes = \"1GiB\" or more"));
+    }
+    if let (Some(item), Some(packets)) = (section.item("rekey_packets"), rekey_packets)
+        && packets < limits::ODD_REKEY_PACKETS
+    {
+        item.warn(soon(&format!("{packets} packets")).hint("write rekey_packets = 1000000 or more"));
+    }
+    // Sweet32: after 2^32 blocks of 64 bits two are likely to be the same, which gives plaintext away.
+    let repeats = child.esp.iter().any(|suite| suite.packet.encryption == Encryption::TRIPLE_DES);
+    if repeats
+        && rekey_bytes.is_none_or(|bytes| bytes > limits::TRIPLE_DES_BYTES)
+        && let Some(item) = section.item("esp")
+    {
+        let wrong = Wrong::new("3des: an SA that carries gigabytes gives plaintext away (Sweet32)");
+        item.warn(wrong.hint("write rekey_bytes = \"1GiB\""));
+    }
+}
+
+/// A lost message is repeated for longer than the SA lives.
+fn too_short(after: Duration, timing: &Timing) -> Option<Wrong> {
+    let patience = patience(timing);
+    if after.is_zero() || after >= patience {
+        return None;
+    }
+    let what = format!(
+        "{} is shorter than the {} s after which a silent peer is given up",
+        written(after),
+        patience.as_secs()
+    );
+    Some(Wrong::new(what).hint("a longer rekey, or fewer tries in retransmit"))
+}
+
+/// Returns how long a request is repeated until its peer counts as gone.
+fn patience(timing: &Timing) -> Duration {
+    let factor = f64::from(timing.retransmit_factor_percent) / 100.0;
+    let waits = (0..=i32::from(timing.retransmit_tries)).map(|at| factor.powi(at)).sum::<f64>();
+    let seconds = timing.retransmit_first.as_secs_f64() * waits;
+    Duration::from_secs_f64(seconds.min(limits::LONGEST_INTERVAL.as_secs_f64()))
+}
+
+/// A peer that is authenticated anew before a rekey comes makes the rekey a dead letter.
+fn of_reauth(connection: &Section<'_>, ike: Duration) {
+    let Some(item) = connection.item("reauth") else { return };
+    let Some(Ok(Some(reauth))) = item.value().as_str().map(value::interval) else { return };
+    if !ike.is_zero() && ike > reauth {
+        let what =
+            format!("{} comes before the rekey of {}, which never happens", written(reauth), written(ike));
+        item.warn(Wrong::new(what).hint("a rekey that is shorter than reauth, or rekey = \"never\""));
+    }
+}
+
+fn of_keepalive(connection: &Section<'_>, timing: &Timing) {
+    if let Some(item) = connection.item("keepalive")
+        && timing.keepalive > limits::NAT_MEMORY
+    {
+        let memory = written(limits::NAT_MEMORY);
+        let what = format!("NATs may forget a mapping after {memory} (RFC 4787, REQ-5), many do sooner");
+        item.warn(Wrong::new(what).hint("write keepalive = \"20s\""));
+    }
+}
