@@ -99,7 +99,8 @@ impl Chronicle {
     /// Tells what the endpoint said; `plugin` is whose answer a decision is, if a plugin's.
     pub(crate) fn tell(&mut self, now: Now, event: Event, plugin: Option<String>) {
         self.remember(now, &event, plugin.as_deref());
-        let Sentence { kind, connection, ike_sa, text, detail } = sentence::of(&event, plugin.as_deref());
+        let ike_sa = event.ike_sa();
+        let Sentence { kind, connection, text, detail } = sentence::of(&event, plugin.as_deref());
         let connection = connection.or_else(|| ike_sa.and_then(|id| self.connection_of(id)));
         self.forget(&event);
         let (question, by) = match &event {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::DriverError;
-use crate::machine::bounded;
+use crate::machine::{Turn, bounded};
 use crate::routes::Tables;
 use crate::routes::kernel::Kernel;
 use crate::{dns, firewall};
@@ -16,6 +16,7 @@ use crate::{dns, firewall};
 /// # Errors
 /// Says what could not be taken away.
 pub async fn cleanup() -> Result<Vec<String>, DriverError> {
+    let _turn = Turn::wait().await;
     let kernel = Kernel::connect()?;
     let links = bounded("list the interfaces", kernel.link_names()).await?;
     let alive: BTreeSet<Tables> = links.iter().map(|name| Tables::of(name)).collect();

@@ -34,7 +34,8 @@ enum Taker {
 pub(crate) struct Dns {
     tun_name: String,
     taker: Option<Taker>,
-    given: Vec<IpAddr>,
+    /// `None` after a failure: nobody knows what is there.
+    given: Option<Vec<IpAddr>>,
 }
 
 impl Dns {
@@ -50,33 +51,40 @@ impl Dns {
             DnsMode::Off => None,
         };
         tracing::debug!(?mode, ?taker, "DNS");
-        Ok(Self { tun_name: tun_name.to_owned(), taker, given: Vec::new() })
+        Ok(Self { tun_name: tun_name.to_owned(), taker, given: Some(Vec::new()) })
     }
 
     /// Gives servers in the place of those given before; with none, takes those back. A refusal is only told:
-    /// without it the tunnel still carries.
+    /// without it the tunnel still carries. What was half given is taken back.
     pub(crate) async fn give(&mut self, servers: Vec<IpAddr>) {
-        if self.given == servers {
+        if self.given.as_ref() == Some(&servers) {
             return;
         }
-        let Some(taker) = self.taker.clone() else {
-            if !servers.is_empty() {
-                tracing::info!("the tunnel's DNS servers are not used: DNS is left alone here");
-            }
-            self.given = servers;
+        let done = self.set(&servers).await;
+        let Err(error) = done else {
+            self.given = Some(servers);
             return;
         };
-        let done = match (&taker, servers.is_empty()) {
-            (Taker::Resolved(path), false) => self.resolved(path, &servers).await,
-            (Taker::Resolved(path), true) => call("resolvectl", path, &["revert", &self.tun_name], "").await,
-            (Taker::Resolvconf(path), false) => resolvconf_add(path, &self.tun_name, &servers).await,
-            (Taker::Resolvconf(path), true) => {
+        tracing::warn!(%error, "the tunnel's DNS servers could not be set");
+        let is_nothing_left = !servers.is_empty() && self.set(&[]).await.is_ok();
+        self.given = is_nothing_left.then(Vec::new);
+    }
+
+    async fn set(&self, servers: &[IpAddr]) -> Result<(), DriverError> {
+        match (&self.taker, servers) {
+            (None, []) => Ok(()),
+            (None, _) => {
+                tracing::info!("the tunnel's DNS servers are not used: DNS is left alone here");
+                Ok(())
+            }
+            (Some(Taker::Resolved(path)), []) => {
+                call("resolvectl", path, &["revert", &self.tun_name], "").await
+            }
+            (Some(Taker::Resolved(path)), _) => self.resolved(path, servers).await,
+            (Some(Taker::Resolvconf(path)), []) => {
                 call("resolvconf", path, &["-d", &entry(&self.tun_name)], "").await
             }
-        };
-        match done {
-            Ok(()) => self.given = servers,
-            Err(error) => tracing::warn!(%error, "the tunnel's DNS servers could not be set"),
+            (Some(Taker::Resolvconf(path)), _) => resolvconf_add(path, &self.tun_name, servers).await,
         }
     }
 
@@ -186,22 +194,25 @@ mod tests {
 
     use super::*;
 
-    /// A program that writes down how it is called.
-    fn recorder(directory: &Path) -> PathBuf {
+    /// A program that writes down how it is called, and fails where its arguments begin with a word.
+    fn recorder(directory: &Path, fails_at: &str) -> PathBuf {
         let (program, log) = (directory.join("program"), directory.join("log"));
-        std::fs::write(&program, format!("#!/bin/sh\necho \"$@\" >> {0}\ncat >> {0}\n", log.display()))
-            .unwrap();
+        let script =
+            format!("#!/bin/sh\necho \"$@\" >> {0}\ncat >> {0}\ntest \"$1\" != {fails_at}\n", log.display());
+        std::fs::write(&program, script).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         program
     }
 
-    async fn calls(taker: impl Fn(PathBuf) -> Taker) -> Vec<String> {
+    /// Gives servers twice, then none twice, and returns how the program was called.
+    async fn calls(taker: impl Fn(PathBuf) -> Taker, fails_at: &str) -> Vec<String> {
         let directory = tempfile::tempdir().unwrap();
-        let taker = Some(taker(recorder(directory.path())));
-        let mut dns = Dns { tun_name: "vpn0".to_owned(), taker, given: Vec::new() };
+        let taker = Some(taker(recorder(directory.path(), fails_at)));
+        let mut dns = Dns { tun_name: "vpn0".to_owned(), taker, given: Some(Vec::new()) };
         let servers = vec!["10.20.0.53".parse().unwrap(), "fd20::53".parse().unwrap()];
         dns.give(servers.clone()).await;
         dns.give(servers).await;
+        dns.give(Vec::new()).await;
         dns.give(Vec::new()).await;
         let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
         log.lines().map(str::to_owned).collect()
@@ -215,14 +226,27 @@ mod tests {
     fn systemd_resolved_gets_servers_for_every_name_once_and_loses_them() {
         within(async {
             let expected = ["dns vpn0 10.20.0.53 fd20::53", "domain vpn0 ~.", "revert vpn0"];
-            assert_eq!(calls(Taker::Resolved).await, expected);
+            assert_eq!(calls(Taker::Resolved, "nowhere").await, expected);
+        });
+    }
+
+    #[test]
+    fn what_was_half_given_is_taken_back_and_what_could_not_be_taken_back_is_tried_again() {
+        within(async {
+            let half = ["dns vpn0 10.20.0.53 fd20::53", "domain vpn0 ~.", "revert vpn0"];
+            // Nothing is left after a failure, so there is nothing to take back at the end.
+            assert_eq!(calls(Taker::Resolved, "domain").await, [half, half].concat());
+            let again = ["dns vpn0 10.20.0.53 fd20::53", "domain vpn0 ~.", "revert vpn0", "revert vpn0"];
+            assert_eq!(calls(Taker::Resolved, "revert").await, again);
+            let none = ["dns vpn0 10.20.0.53 fd20::53", "revert vpn0"];
+            assert_eq!(calls(Taker::Resolved, "dns").await, [none, none].concat());
         });
     }
 
     #[test]
     fn resolvconf_gets_an_entry_once_and_loses_it() {
         within(async {
-            let calls = calls(Taker::Resolvconf).await;
+            let calls = calls(Taker::Resolvconf, "nowhere").await;
             assert!(calls[0].starts_with("-a ") && calls[0].contains("vpn0.vpnhost"), "{calls:?}");
             assert_eq!(calls[1..3], ["nameserver 10.20.0.53", "nameserver fd20::53"]);
             assert!(calls[3].starts_with("-d ") && calls[3].ends_with("vpn0.vpnhost"), "{calls:?}");

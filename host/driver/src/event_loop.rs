@@ -54,10 +54,11 @@ async fn turn(
                 control.on_datagrams(&mut datagrams);
             }
             news = inputs.path.news.recv() => control.on_news(news)?,
+            Some(report) = inputs.path.reports.recv() => control.on_traffic(report),
             Some(reply) = inputs.replies.recv() => control.on_reply(reply),
             Some((id, result)) = inputs.results.recv() => control.on_result(id, result),
             Some(changed) = inputs.changed.recv() => control.on_changed(changed),
-            Some(addresses) = inputs.links.recv() => control.on_links(addresses),
+            Some(news) = inputs.links.recv() => control.on_links(news),
             Some(order) = orders.recv() => control.on_order(order),
             () = sleep(idle_for) => control.on_time(),
         }

@@ -22,18 +22,24 @@ pub const ANSWER_MARGIN: Duration = Duration::from_millis(20);
 pub const WORKERS: usize = 2;
 /// Jobs that wait for a worker; the event loop runs further ones itself, so that none is lost.
 pub const JOBS: usize = 256;
-/// Results of questions and jobs that wait for the event loop.
+/// Results of questions, jobs and changes of the machine that wait for the event loop.
 pub const RESULTS: usize = 512;
 /// Datagrams that the event loop takes before it looks at anything else.
 pub const DATAGRAMS_AT_ONCE: usize = 32;
-/// How long the kernel may take for the routes of one change; then what follows it goes on.
+/// How long the kernel may take for the routes of one change; then what waits for it goes on.
 pub const HOST_CHANGE: Duration = Duration::from_secs(3);
-/// Changes of the machine's routes that wait for the one under way.
-pub const HOST_CHANGES: usize = 1024;
+/// Between two looks at whose turn it is to change routes.
+pub const TURN_LOOK: Duration = Duration::from_millis(10);
 /// Outputs that wait for the machine's routes; with more, the rest goes on without waiting.
 pub const HELD_OUTPUTS: usize = 4096;
 /// How long `nft` or a DNS program may run.
 pub const PROGRAM: Duration = Duration::from_secs(5);
+/// Octets of what such a program says that are kept.
+pub const PROGRAM_SAYS: u64 = 1 << 20;
+/// How long the output of such a program that has ended may stay open.
+pub const PROGRAM_LAST_WORDS: Duration = Duration::from_millis(500);
+/// Between two looks at whether such a program has ended.
+pub const PROGRAM_LOOK: Duration = Duration::from_millis(2);
 /// How long an orderly end waits for peers to answer a Delete.
 pub const GOODBYE: Duration = Duration::from_millis(2500);
 /// Address changes within this time are told as one.
@@ -46,6 +52,8 @@ pub const ACTIVITY_INTERVAL: Duration = Duration::from_secs(1);
 pub const ADDRESSES: usize = 256;
 /// DNS servers that are asked past the system's own resolver.
 pub const DNS_SERVERS: usize = 3;
+/// Octets of an answer of theirs.
+pub const DNS_ANSWER_LEN: usize = 1500;
 /// How long one of them may take to answer.
 pub const DNS_ANSWER: Duration = Duration::from_millis(1500);
 /// Prefixes that are routed in all.

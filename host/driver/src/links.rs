@@ -1,4 +1,4 @@
-//! The machine's own addresses: what they are, and what becomes of them.
+//! The machine's own addresses: what they are, and what becomes of them; and what others do to what is ours.
 //!
 //! Left out: what lies on our own TUN or on a link that is down, and what cannot be used without more words or not
 //! yet: IPv6's link-local, tentative and duplicate addresses. Deprecated ones still carry what uses them; they come last.
@@ -7,11 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
     InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
+use rtnetlink::packet_route::route::RouteProtocol;
+use rtnetlink::packet_route::rule::RuleAttribute;
+use rtnetlink::sys::SocketAddr;
 use rtnetlink::{Handle, MulticastGroup};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -20,56 +25,126 @@ use vpnhost_model::{LinkKind, LocalAddress};
 use crate::error::DriverError;
 use crate::limits;
 use crate::machine::bounded;
+use crate::routes::PROTOCOL;
 use crate::routes::kernel::{link_name, local_address};
 
-/// What changes addresses.
-const GROUPS: [MulticastGroup; 3] =
-    [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+/// What changes addresses, and the rules that lead to our routes.
+const GROUPS: [MulticastGroup; 5] = [
+    MulticastGroup::Link,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv4Rule,
+    MulticastGroup::Ipv6Rule,
+];
+
+/// A message of the kernel, and whose it is.
+type Message = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr);
+
+/// What is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LinkNews {
+    /// The machine's addresses.
+    pub(crate) addresses: Vec<LocalAddress>,
+    /// The worst that was done to what is ours.
+    pub(crate) harm: Harm,
+}
+
+/// What was done to what is ours; that it was this host itself cannot be told from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Harm {
+    /// Nothing.
+    #[default]
+    None,
+    /// A rule, or an address of the TUN, was removed.
+    Removed,
+    /// The TUN is down, and its routes with it.
+    TunDown,
+}
 
 /// The watch over the machine's addresses.
 pub(crate) struct Links {
     handle: Handle,
-    excluded: String,
+    /// Our own interface, which is not looked at: its name and index.
+    tun: (String, u32),
     metered: BTreeSet<String>,
 }
 
 impl Links {
-    /// Returns the addresses, and where every change of them is told, settled. The watch ends with the receiver.
+    /// Returns the addresses, and where every change of them is told, settled, and every harm. The watch ends with the
+    /// receiver.
     pub(crate) async fn start(
-        excluded: &str,
+        tun: (&str, u32),
         metered: BTreeSet<String>,
-    ) -> Result<(Vec<LocalAddress>, mpsc::Receiver<Vec<LocalAddress>>), DriverError> {
+    ) -> Result<(Vec<LocalAddress>, mpsc::Receiver<LinkNews>), DriverError> {
         let opened = rtnetlink::new_multicast_connection(&GROUPS);
         let (connection, handle, mut messages) =
             opened.map_err(|source| DriverError::io("watch the machine's addresses", source))?;
         tokio::spawn(connection);
-        let links = Self { handle, excluded: excluded.to_owned(), metered };
+        let links = Self { handle, tun: (tun.0.to_owned(), tun.1), metered };
         let first = links.addresses().await?;
         let (sender, receiver) = mpsc::channel(1);
         let mut known = first.clone();
         tokio::spawn(async move {
             loop {
-                tokio::select! {
-                    message = messages.next() => if message.is_none() {
-                        tracing::warn!("the watch over the machine's addresses has ended");
-                        return;
-                    },
+                let message = tokio::select! {
+                    message = messages.next() => message,
                     () = sender.closed() => return,
+                };
+                let Some((message, _)) = message else {
+                    tracing::warn!("the watch over the machine's addresses has ended");
+                    return;
+                };
+                let harm = links.harm(&message.payload).max(links.settle(&mut messages).await);
+                let addresses = links.addresses().await.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "the machine's addresses are not known");
+                    known.clone()
+                });
+                if addresses == known && harm == Harm::None {
+                    continue;
                 }
-                settle(&mut messages).await;
-                match links.addresses().await {
-                    Ok(addresses) if addresses != known => {
-                        known.clone_from(&addresses);
-                        if sender.send(addresses).await.is_err() {
-                            return;
-                        }
-                    }
-                    Ok(_) => {}
-                    Err(error) => tracing::warn!(%error, "the machine's addresses are not known"),
+                known.clone_from(&addresses);
+                if sender.send(LinkNews { addresses, harm }).await.is_err() {
+                    return;
                 }
             }
         });
         Ok((first, receiver))
+    }
+
+    /// Takes what comes within a moment: a cable that is pulled takes several messages.
+    async fn settle(&self, messages: &mut (impl Stream<Item = Message> + Unpin)) -> Harm {
+        let mut harm = Harm::None;
+        let all = async {
+            while let Some((message, _)) = messages.next().await {
+                harm = harm.max(self.harm(&message.payload));
+            }
+        };
+        // Running out of time is what ends it.
+        drop(timeout(limits::LINK_SETTLE, all).await);
+        // A watch that has ended says so at the next look; it must not be asked without a pause.
+        sleep(std::time::Duration::ZERO).await;
+        harm
+    }
+
+    /// Returns what a message says that was done to what is ours.
+    fn harm(&self, payload: &NetlinkPayload<RouteNetlinkMessage>) -> Harm {
+        let NetlinkPayload::InnerMessage(message) = payload else { return Harm::None };
+        if let RouteNetlinkMessage::NewLink(link) = message
+            && link.header.index == self.tun.1
+            && !link.header.flags.contains(LinkFlags::Up)
+        {
+            Harm::TunDown
+        } else if let RouteNetlinkMessage::DelAddress(address) = message
+            && address.header.index == self.tun.1
+        {
+            Harm::Removed
+        } else if let RouteNetlinkMessage::DelRule(rule) = message
+            && rule.attributes.contains(&RuleAttribute::Protocol(RouteProtocol::from(PROTOCOL)))
+        {
+            Harm::Removed
+        } else {
+            Harm::None
+        }
     }
 
     async fn addresses(&self) -> Result<Vec<LocalAddress>, DriverError> {
@@ -93,7 +168,7 @@ impl Links {
     fn link(&self, message: &LinkMessage) -> Option<(u32, Link)> {
         let name = link_name(&message.attributes)?.to_owned();
         let up = message.header.flags.contains(LinkFlags::Up | LinkFlags::Running);
-        if !up || name == self.excluded {
+        if !up || name == self.tun.0 {
             return None;
         }
         let mtu = message
@@ -112,15 +187,6 @@ struct Link {
     kind: LinkKind,
     mtu: u32,
     metered: bool,
-}
-
-/// Takes what comes within a moment: a cable that is pulled takes several messages.
-async fn settle<T>(messages: &mut (impl futures_util::Stream<Item = T> + Unpin)) {
-    let all = async { while messages.next().await.is_some() {} };
-    // Running out of time is what ends it.
-    drop(timeout(limits::LINK_SETTLE, all).await);
-    // A watch that has ended says so at the next look; it must not be asked without a pause.
-    sleep(std::time::Duration::ZERO).await;
 }
 
 /// Returns an address that can be used, and whether it is deprecated.
@@ -236,9 +302,13 @@ mod tests {
     use super::*;
     use crate::machine::ground::Ground;
 
-    async fn next(told: &mut mpsc::Receiver<Vec<LocalAddress>>) -> Vec<String> {
-        let addresses =
-            timeout(Duration::from_secs(10), told.recv()).await.expect("in time").expect("a watch");
+    async fn news(told: &mut mpsc::Receiver<LinkNews>) -> LinkNews {
+        timeout(Duration::from_secs(10), told.recv()).await.expect("in time").expect("a watch")
+    }
+
+    async fn next(told: &mut mpsc::Receiver<LinkNews>) -> Vec<String> {
+        let LinkNews { addresses, harm } = news(told).await;
+        assert_eq!(harm, Harm::None);
         shown(&addresses)
     }
 
@@ -252,11 +322,11 @@ mod tests {
     #[test]
     fn addresses_are_told_with_their_links_and_so_is_what_becomes_of_them() {
         Ground::run(|ground| async move {
-            let _tun = ground.tun("vpn0");
+            let tun = ground.tun("vpn0");
             ground.ip("addr add 10.30.0.1/32 dev vpn0");
             ground.ip("link set vpn0 up");
             let metered = BTreeSet::from(["eth0".to_owned()]);
-            let (first, mut told) = Links::start("vpn0", metered).await.unwrap();
+            let (first, mut told) = Links::start(("vpn0", tun.index), metered).await.unwrap();
             let loopback = ["127.0.0.1 lo loopback", "::1 lo loopback"];
             let outside = ["10.10.0.10 eth0 ethernet", "fd10::10 eth0 ethernet"];
             assert_eq!(shown(&first), [loopback, outside].concat());
@@ -270,6 +340,28 @@ mod tests {
             ground.ip("addr add 10.30.0.2/32 dev vpn0");
             ground.ip("link set eth0 up");
             assert!(next(&mut told).await.contains(&"10.10.0.10 eth0 ethernet".to_owned()));
+        });
+    }
+
+    #[test]
+    fn what_others_do_to_what_is_ours_is_told_also_when_it_is_as_before_at_once() {
+        Ground::run(|ground| async move {
+            let tun = ground.tun("vpn0");
+            ground.ip("link set vpn0 up");
+            ground.ip("addr add 10.30.0.1/32 dev vpn0");
+            ground.ip("rule add table 729600000 protocol 96");
+            ground.ip("rule add table 7");
+            let (_, mut told) = Links::start(("vpn0", tun.index), BTreeSet::new()).await.unwrap();
+            ground.ip("link set vpn0 down");
+            ground.ip("link set vpn0 up");
+            assert_eq!(news(&mut told).await.harm, Harm::TunDown);
+            ground.ip("addr del 10.30.0.1/32 dev vpn0");
+            assert_eq!(news(&mut told).await.harm, Harm::Removed);
+            ground.ip("rule del table 729600000 protocol 96");
+            assert_eq!(news(&mut told).await.harm, Harm::Removed);
+            ground.ip("rule del table 7");
+            ground.ip("addr add 10.10.0.11/24 dev eth0");
+            assert_eq!(news(&mut told).await.harm, Harm::None);
         });
     }
 

@@ -4,6 +4,9 @@
 //! difference: first what is missing, then what is too much, so that traffic which a tunnel protects never finds a way
 //! around it in between. The same holds for the start after a crash.
 
+mod change;
+mod turn;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -18,6 +21,9 @@ use crate::routes::kernel::{Installed, Kernel};
 use crate::routes::plan::Plan;
 use crate::routes::{Family, Prefix, Tables};
 use crate::{firewall, forwarding, limits};
+
+pub(crate) use change::Edit;
+pub(crate) use turn::Turn;
 
 /// What the machine's part is started with, and what a reload changes.
 #[derive(Clone, Debug)]
@@ -69,6 +75,8 @@ pub(crate) struct Machine {
 #[derive(Debug, PartialEq, Eq)]
 enum Wall {
     Unknown,
+    /// A change of it failed, perhaps when it had been made.
+    Unsure,
     Absent,
     Present(String),
 }
@@ -102,6 +110,7 @@ impl Machine {
                 io::Error::new(io::ErrorKind::InvalidInput, "quotation marks and patterns are not supported");
             return Err(DriverError::Io { action: "use the TUN's name in firewall rules", source });
         }
+        let _turn = Turn::wait().await;
         let kernel = Kernel::connect()?;
         let before = bounded("list the routes", kernel.installed()).await?;
         let dns = Dns::new(settings.dns, &settings.tun_name)?;
@@ -120,57 +129,40 @@ impl Machine {
         }
     }
 
-    /// Sets up, or changes, what an IKE SA's tunnels need.
+    /// Takes other settings; the TUN's name and index, its MTU, the ports and the DNS mode stay as they were.
     ///
     /// # Errors
-    /// Says what was refused.
-    pub(crate) async fn configure(&mut self, configuration: &HostConfiguration) -> Result<(), DriverError> {
-        self.configured.insert(configuration.ike_sa, configuration.clone());
-        self.apply(false).await
-    }
-
-    /// Takes away what was configured for an IKE SA.
-    ///
-    /// # Errors
-    /// Says what was refused.
-    pub(crate) async fn release(&mut self, ike_sa: IkeSaId) -> Result<(), DriverError> {
-        if self.configured.remove(&ike_sa).is_none() {
-            return Ok(());
-        }
-        self.apply(false).await
-    }
-
-    /// Keeps what was configured for an IKE SA under another name.
-    pub(crate) fn rename(&mut self, old: IkeSaId, new: IkeSaId) {
-        if let Some(mut configuration) = self.configured.remove(&old) {
-            configuration.ike_sa = new;
-            self.configured.insert(new, configuration);
-        }
-    }
-
-    /// Takes other settings; the TUN's name and index, the ports and the DNS mode stay as they were.
-    ///
-    /// # Errors
-    /// Says what was refused.
+    /// Says what was refused; the settings are the old ones then.
     pub(crate) async fn reload(&mut self, settings: MachineSettings) -> Result<(), DriverError> {
-        let old = &self.settings;
-        let kept = (old.tun_name.clone(), old.tun_index, old.ports, old.dns);
-        self.settings = settings;
-        (self.settings.tun_name, self.settings.tun_index, self.settings.ports, self.settings.dns) = kept;
+        let MachineSettings { tun_name, tun_index, mtu, dns, ports, .. } = self.settings.clone();
+        let settings = MachineSettings { tun_name, tun_index, mtu, dns, ports, ..settings };
+        let old = std::mem::replace(&mut self.settings, settings);
         forwarding::warn(&self.settings);
+        let done = self.apply(true).await;
+        if done.is_err() {
+            self.settings = old;
+            if let Err(error) = self.apply(true).await {
+                tracing::warn!(%error, "the old settings of the tunnels' routing could not be put back");
+            }
+        }
+        done
+    }
+
+    /// Makes the machine again as it was: somebody else has changed it.
+    ///
+    /// # Errors
+    /// Says what was refused.
+    pub(crate) async fn renew(&mut self) -> Result<(), DriverError> {
         self.apply(true).await
     }
 
-    /// Takes everything away: an orderly end. What refuses to go is told in the log.
+    /// Takes everything away: an orderly end. What refuses to go is told in the log; virtual addresses go with the TUN.
     pub(crate) async fn stop(mut self) {
+        let _turn = Turn::wait().await;
         self.dns.give(Vec::new()).await;
         self.restore(&Installed::default()).await;
         if self.firewall != Wall::Absent {
             tell(firewall::remove(&self.settings.tun_name).await);
-        }
-        for address in self.configured.values().flat_map(|configuration| &configuration.addresses) {
-            let removed = self.kernel.remove_address(self.settings.tun_index, address.0);
-            tell(bounded("remove a virtual address", removed).await);
         }
     }
 
@@ -228,9 +220,10 @@ impl Machine {
         if self.firewall == wanted {
             return Ok(());
         }
+        self.firewall = Wall::Unsure;
         match &wanted {
             Wall::Present(ruleset) => firewall::apply(ruleset).await?,
-            Wall::Absent | Wall::Unknown => firewall::remove(&self.settings.tun_name).await?,
+            Wall::Absent | Wall::Unsure | Wall::Unknown => firewall::remove(&self.settings.tun_name).await?,
         }
         self.firewall = wanted;
         Ok(())

@@ -81,7 +81,7 @@ fn ask(server: SocketAddr, name: &str, kind: u16) -> Option<Vec<IpAddr>> {
     let question = question(name, kind)?;
     let flags_and_counts = [1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     socket.send(&[&id.to_be_bytes()[..], &flags_and_counts, &question].concat()).ok()?;
-    let mut answer = [0; 1500];
+    let mut answer = [0; limits::DNS_ANSWER_LEN];
     let length = socket.recv(&mut answer).ok()?;
     answers(&answer[..length], id, &question)
 }

@@ -5,19 +5,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::error::DriverError;
 use crate::limits;
 
 /// Where programs are looked for if PATH lacks it: a service's or a user's PATH may leave out the sbin directories.
 const USUAL: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
-/// How much of what a program says is kept.
-const SAID: u64 = 1 << 20;
-/// How long the output of a program that has ended may stay open.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-/// Between two looks at whether a program has ended.
-const LOOK: Duration = Duration::from_millis(2);
 
 /// What a program said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,23 +79,23 @@ fn run_here(
     }
     let output = child.stdout.take().map(listen);
     let errors = child.stderr.take().map(listen);
-    let success = wait(&mut child).map_err(failed)?;
+    let success = wait(name, &mut child)?;
     Ok(Said { success, output: heard(output), errors: heard(errors) })
 }
 
-fn wait(child: &mut Child) -> Result<bool, String> {
+fn wait(name: &'static str, child: &mut Child) -> Result<bool, DriverError> {
     let deadline = Instant::now() + limits::PROGRAM;
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Ok(status.success()),
-            Ok(None) if Instant::now() < deadline => thread::sleep(LOOK),
+            Ok(None) if Instant::now() < deadline => thread::sleep(limits::PROGRAM_LOOK),
             Ok(None) => {
                 // It may have ended meanwhile.
                 drop(child.kill());
                 drop(child.wait());
-                return Err(format!("it did not end within {} s", limits::PROGRAM.as_secs()));
+                return Err(DriverError::Timeout(name));
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(DriverError::Program { program: name, message: error.to_string() }),
         }
     }
 }
@@ -111,7 +105,7 @@ fn listen(mut from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     thread::spawn(move || {
         let mut text = Vec::new();
         // What could be read is what there is to tell; the rest goes unread, so that the program can end.
-        drop(from.by_ref().take(SAID).read_to_end(&mut text));
+        drop(from.by_ref().take(limits::PROGRAM_SAYS).read_to_end(&mut text));
         drop(std::io::copy(&mut from, &mut std::io::sink()));
         // Nobody may wait for it any more.
         drop(sender.send(String::from_utf8_lossy(&text).into_owned()));
@@ -121,11 +115,13 @@ fn listen(mut from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
 
 /// Returns what an ended program said. Something that it started may go on and hold its output open: no word then.
 fn heard(listener: Option<mpsc::Receiver<String>>) -> String {
-    listener.and_then(|heard| heard.recv_timeout(LAST_WORDS).ok()).unwrap_or_default()
+    listener.and_then(|heard| heard.recv_timeout(limits::PROGRAM_LAST_WORDS).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn shell(script: &str, input: &str) -> Result<Said, DriverError> {

@@ -185,7 +185,7 @@ impl IkeEndpoint {
                 self.want_for_child(now, id, Task::DeleteChild(id, CloseReason::Internal(what)));
             }
             OutputFailure::Host(id, what) => {
-                tracing::warn!(ike_sa = %id, what, "the host could not be configured");
+                // Who could not configure it tells why.
                 self.end_sa(now, id, CloseReason::Internal(what));
             }
         }

@@ -155,9 +155,10 @@ impl Host {
         self.output(Output::Event(event));
     }
 
-    /// Sends an IKE datagram.
-    pub(crate) fn transmit(&mut self, path: Path, octets: Vec<u8>) {
-        self.output(Output::Transmit(Transmit { path, octets, kind: TransmitKind::Ike }));
+    /// Sends an IKE datagram, of an IKE SA if there is one already.
+    pub(crate) fn transmit(&mut self, ike_sa: impl Into<Option<IkeSaId>>, path: Path, octets: Vec<u8>) {
+        let ike_sa = ike_sa.into();
+        self.output(Output::Transmit(Transmit { ike_sa, path, octets, kind: TransmitKind::Ike }));
     }
 
     /// Takes the next output.
@@ -306,7 +307,7 @@ impl Host {
     /// Sends an answer to an unprotected message, if not too many were sent lately (RFC 7296 §2.21.4).
     pub(crate) fn transmit_unprotected(&mut self, now: Now, path: Path, octets: Vec<u8>) {
         if self.unprotected.take(now.instant) {
-            self.transmit(path, octets);
+            self.transmit(None, path, octets);
         } else {
             tracing::debug!(%path, "no answer to an unprotected message: too many lately");
         }

@@ -57,6 +57,8 @@ pub struct JobId(pub u64);
 /// `path.local.port()` is the NAT traversal port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
+    /// The IKE SA that it is of; `None` before there is one.
+    pub ike_sa: Option<IkeSaId>,
     /// From where, to where.
     pub path: Path,
     /// The octets; a keepalive is the one octet 0xFF, sent without a marker.
@@ -275,6 +277,25 @@ pub enum Event {
         /// What was decided, in a few words.
         outcome: String,
     },
+}
+
+impl Event {
+    /// Returns the IKE SA that it is about, if there is one.
+    pub fn ike_sa(&self) -> Option<IkeSaId> {
+        match self {
+            Self::IkeSaEstablished(facts) | Self::IkeSaRekeyed { new: facts, .. } => Some(facts.id),
+            Self::IkeSaStarted { ike_sa, .. }
+            | Self::ChildSaEstablished { ike_sa, .. }
+            | Self::ChildSaFailed { ike_sa, .. }
+            | Self::ChildSaClosed { ike_sa, .. }
+            | Self::IkeSaClosed { ike_sa, .. }
+            | Self::Alive { ike_sa, .. }
+            | Self::Moved { ike_sa, .. }
+            // One that could not be begun has no number.
+            | Self::Decided { ike_sa, .. } => Some(*ike_sa).filter(|id| *id != IkeSaId(0)),
+            Self::RetryScheduled { .. } => None,
+        }
+    }
 }
 
 /// What is known of an IKE SA that is up; keys only for a key log that the operator asked for.

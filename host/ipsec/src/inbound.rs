@@ -123,6 +123,11 @@ impl Inbound {
         }
     }
 
+    /// Tells whether any SA has that peer: of others an ICMP error need not be believed (RFC 4301 §8.2.1).
+    pub fn has_peer(&self, remote: IpAddr) -> bool {
+        self.sas.all().any(|sa| sa.sa.path.remote.ip() == remote)
+    }
+
     /// Opens the pending packets of a batch: each is delivered, or dropped and counted. Octets without a
     /// valid ICV change nothing but a counter.
     pub fn open(&mut self, now: Instant, batch: &mut Batch) {

@@ -38,11 +38,15 @@ impl PathMtus {
         Self { config, learned: BTreeMap::new(), expiry: None }
     }
 
-    /// Takes a path MTU that the kernel told. A smaller one than IP allows is a forgery (RFC 4301 §8.2.1).
+    /// Takes a path MTU that the kernel told, in the place of the oldest if there are as many as may be. A smaller one
+    /// than IP allows is a forgery (RFC 4301 §8.2.1).
     pub(crate) fn learn(&mut self, now: Instant, remote: IpAddr, mtu: u16) {
         let least = if remote.is_ipv4() { limits::PATH_MTU_MIN_V4 } else { limits::PATH_MTU_MIN_V6 };
-        if self.learned.len() >= limits::PATH_MTUS && !self.learned.contains_key(&remote) {
-            return;
+        if self.learned.len() >= limits::PATH_MTUS
+            && !self.learned.contains_key(&remote)
+            && let Some((&oldest, _)) = self.learned.iter().min_by_key(|(_, (_, at))| *at)
+        {
+            self.learned.remove(&oldest);
         }
         self.learned.insert(remote, (mtu.max(least), now));
         let expiry = now + limits::PATH_MTU_AGE;
@@ -126,5 +130,17 @@ mod tests {
         assert!(!mtus.expire(Instant(old.0 - 1)));
         assert!(mtus.expire(old) && !mtus.expire(old));
         assert_eq!(mtus.tunnel_mtu(&way, &GCM), 1400);
+    }
+
+    #[test]
+    fn where_there_is_no_room_for_another_the_oldest_is_forgotten() {
+        let mut mtus = PathMtus::new(TunnelConfig::default());
+        let remote = |number: usize| IpAddr::from((number as u32).to_be_bytes());
+        for number in 0..=limits::PATH_MTUS {
+            mtus.learn(Instant(1 + number as u64), remote(number), 1300);
+        }
+        assert_eq!(mtus.learned.len(), limits::PATH_MTUS);
+        assert!(!mtus.learned.contains_key(&remote(0)));
+        assert!(mtus.learned.contains_key(&remote(limits::PATH_MTUS)));
     }
 }

@@ -57,6 +57,10 @@ impl<T> Sad<T> {
         self.slots.get_mut(index as usize)?.as_mut()
     }
 
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().flatten()
+    }
+
     pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.slots.iter_mut().flatten()
     }

@@ -9,8 +9,6 @@ pub(super) struct Sentence {
     pub(super) kind: &'static str,
     /// The connection, where the event names it.
     pub(super) connection: Option<String>,
-    /// The IKE SA.
-    pub(super) ike_sa: Option<IkeSaId>,
     /// What happened.
     pub(super) text: String,
     /// With whom and where, or nothing.
@@ -25,38 +23,37 @@ pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
                 Role::Initiator => format!("{ike_sa} was begun"),
                 Role::Responder => format!("a peer began {ike_sa}"),
             };
-            sentence("started", connection.as_deref(), *ike_sa, text).with(path.to_string())
+            sentence("started", connection.as_deref(), text).with(path.to_string())
         }
         Event::IkeSaEstablished(facts) => {
             let text = format!("{} is up as {}, {}", facts.id, role(facts.role), facts.suite);
-            sentence("established", Some(&facts.connection), facts.id, text).with(whereabouts(facts))
+            sentence("established", Some(&facts.connection), text).with(whereabouts(facts))
         }
         Event::IkeSaRekeyed { old, new } => {
             let text = format!("{old} was rekeyed: {} took its place, {}", new.id, new.suite);
-            sentence("rekeyed", Some(&new.connection), new.id, text)
+            sentence("rekeyed", Some(&new.connection), text)
         }
         Event::IkeSaClosed { ike_sa, connection, reason } if *ike_sa == IkeSaId(0) => {
-            let text = format!("no IKE SA could be begun: {reason}");
-            Sentence { ike_sa: None, ..sentence("closed", connection.as_deref(), *ike_sa, text) }
+            sentence("closed", connection.as_deref(), format!("no IKE SA could be begun: {reason}"))
         }
         Event::IkeSaClosed { ike_sa, connection, reason } => {
-            sentence("closed", connection.as_deref(), *ike_sa, format!("{ike_sa} ended: {reason}"))
+            sentence("closed", connection.as_deref(), format!("{ike_sa} ended: {reason}"))
         }
         Event::RetryScheduled { connection, after } => {
             let text = format!("the connection will be tried again in {:.1} s", after.as_secs_f64());
-            Sentence { ike_sa: None, ..sentence("retry", Some(connection), IkeSaId(0), text) }
+            sentence("retry", Some(connection), text)
         }
-        Event::Alive { ike_sa, round_trip: Some(time) } => {
+        Event::Alive { round_trip: Some(time), .. } => {
             let text = format!("the peer answered after {:.1} ms", time.as_secs_f64() * 1000.0);
-            sentence("alive", None, *ike_sa, text)
+            sentence("alive", None, text)
         }
-        Event::Alive { ike_sa, round_trip: None } => {
-            sentence("alive", None, *ike_sa, "the peer answered after a retransmission".to_owned())
+        Event::Alive { round_trip: None, .. } => {
+            sentence("alive", None, "the peer answered after a retransmission".to_owned())
         }
         Event::Moved { ike_sa, path } => {
-            sentence("moved", None, *ike_sa, format!("{ike_sa} moved to another path")).with(path.to_string())
+            sentence("moved", None, format!("{ike_sa} moved to another path")).with(path.to_string())
         }
-        Event::Decided { ike_sa, connection, question, by, outcome } => {
+        Event::Decided { connection, question, by, outcome, .. } => {
             let who = who(by, plugin);
             let (text, detail) = match *question {
                 // Selectors and paths are addresses.
@@ -64,34 +61,28 @@ pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
                 _ => (format!("{question}: {who} decided: {outcome}"), String::new()),
             };
             let connection = Some(connection.as_str()).filter(|name| !name.is_empty());
-            sentence("decided", connection, *ike_sa, text).with(detail)
+            sentence("decided", connection, text).with(detail)
         }
-        Event::ChildSaEstablished { child_sa, ike_sa, connection, child, replaces: None } => {
+        Event::ChildSaEstablished { child_sa, connection, child, replaces: None, .. } => {
             let text = format!("{child_sa} ({child}) is up");
-            sentence("child_established", Some(connection), *ike_sa, text)
+            sentence("child_established", Some(connection), text)
         }
-        Event::ChildSaEstablished { child_sa, ike_sa, connection, child, replaces: Some(old) } => {
+        Event::ChildSaEstablished { child_sa, connection, child, replaces: Some(old), .. } => {
             let text = format!("{child_sa} ({child}) took the place of {old}");
-            sentence("child_rekeyed", Some(connection), *ike_sa, text)
+            sentence("child_rekeyed", Some(connection), text)
         }
-        Event::ChildSaFailed { ike_sa, connection, child, reason } => {
+        Event::ChildSaFailed { connection, child, reason, .. } => {
             let text = format!("child {child} did not come up: {reason}");
-            sentence("child_failed", Some(connection), *ike_sa, text)
+            sentence("child_failed", Some(connection), text)
         }
-        Event::ChildSaClosed { child_sa, ike_sa, reason } => {
-            sentence("child_closed", None, *ike_sa, format!("{child_sa} ended: {reason}"))
+        Event::ChildSaClosed { child_sa, reason, .. } => {
+            sentence("child_closed", None, format!("{child_sa} ended: {reason}"))
         }
     }
 }
 
-fn sentence(kind: &'static str, connection: Option<&str>, ike_sa: IkeSaId, text: String) -> Sentence {
-    Sentence {
-        kind,
-        connection: connection.map(str::to_owned),
-        ike_sa: Some(ike_sa),
-        text,
-        detail: String::new(),
-    }
+fn sentence(kind: &'static str, connection: Option<&str>, text: String) -> Sentence {
+    Sentence { kind, connection: connection.map(str::to_owned), text, detail: String::new() }
 }
 
 impl Sentence {

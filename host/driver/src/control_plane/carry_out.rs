@@ -1,19 +1,21 @@
 //! What the endpoint wants, carried out in its order.
 //!
 //! Questions and jobs leave the order at once: nothing before them needs to have happened, and their results
-//! come back as inputs. Everything else waits while the machine's routes are being changed, so that who is
-//! told that a tunnel is up can use it.
+//! come back as inputs. What an IKE SA has to say, to its peer or to people, waits while the machine's routes are
+//! being changed for it, so that who is told that a tunnel is up can use it.
 
 use std::sync::Arc;
 
 use vpnhost_ike::input::OutputFailure;
 use vpnhost_ike::output::{ChildSaKeys, Event, Output, Transmit};
 use vpnhost_ipsec::SaActivity;
-use vpnhost_model::{Encapsulation, Now, Path};
+use vpnhost_model::{Encapsulation, IkeSaId, Now, Path};
 use vpnhost_policy::OnFailure;
 
 use super::{ControlPlane, Pending, esp_keys};
+use crate::error::DriverError;
 use crate::limits;
+use crate::machine::Edit;
 use crate::resolver::{self, Verdict};
 
 impl ControlPlane {
@@ -21,18 +23,31 @@ impl ControlPlane {
     pub(super) fn settle(&mut self, now: Now) {
         loop {
             self.collect(now);
-            if self.holds() {
-                return;
+            let Some(pending) = self.outputs.pop_front() else { return };
+            if self.is_to_wait(&pending.output) {
+                self.held.push_back(pending);
+            } else {
+                self.carry_out(now, pending);
             }
-            let Some(Pending { output, plugin }) = self.outputs.pop_front() else { return };
-            self.carry_out(now, output, plugin);
         }
     }
 
-    /// Tells whether outputs wait for the machine's routes. At the end nothing does: time is short.
-    fn holds(&self) -> bool {
-        let waits = self.changes.holds_until().is_some() && self.goodbye.is_none();
-        waits && self.outputs.len() < limits::HELD_OUTPUTS
+    /// Carries out what does not wait any more. Comes after everything that may end the waiting, so that what an IKE SA
+    /// says later stays behind it.
+    pub(super) fn let_go(&mut self, now: Now) {
+        for pending in std::mem::take(&mut self.held) {
+            if self.is_to_wait(&pending.output) {
+                self.held.push_back(pending);
+            } else {
+                self.carry_out(now, pending);
+            }
+        }
+    }
+
+    /// Tells whether an output waits for the machine. At the end nothing does: time is short.
+    fn is_to_wait(&self, output: &Output) -> bool {
+        let is_free = self.goodbye.is_some() || self.held.len() >= limits::HELD_OUTPUTS;
+        !is_free && said_by(output).is_some_and(|ike_sa| self.changes.is_under_way(ike_sa))
     }
 
     /// Drains the endpoint; what is decided already is told to it, which may make it want more.
@@ -87,7 +102,7 @@ impl ControlPlane {
         self.take_outputs(now, verdict.decision.decided_by.as_deref());
     }
 
-    fn carry_out(&mut self, now: Now, output: Output, plugin: Option<String>) {
+    fn carry_out(&mut self, now: Now, Pending { output, plugin }: Pending) {
         match output {
             Output::InstallChildSa(keys) => self.install(now, &keys),
             Output::ActivateOutbound(id) => self.data_plane.activate(id),
@@ -101,28 +116,35 @@ impl ControlPlane {
                     self.data_plane.remove(id);
                 }
             }
-            Output::ConfigureHost(configuration) => {
-                let ike_sa = configuration.ike_sa;
-                if let Err(error) = self.changes.configure(now.instant, configuration) {
-                    self.endpoint.handle_failure(now, OutputFailure::Host(ike_sa, error.to_string()));
-                }
-            }
-            Output::ReleaseHost(ike_sa) => {
-                if let Err(error) = self.changes.release(now.instant, ike_sa) {
-                    tracing::error!(%ike_sa, %error, "routes are left behind");
-                }
-            }
+            Output::ConfigureHost(configuration) => self.edit(now, Edit::Configure(configuration)),
+            Output::ReleaseHost(ike_sa) => self.edit(now, Edit::Release(ike_sa)),
             Output::RenameIkeSa { old, new } => {
                 self.children.rename(old, new);
-                if let Err(error) = self.changes.rename(old, new) {
-                    self.endpoint.handle_failure(now, OutputFailure::Host(new, error.to_string()));
-                }
+                self.edit(now, Edit::Rename { old, new });
+                // What the old one has to say waits no more.
+                self.let_go(now);
             }
             Output::Transmit(transmit) => self.transmit(&transmit),
             Output::Event(event) => self.tell(now, event, plugin),
             // They left the order when they were collected.
             Output::Ask(..) | Output::Work(..) => {}
         }
+    }
+
+    /// Has the machine changed. At the end everything is taken away at once instead.
+    fn edit(&mut self, now: Now, edit: Edit) {
+        let ike_sa = edit.ike_sa();
+        if self.goodbye.is_none()
+            && let Err(error) = self.changes.edit(now.instant, edit)
+        {
+            self.fail_host(now, ike_sa, &error);
+        }
+    }
+
+    /// Tells the endpoint, and people, that the machine could not be changed for an IKE SA.
+    pub(super) fn fail_host(&mut self, now: Now, ike_sa: IkeSaId, error: &DriverError) {
+        self.note_host_failure(now, Some(ike_sa), error);
+        self.endpoint.handle_failure(now, OutputFailure::Host(ike_sa, error.to_string()));
     }
 
     fn install(&mut self, now: Now, keys: &ChildSaKeys) {
@@ -150,7 +172,7 @@ impl ControlPlane {
         self.data_plane.install(inbound, outbound).map_err(|error| error.to_string())
     }
 
-    fn transmit(&self, Transmit { path, octets, kind }: &Transmit) {
+    fn transmit(&self, Transmit { path, octets, kind, .. }: &Transmit) {
         if let Err(error) = self.data_plane.transmit(path, octets, *kind) {
             // What is lost here is repeated, as if the network had lost it.
             tracing::debug!(%path, %error, "a datagram could not be sent");
@@ -179,5 +201,22 @@ impl ControlPlane {
         if let Some((ike_sa, packet)) = secured {
             self.chronicle.served_by(ike_sa, self.crypto.serves(packet));
         }
+    }
+}
+
+/// Returns who says it: an IKE SA, to its peer or to people; `None` of what only this host hears.
+fn said_by(output: &Output) -> Option<IkeSaId> {
+    match output {
+        Output::Transmit(transmit) => transmit.ike_sa,
+        Output::Event(event) => event.ike_sa(),
+        Output::InstallChildSa(_)
+        | Output::ActivateOutbound(_)
+        | Output::MoveChildSas(..)
+        | Output::RemoveChildSa(_)
+        | Output::ConfigureHost(_)
+        | Output::ReleaseHost(_)
+        | Output::RenameIkeSa { .. }
+        | Output::Ask(..)
+        | Output::Work(..) => None,
     }
 }

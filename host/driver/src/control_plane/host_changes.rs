@@ -1,27 +1,28 @@
-//! Changes of the machine's addresses, routes and DNS: one after the other, in a task of their own, so that
-//! a slow kernel or a slow DNS program does not keep the event loop from its peers.
+//! Changes of the machine's addresses, routes and DNS: in a task of their own, so that a slow kernel or a slow DNS
+//! program does not keep the event loop from its peers. What waits while one is made is made together after it.
 //!
-//! What follows a change in the order of outputs waits for it, but not beyond [`limits::HOST_CHANGE`].
+//! What an IKE SA has to say after its change waits for that, but not beyond [`limits::HOST_CHANGE`].
+
+use std::collections::BTreeMap;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use vpnhost_ike::output::HostConfiguration;
 use vpnhost_model::{IkeSaId, Instant};
 
 use crate::error::DriverError;
 use crate::limits;
-use crate::machine::{Machine, MachineSettings};
+use crate::machine::{Edit, Machine, MachineSettings};
 
 /// A change of the machine.
 enum Change {
-    Configure(Box<HostConfiguration>),
-    Release(IkeSaId),
-    Rename(IkeSaId, IkeSaId),
-    Reload(What, Box<MachineSettings>),
+    /// For an IKE SA, with its number.
+    Edit(u64, Edit),
+    Reload(Box<MachineSettings>),
+    Renew,
     Stop,
 }
 
-/// What became of a change, in the order in which they were given.
+/// What became of a change.
 #[derive(Debug)]
 pub(crate) struct Changed {
     /// What was changed.
@@ -33,91 +34,93 @@ pub(crate) struct Changed {
 /// What was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// An IKE SA's addresses, routes and DNS were set up.
-    Configured(IkeSaId),
-    /// They were taken away.
-    Released(IkeSaId),
+    /// What an IKE SA needs, in the change of that number.
+    Edited(IkeSaId, u64),
     /// The settings were replaced.
     Reloaded,
-    /// The old settings were put back, since the new ones could not be.
-    PutBack,
+    /// Everything was set up again.
+    Renewed,
 }
 
 /// The task that owns the machine's part.
 pub(crate) struct HostChanges {
-    orders: mpsc::Sender<Change>,
+    /// Unbounded, because control must not wait; what it says is bounded by the IKE SAs that come and go meanwhile.
+    orders: mpsc::UnboundedSender<Change>,
     task: JoinHandle<()>,
-    /// Changes that were given and not told of yet.
-    under_way: usize,
-    patience: Option<Instant>,
+    /// How many there were for IKE SAs.
+    count: u64,
+    /// The last change of each IKE SA that waits for one, and until when.
+    under_way: BTreeMap<IkeSaId, (u64, Instant)>,
 }
 
 impl HostChanges {
     /// Starts the task; what becomes of changes comes by `results` and goes to [`Self::heard`].
     pub(crate) fn start(machine: Machine, results: mpsc::Sender<Changed>) -> Self {
-        let (orders, waiting) = mpsc::channel(limits::HOST_CHANGES);
+        let (orders, waiting) = mpsc::unbounded_channel();
         let task = tokio::spawn(carry_out(machine, waiting, results));
-        Self { orders, task, under_way: 0, patience: None }
+        Self { orders, task, count: 0, under_way: BTreeMap::new() }
     }
 
-    /// Has an IKE SA's addresses, routes and DNS set up.
-    pub(crate) fn configure(&mut self, now: Instant, it: Box<HostConfiguration>) -> Result<(), DriverError> {
-        self.give(now, Change::Configure(it))
-    }
-
-    /// Has them taken away.
-    pub(crate) fn release(&mut self, now: Instant, ike_sa: IkeSaId) -> Result<(), DriverError> {
-        self.give(now, Change::Release(ike_sa))
-    }
-
-    /// Has them kept under another name.
-    pub(crate) fn rename(&self, old: IkeSaId, new: IkeSaId) -> Result<(), DriverError> {
-        self.orders.try_send(Change::Rename(old, new)).map_err(|_| DriverError::Timeout("rename routes"))
+    /// Has something changed for an IKE SA, which waits for it.
+    pub(crate) fn edit(&mut self, now: Instant, edit: Edit) -> Result<(), DriverError> {
+        self.count += 1;
+        match &edit {
+            Edit::Configure(_) | Edit::Release(_) => {
+                self.under_way.insert(edit.ike_sa(), (self.count, now + limits::HOST_CHANGE));
+            }
+            Edit::Rename { old, new } => {
+                if let Some(change) = self.under_way.remove(old) {
+                    self.under_way.insert(*new, change);
+                }
+            }
+        }
+        self.give(Change::Edit(self.count, edit))
     }
 
     /// Has the settings replaced.
-    pub(crate) fn reload(&mut self, now: Instant, settings: MachineSettings) -> Result<(), DriverError> {
-        self.give(now, Change::Reload(What::Reloaded, Box::new(settings)))
+    pub(crate) fn reload(&self, settings: MachineSettings) -> Result<(), DriverError> {
+        self.give(Change::Reload(Box::new(settings)))
     }
 
-    /// Has the old settings put back.
-    pub(crate) fn put_back(&mut self, now: Instant, settings: MachineSettings) -> Result<(), DriverError> {
-        self.give(now, Change::Reload(What::PutBack, Box::new(settings)))
+    /// Has everything set up again that somebody else may have taken away.
+    pub(crate) fn renew(&self) -> Result<(), DriverError> {
+        self.give(Change::Renew)
     }
 
-    fn give(&mut self, now: Instant, change: Change) -> Result<(), DriverError> {
-        let too_many = |_| DriverError::Timeout("change routes: too many changes wait");
-        self.orders.try_send(change).map_err(too_many)?;
-        self.under_way += 1;
-        self.patience = Some(now + limits::HOST_CHANGE);
-        Ok(())
+    fn give(&self, change: Change) -> Result<(), DriverError> {
+        self.orders.send(change).map_err(|_| DriverError::Timeout("change routes"))
     }
 
     /// Notes that a change is told of.
-    pub(crate) fn heard(&mut self) {
-        self.under_way = self.under_way.saturating_sub(1);
-        if self.under_way == 0 {
-            self.patience = None;
+    pub(crate) fn heard(&mut self, what: What) {
+        if let What::Edited(_, number) = what {
+            self.under_way.retain(|_, (last, _)| *last > number);
         }
     }
 
     /// Goes on without what is late.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        if self.patience.is_some_and(|until| until <= now) {
+        let before = self.under_way.len();
+        self.under_way.retain(|_, (_, until)| *until > now);
+        if self.under_way.len() < before {
             tracing::warn!("the kernel is slow to change routes; going on without waiting for it");
-            self.patience = None;
         }
     }
 
-    /// Returns until when what follows waits; `None` if nothing does.
-    pub(crate) fn holds_until(&self) -> Option<Instant> {
-        self.patience
+    /// Returns when [`Self::handle_timeout`] is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.under_way.values().map(|(_, until)| *until).min()
+    }
+
+    /// Tells whether an IKE SA waits for a change.
+    pub(crate) fn is_under_way(&self, ike_sa: IkeSaId) -> bool {
+        self.under_way.contains_key(&ike_sa)
     }
 
     /// Takes everything away, and waits for it. Nobody needs to take results any more: their receiver is
     /// to be dropped before.
     pub(crate) async fn stop(self) {
-        if self.orders.send(Change::Stop).await.is_err() || self.task.await.is_err() {
+        if self.give(Change::Stop).is_err() || self.task.await.is_err() {
             tracing::error!("routes, rules or DNS may be left behind: vpnhost cleanup removes them");
         }
     }
@@ -126,24 +129,46 @@ impl HostChanges {
 /// Carries changes out until the order to stop. Without it (the host failed) what blocks leaks stays.
 async fn carry_out(
     mut machine: Machine,
-    mut waiting: mpsc::Receiver<Change>,
+    mut waiting: mpsc::UnboundedReceiver<Change>,
     results: mpsc::Sender<Changed>,
 ) {
-    while let Some(change) = waiting.recv().await {
-        let (what, result) = match change {
-            Change::Configure(configuration) => {
-                (What::Configured(configuration.ike_sa), machine.configure(&configuration).await)
+    let (mut changes, mut told) = (Vec::new(), Vec::new());
+    while waiting.recv_many(&mut changes, usize::MAX).await > 0 {
+        // The end takes everything away at once, whatever else was wanted before it.
+        if changes.iter().any(|change| matches!(change, Change::Stop)) {
+            return machine.stop().await;
+        }
+        let mut edits = Vec::new();
+        for change in changes.drain(..) {
+            match change {
+                Change::Edit(number, edit) => edits.push((number, edit)),
+                Change::Reload(settings) => {
+                    edit(&mut machine, &mut edits, &mut told).await;
+                    told.push(Changed { what: What::Reloaded, result: machine.reload(*settings).await });
+                }
+                Change::Renew => {
+                    edit(&mut machine, &mut edits, &mut told).await;
+                    told.push(Changed { what: What::Renewed, result: machine.renew().await });
+                }
+                Change::Stop => {}
             }
-            Change::Release(ike_sa) => (What::Released(ike_sa), machine.release(ike_sa).await),
-            Change::Rename(old, new) => {
-                machine.rename(old, new);
-                continue;
-            }
-            Change::Reload(what, settings) => (what, machine.reload(*settings).await),
-            Change::Stop => return machine.stop().await,
-        };
-        // A loop that has ended wants to know of nothing.
-        let _ = results.send(Changed { what, result }).await;
+        }
+        edit(&mut machine, &mut edits, &mut told).await;
+        for changed in told.drain(..) {
+            // A loop that has ended wants to know of nothing.
+            let _ = results.send(changed).await;
+        }
+    }
+}
+
+async fn edit(machine: &mut Machine, edits: &mut Vec<(u64, Edit)>, told: &mut Vec<Changed>) {
+    if edits.is_empty() {
+        return;
+    }
+    let (numbers, edits): (Vec<u64>, Vec<Edit>) = edits.drain(..).unzip();
+    let results = machine.change(&edits).await;
+    for ((number, edit), result) in numbers.into_iter().zip(&edits).zip(results) {
+        told.push(Changed { what: What::Edited(edit.ike_sa(), number), result });
     }
 }
 
@@ -151,34 +176,50 @@ async fn carry_out(
 mod tests {
     use super::*;
 
+    const ONE: IkeSaId = IkeSaId(1);
+    const TWO: IkeSaId = IkeSaId(2);
+
     #[test]
-    fn what_follows_waits_for_every_change_but_not_for_ever() {
+    fn an_ike_sa_waits_for_its_last_change_but_not_for_ever_and_nobody_waits_for_another() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let (orders, _waiting) = mpsc::channel(2);
+        let (orders, _waiting) = mpsc::unbounded_channel();
         let task = runtime.spawn(std::future::pending());
-        let mut changes = HostChanges { orders, task, under_way: 0, patience: None };
+        let mut changes = HostChanges { orders, task, count: 0, under_way: BTreeMap::new() };
         let now = Instant(0);
-        assert_eq!(changes.holds_until(), None);
-        changes.release(now, IkeSaId(1)).expect("room");
-        changes.release(now, IkeSaId(2)).expect("room");
-        changes.heard();
-        assert_eq!(changes.holds_until(), Some(now + limits::HOST_CHANGE));
-        changes.handle_timeout(now + limits::HOST_CHANGE);
-        assert_eq!(changes.holds_until(), None);
-        changes.heard();
-        // The third finds no room, is refused, and holds nothing up.
-        assert!(changes.release(now, IkeSaId(3)).is_err());
-        assert_eq!(changes.holds_until(), None);
+        assert_eq!(changes.deadline(), None);
+        changes.edit(now, Edit::Release(ONE)).expect("it is taken");
+        changes.edit(now, Edit::Release(ONE)).expect("it is taken");
+        assert!(changes.is_under_way(ONE) && !changes.is_under_way(TWO));
+        changes.heard(What::Edited(ONE, 1));
+        assert!(changes.is_under_way(ONE));
+        changes.edit(now, Edit::Rename { old: ONE, new: TWO }).expect("it is taken");
+        assert!(!changes.is_under_way(ONE) && changes.is_under_way(TWO));
+        changes.heard(What::Edited(ONE, 2));
+        assert!(!changes.is_under_way(TWO));
+        changes.edit(now, Edit::Release(ONE)).expect("it is taken");
+        changes.handle_timeout(now);
+        assert!(changes.is_under_way(ONE));
+        let late = changes.deadline().expect("a deadline");
+        changes.handle_timeout(late);
+        assert!(!changes.is_under_way(ONE));
     }
 
     #[test]
-    fn the_last_change_that_is_heard_of_lets_the_rest_go() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let (orders, _waiting) = mpsc::channel(2);
-        let task = runtime.spawn(std::future::pending());
-        let mut changes = HostChanges { orders, task, under_way: 0, patience: None };
-        changes.release(Instant(0), IkeSaId(1)).expect("room");
-        changes.heard();
-        assert_eq!(changes.holds_until(), None);
+    fn an_end_with_hundreds_of_changes_before_it_makes_none_of_them() {
+        use crate::config::Leak;
+        use crate::machine::ground::Ground;
+        use crate::machine::tests::{TUN, protected, settings, started};
+        Ground::run(|ground| async move {
+            let tun = ground.tun(TUN);
+            let machine = started(settings(tun.index, vec![protected(&["10.20.0.0/24"], Leak::Block)])).await;
+            let (results, mut told) = mpsc::channel(1);
+            let mut changes = HostChanges::start(machine, results);
+            for number in 0..300 {
+                changes.edit(Instant(0), Edit::Release(IkeSaId(number))).expect("it is taken");
+            }
+            changes.stop().await;
+            assert!(told.recv().await.is_none(), "a change was made");
+            assert!(!ground.traces().contains("unreachable"));
+        });
     }
 }

@@ -28,6 +28,7 @@ use crate::data_plane::{DataPlane, Datagram, News};
 use crate::error::DriverError;
 use crate::host::Order;
 use crate::limits;
+use crate::links::{Harm, LinkNews};
 use crate::resolver::{PluginReply, Resolver};
 use crate::work::Workers;
 
@@ -55,6 +56,8 @@ pub(crate) struct ControlPlane {
     addresses: Vec<LocalAddress>,
     /// What is still to be carried out, in order.
     outputs: VecDeque<Pending>,
+    /// What of it waits for the machine.
+    held: VecDeque<Pending>,
     reloads: VecDeque<Reload>,
     next_look: Instant,
     goodbye: Option<Instant>,
@@ -86,14 +89,13 @@ impl ControlPlane {
         }
     }
 
-    /// Takes what the packet path tells.
+    /// Takes what the packet path tells of itself.
     ///
     /// # Errors
     /// [`DriverError::DataPlane`] if it is no more.
     pub(crate) fn on_news(&mut self, news: Option<News>) -> Result<(), DriverError> {
         let now = self.clock.now();
         match news {
-            Some(News::Traffic(report)) => self.on_traffic(now, report),
             Some(News::Refused(id, error)) => {
                 // One that is not there any more was removed while it was being installed.
                 if self.children.strike(id) {
@@ -125,27 +127,21 @@ impl ControlPlane {
     /// Takes the news that a change of the machine was made, or was not.
     pub(crate) fn on_changed(&mut self, changed: Changed) {
         let now = self.clock.now();
-        self.changes.heard();
+        self.changes.heard(changed.what);
+        self.let_go(now);
         match (changed.what, changed.result) {
-            (What::Configured(_) | What::Released(_) | What::PutBack, Ok(())) => {}
-            (What::Configured(ike_sa), Err(error)) => {
-                self.note_host_failure(now, Some(ike_sa), "could not be set up", &error);
-                self.endpoint.handle_failure(now, OutputFailure::Host(ike_sa, error.to_string()));
-            }
-            (What::Released(ike_sa), Err(error)) => {
-                self.note_host_failure(now, Some(ike_sa), "could not be taken away", &error);
-            }
-            (What::PutBack, Err(error)) => {
-                self.note_host_failure(now, None, "could not be put back", &error);
-            }
+            (What::Edited(..) | What::Renewed, Ok(())) => {}
+            (What::Edited(ike_sa, _), Err(error)) => self.fail_host(now, ike_sa, &error),
+            (What::Renewed, Err(error)) => self.note_host_failure(now, None, &error),
             (What::Reloaded, result) => self.finish_reload(now, result),
         }
         self.settle(now);
     }
 
-    /// Takes the machine's addresses.
-    pub(crate) fn on_links(&mut self, addresses: Vec<LocalAddress>) {
+    /// Takes the machine's addresses, and what others did to what is ours.
+    pub(crate) fn on_links(&mut self, LinkNews { addresses, harm }: LinkNews) {
         let now = self.clock.now();
+        self.repair(now, harm);
         let before = std::mem::replace(&mut self.addresses, addresses);
         self.mark_metered();
         self.endpoint.handle_links(now, &self.addresses);
@@ -158,6 +154,26 @@ impl ControlPlane {
             self.chronicle.note(now, Note { kind: "links", text, detail, ..Note::default() });
         }
         self.settle(now);
+    }
+
+    /// Has everything set up again that somebody may have taken away: without it packets would leave in clear, or the
+    /// tunnels would carry nothing, silently.
+    fn repair(&mut self, now: Now, harm: Harm) {
+        match harm {
+            Harm::None => return,
+            // Mostly it was this host.
+            Harm::Removed => {}
+            Harm::TunDown => {
+                let text =
+                    format!("the interface {} was taken down: it is set up again", self.data_plane.tun().0);
+                self.chronicle.note(now, Note { kind: "host_failed", text, ..Note::default() });
+            }
+        }
+        if self.goodbye.is_none()
+            && let Err(error) = self.changes.renew()
+        {
+            self.note_host_failure(now, None, &error);
+        }
     }
 
     /// Takes an order.
@@ -185,6 +201,7 @@ impl ControlPlane {
         self.resolver.handle_timeout(now.instant);
         self.collect(now);
         self.changes.handle_timeout(now.instant);
+        self.let_go(now);
         if self.next_look <= now.instant {
             self.next_look = now.instant + limits::ACTIVITY_INTERVAL;
             for report in self.children.carried() {
@@ -206,7 +223,7 @@ impl ControlPlane {
         let deadlines = [
             self.endpoint.poll_timeout().map(|(deadline, _)| deadline),
             self.resolver.next_deadline(),
-            self.changes.holds_until(),
+            self.changes.deadline(),
             self.goodbye,
             look,
         ];
@@ -238,12 +255,15 @@ impl ControlPlane {
                 now,
                 Note { kind: "stopping", text: "the host is ending".to_owned(), ..Note::default() },
             );
+            self.let_go(now);
             self.endpoint.handle_command(now, Command::Shutdown);
         }
     }
 
-    fn on_traffic(&mut self, now: Now, report: vpnhost_ipsec::TrafficReport) {
+    /// Takes what the packet path tells of SAs.
+    pub(crate) fn on_traffic(&mut self, report: vpnhost_ipsec::TrafficReport) {
         use vpnhost_ipsec::TrafficReport as Report;
+        let now = self.clock.now();
         let report = match report {
             Report::FirstInbound(id) => TrafficReport::FirstInbound(id),
             Report::Moved(id, path) => TrafficReport::Moved(id, path),
@@ -257,10 +277,11 @@ impl ControlPlane {
             }
         };
         self.endpoint.handle_traffic(now, report);
+        self.settle(now);
     }
 
-    fn note_host_failure(&mut self, now: Now, ike_sa: Option<IkeSaId>, what: &str, error: &DriverError) {
-        let text = format!("addresses, routes, firewall or DNS {what}: {error}");
+    fn note_host_failure(&mut self, now: Now, ike_sa: Option<IkeSaId>, error: &DriverError) {
+        let text = format!("addresses, routes, firewall or DNS could not be changed: {error}");
         self.chronicle.note(now, Note { kind: "host_failed", ike_sa, text, ..Note::default() });
     }
 

@@ -1,5 +1,5 @@
-//! Another configuration for a host that runs: the machine's part first, so that nothing leaks that is
-//! protected from now on; then the plugins, the algorithms and the endpoint.
+//! Another configuration for a host that runs: first what can fail, the plugins' threads and then the machine's part,
+//! so that nothing leaks that is protected from now on; then the algorithms and the endpoint.
 
 use tokio::sync::oneshot;
 use vpnhost_ike::EndpointConfig;
@@ -10,50 +10,48 @@ use super::{ControlPlane, start};
 use crate::chronicle::Note;
 use crate::config::HostConfig;
 use crate::error::DriverError;
+use crate::resolver::Plugins;
+
+/// Who waits to hear which settings only a restart changes, or why nothing was changed.
+type Reply = oneshot::Sender<Result<Vec<&'static str>, DriverError>>;
 
 /// A reload that waits for the machine's part.
 pub(super) struct Reload {
     config: Box<HostConfig>,
-    reply: oneshot::Sender<Result<Vec<&'static str>, DriverError>>,
+    plugins: Plugins,
+    reply: Reply,
 }
 
 impl ControlPlane {
     /// Has the machine's part take the new settings.
-    pub(super) fn begin_reload(
-        &mut self,
-        now: Now,
-        config: Box<HostConfig>,
-        reply: oneshot::Sender<Result<Vec<&'static str>, DriverError>>,
-    ) {
-        let mut settings = start::machine_settings(&config, self.data_plane.tun(), self.ports);
-        settings.mtu = self.config.tun.mtu;
-        match self.changes.reload(now.instant, settings) {
-            Ok(()) => self.reloads.push_back(Reload { config, reply }),
-            // Who does not wait for the reply any more needs none.
-            Err(error) => drop(reply.send(Err(error))),
+    pub(super) fn begin_reload(&mut self, now: Now, config: Box<HostConfig>, reply: Reply) {
+        let settings = start::machine_settings(&config, self.data_plane.tun(), self.ports);
+        let begun = self.resolver.prepare(config.plugins.as_ref());
+        match begun.and_then(|plugins| self.changes.reload(settings).map(|()| plugins)) {
+            Ok(plugins) => self.reloads.push_back(Reload { config, plugins, reply }),
+            Err(error) => self.refuse(now, error, reply),
         }
     }
 
     /// Takes the rest, once the machine's part has been changed.
     pub(super) fn finish_reload(&mut self, now: Now, result: Result<(), DriverError>) {
-        let Some(Reload { config, reply }) = self.reloads.pop_front() else { return };
-        if result.is_err() {
-            let old = start::machine_settings(&self.config, self.data_plane.tun(), self.ports);
-            if let Err(error) = self.changes.put_back(now.instant, old) {
-                self.note_host_failure(now, None, "could not be put back", &error);
-            }
+        let Some(Reload { config, plugins, reply }) = self.reloads.pop_front() else { return };
+        match result {
+            // Who does not wait for the reply any more needs none.
+            Ok(()) => drop(reply.send(Ok(self.take_configuration(now, *config, plugins)))),
+            Err(error) => self.refuse(now, error, reply),
         }
-        let taken = result.and_then(|()| self.take_configuration(now, *config));
-        if let Err(error) = &taken {
-            let text = format!("the configuration was not taken: {error}");
-            self.chronicle.note(now, Note { kind: "host_failed", text, ..Note::default() });
-        }
-        drop(reply.send(taken));
     }
 
-    fn take_configuration(&mut self, now: Now, config: HostConfig) -> Result<Vec<&'static str>, DriverError> {
+    fn refuse(&mut self, now: Now, error: DriverError, reply: Reply) {
+        let text = format!("the configuration was not taken: {error}");
+        self.chronicle.note(now, Note { kind: "host_failed", text, ..Note::default() });
+        drop(reply.send(Err(error)));
+    }
+
+    fn take_configuration(&mut self, now: Now, config: HostConfig, plugins: Plugins) -> Vec<&'static str> {
         let fixed = fixed_at_start(&self.config, &config);
-        self.resolver.load(config.plugins.as_ref())?;
+        self.resolver.take(plugins);
         self.endpoint.delegate(self.resolver.questions());
         if !std::ptr::addr_eq(self.crypto, config.crypto) {
             self.use_crypto(now, config.crypto);
@@ -69,7 +67,7 @@ impl ControlPlane {
         self.chronicle.note(now, Note { kind: "reloaded", text, ..Note::default() });
         let endpoint = self.endpoint_config();
         self.endpoint.handle_command(now, Command::Configure(endpoint));
-        Ok(fixed)
+        fixed
     }
 }
 

@@ -20,7 +20,7 @@ use crate::data_plane::{DataPlane, FromPath, PathSettings};
 use crate::error::DriverError;
 use crate::host::HostEvent;
 use crate::limits;
-use crate::links::Links;
+use crate::links::{LinkNews, Links};
 use crate::machine::{Machine, MachineSettings, Protected};
 use crate::resolver::{PluginReply, Resolver};
 use crate::work::Workers;
@@ -36,7 +36,7 @@ pub(crate) struct Inputs {
     /// From the task that changes routes.
     pub(crate) changed: mpsc::Receiver<Changed>,
     /// From the watch over the machine's addresses.
-    pub(crate) links: mpsc::Receiver<Vec<LocalAddress>>,
+    pub(crate) links: mpsc::Receiver<LinkNews>,
 }
 
 /// Opens what a host needs. An error leaves nothing behind.
@@ -58,7 +58,7 @@ pub(crate) async fn start(
             return Err(error);
         }
     };
-    let (told, changed) = mpsc::channel(limits::HOST_CHANGES);
+    let (told, changed) = mpsc::channel(limits::RESULTS);
     let clock = Clock;
     let ports = data_plane.ports();
     // Connections come with the first configuration, when questions are delegated and addresses known.
@@ -80,6 +80,7 @@ pub(crate) async fn start(
         chronicle: Chronicle::new(readers),
         addresses,
         outputs: VecDeque::new(),
+        held: VecDeque::new(),
         reloads: VecDeque::new(),
         next_look: clock.instant(),
         goodbye: None,
@@ -87,13 +88,13 @@ pub(crate) async fn start(
     Ok((control, Inputs { path, replies: from_plugins, results: from_workers, changed, links }))
 }
 
-type Started = (Machine, Vec<LocalAddress>, mpsc::Receiver<Vec<LocalAddress>>);
+type Started = (Machine, Vec<LocalAddress>, mpsc::Receiver<LinkNews>);
 
 async fn start_machine(config: &HostConfig, data_plane: &DataPlane) -> Result<Started, DriverError> {
     let (name, index) = data_plane.tun();
     let settings = machine_settings(config, (name, index), data_plane.ports());
     let machine = Machine::start(settings).await?;
-    match Links::start(name, config.metered.clone()).await {
+    match Links::start((name, index), config.metered.clone()).await {
         Ok((addresses, links)) => Ok((machine, addresses, links)),
         Err(error) => {
             machine.stop().await;

@@ -224,7 +224,7 @@ impl InboundThread {
         }
         self.batch.clear();
         while let Some(report) = self.inbound.poll_report() {
-            self.shared.tell(News::Traffic(report));
+            self.shared.report(report);
         }
         Ok(())
     }
@@ -242,7 +242,10 @@ impl InboundThread {
             for entry in 0..count {
                 let Some(trouble) = pmtu::trouble(&self.receiving.message(entry)) else { continue };
                 self.shared.tallies.add(Tally::IcmpIn, 1);
-                if let Trouble::TooBig(remote, mtu) = trouble {
+                // Anyone can forge one; about nobody it is not even remembered.
+                if let Trouble::TooBig(remote, mtu) = trouble
+                    && self.inbound.has_peer(remote.ip())
+                {
                     tracing::debug!(mtu, "a path MTU was learned");
                     self.carry_out(None, InboundCommand::PathMtu(remote.ip(), mtu));
                     self.outbound.send(OutboundCommand::PathMtu(remote.ip(), mtu));

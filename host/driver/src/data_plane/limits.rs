@@ -26,10 +26,8 @@ pub(crate) const SEGMENTS: usize = 64;
 pub(crate) const SEGMENTS_OCTETS: usize = 65_535 - 60 - 8;
 /// IKE datagrams that wait for control.
 pub(crate) const DATAGRAMS: usize = 1024;
-/// News that wait for control.
-pub(crate) const NEWS: usize = 1024;
-/// Places among them that reports of traffic leave to what must not be lost.
-pub(crate) const NEWS_RESERVE: usize = 128;
+/// Reports of traffic that wait for control.
+pub(crate) const REPORTS: usize = 1024;
 /// Octets of a socket's queue, each way.
 pub(crate) const SOCKET_BUFFER: usize = 8 << 20;
 /// How long a packet waits for a device's full queue before it is dropped.

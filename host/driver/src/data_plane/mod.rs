@@ -58,8 +58,10 @@ pub(crate) struct PathSettings {
 pub(crate) struct FromPath {
     /// IKE datagrams; what control does not take in time is dropped and counted.
     pub(crate) datagrams: mpsc::Receiver<Datagram>,
+    /// What ESP tells of SAs, or of the lack of one; what control does not take in time is counted.
+    pub(crate) reports: mpsc::Receiver<TrafficReport>,
     /// What control must know.
-    pub(crate) news: mpsc::Receiver<News>,
+    pub(crate) news: mpsc::UnboundedReceiver<News>,
 }
 
 /// An IKE datagram that came.
@@ -74,8 +76,6 @@ pub(crate) struct Datagram {
 /// What control must know.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// ESP tells something of an SA, or of the lack of one.
-    Traffic(TrafficReport),
     /// A command was refused.
     Refused(ChildSaId, CommandError),
     /// A thread ended: nothing is carried any more.
@@ -101,8 +101,9 @@ impl DataPlane {
 
     fn with(settings: &PathSettings, sockets: Sockets, tun: Tun) -> io::Result<(Self, FromPath)> {
         let (datagrams, from_path_datagrams) = mpsc::channel(limits::DATAGRAMS);
-        let (news, from_path_news) = mpsc::channel(limits::NEWS);
-        let shared = Arc::new(Shared::new(sockets, tun, news, settings.clock));
+        let (reports, from_path_reports) = mpsc::channel(limits::REPORTS);
+        let (news, from_path_news) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(sockets, tun, (reports, news), settings.clock));
         let (inbound, inbound_orders) = Line::new()?;
         let (outbound, outbound_orders) = Line::new()?;
         let mut plane = Self {
@@ -122,7 +123,8 @@ impl DataPlane {
         let (tun_mtu, mark) = (usize::from(settings.tun.mtu), settings.mark);
         let send = move || OutboundThread::new(of_thread, half, tun_mtu, mark).run();
         plane.threads.push(shared::spawn("vpnhost-out", &shared, send)?);
-        Ok((plane, FromPath { datagrams: from_path_datagrams, news: from_path_news }))
+        let (datagrams, reports, news) = (from_path_datagrams, from_path_reports, from_path_news);
+        Ok((plane, FromPath { datagrams, reports, news }))
     }
 
     /// Returns the TUN's name and interface index.

@@ -122,7 +122,7 @@ impl OutboundThread {
             }
         }
         while let Some(report) = self.outbound.poll_report() {
-            self.shared.tell(News::Traffic(report));
+            self.shared.report(report);
         }
         Ok(())
     }

@@ -8,10 +8,9 @@ use std::sync::mpsc as std_mpsc;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc;
-use vpnhost_ipsec::Counters;
+use vpnhost_ipsec::{Counters, TrafficReport};
 
 use super::News;
-use super::limits;
 use super::sockets::Sockets;
 use super::tally::{Tallies, Tally};
 use super::wait::Wake;
@@ -27,11 +26,18 @@ pub(crate) struct Shared {
     pub(crate) tallies: Tallies,
     pub(crate) clock: Clock,
     pub(crate) is_ending: AtomicBool,
-    news: mpsc::Sender<News>,
+    reports: mpsc::Sender<TrafficReport>,
+    /// Unbounded, because it must not be lost; what it says is bounded by what control orders.
+    news: mpsc::UnboundedSender<News>,
 }
 
 impl Shared {
-    pub(crate) fn new(sockets: Sockets, tun: Tun, news: mpsc::Sender<News>, clock: Clock) -> Self {
+    pub(crate) fn new(
+        sockets: Sockets,
+        tun: Tun,
+        (reports, news): (mpsc::Sender<TrafficReport>, mpsc::UnboundedSender<News>),
+        clock: Clock,
+    ) -> Self {
         Self {
             sockets,
             tun,
@@ -39,6 +45,7 @@ impl Shared {
             tallies: Tallies::default(),
             clock,
             is_ending: AtomicBool::new(false),
+            reports,
             news,
         }
     }
@@ -48,15 +55,17 @@ impl Shared {
         self.is_ending.load(Ordering::Acquire)
     }
 
-    /// Tells control, without waiting for it. Reports of traffic leave room for the rest.
-    pub(crate) fn tell(&self, news: News) {
-        let reserve = match &news {
-            News::Traffic(_) => limits::NEWS_RESERVE,
-            News::Refused(..) | News::Failed(_) => 0,
-        };
-        if self.news.capacity() <= reserve || self.news.try_send(news).is_err() {
+    /// Reports traffic to control, without waiting for it.
+    pub(crate) fn report(&self, report: TrafficReport) {
+        if self.reports.try_send(report).is_err() {
             self.tallies.add(Tally::NewsLost, 1);
         }
+    }
+
+    /// Tells control what it must know.
+    pub(crate) fn tell(&self, news: News) {
+        // Control that is no more wants to know of nothing.
+        let _ = self.news.send(news);
     }
 
     /// Returns why a thread ends whose interface was taken away.

@@ -35,7 +35,7 @@ tallies! {
     Wait = "send_waits";
     /// Commands that the packet path refused.
     Refused = "commands_refused";
-    /// News that control did not take.
+    /// Reports of traffic that control did not take.
     NewsLost = "news_lost";
     /// IKE datagrams that control did not take in time.
     ControlFull = "drop_control_full";

@@ -6,13 +6,13 @@ use vpnhost_ike::output::HostConfiguration;
 use vpnhost_model::{Encapsulation, IkeSaId, Path, Role, TrafficSelector};
 
 use super::ground::{Ground, Neighbour};
-use super::{Machine, MachineSettings, Protected};
+use super::{Edit, Machine, MachineSettings, Protected};
 use crate::config::{ConnectionRouting, DnsMode, Leak, PoolRouting};
 use crate::error::DriverError;
 use crate::links::source_for;
 use crate::routes::Prefix;
 
-const TUN: &str = "vpn0";
+pub(crate) const TUN: &str = "vpn0";
 
 fn prefix(text: &str) -> Prefix {
     let (base, length) = text.split_once('/').unwrap();
@@ -24,7 +24,7 @@ fn selectors(texts: &[&str]) -> Vec<TrafficSelector> {
     texts.iter().map(one).collect()
 }
 
-fn protected(remote: &[&str], leak: Leak) -> Protected {
+pub(crate) fn protected(remote: &[&str], leak: Leak) -> Protected {
     Protected {
         name: "corp".to_owned(),
         remote: remote.iter().map(|text| prefix(text)).collect(),
@@ -34,7 +34,7 @@ fn protected(remote: &[&str], leak: Leak) -> Protected {
     }
 }
 
-fn settings(tun_index: u32, connections: Vec<Protected>) -> MachineSettings {
+pub(crate) fn settings(tun_index: u32, connections: Vec<Protected>) -> MachineSettings {
     MachineSettings {
         tun_name: TUN.to_owned(),
         tun_index,
@@ -46,7 +46,7 @@ fn settings(tun_index: u32, connections: Vec<Protected>) -> MachineSettings {
     }
 }
 
-fn configuration(number: u64, addresses: &[&str], remote: &[&str]) -> HostConfiguration {
+pub(super) fn configuration(number: u64, addresses: &[&str], remote: &[&str]) -> HostConfiguration {
     let addresses: Vec<(IpAddr, u8)> = addresses.iter().map(|text| prefix(text)).collect();
     HostConfiguration {
         ike_sa: IkeSaId(number),
@@ -66,16 +66,26 @@ fn configuration(number: u64, addresses: &[&str], remote: &[&str]) -> HostConfig
     }
 }
 
-async fn started(settings: MachineSettings) -> Machine {
+impl Machine {
+    async fn configure(&mut self, configuration: &HostConfiguration) -> Result<(), DriverError> {
+        self.change(&[Edit::Configure(Box::new(configuration.clone()))]).await.remove(0)
+    }
+
+    async fn release(&mut self, ike_sa: IkeSaId) -> Result<(), DriverError> {
+        self.change(&[Edit::Release(ike_sa)]).await.remove(0)
+    }
+}
+
+pub(crate) async fn started(settings: MachineSettings) -> Machine {
     Machine::start(settings).await.unwrap()
 }
 
-fn assert_blocked(ground: Ground, to: &str) {
+pub(super) fn assert_blocked(ground: Ground, to: &str) {
     let way = ground.way(to);
     assert!(way.contains("unreachable") || way.contains("No route to host"), "{to} is not blocked: {way}");
 }
 
-fn assert_by(ground: Ground, to: &str, interface: &str) {
+pub(super) fn assert_by(ground: Ground, to: &str, interface: &str) {
     let way = ground.way(to);
     assert!(way.contains(&format!("dev {interface} ")), "{to} does not go by {interface}: {way}");
 }
@@ -275,7 +285,7 @@ fn a_connection_that_allows_leaks_gets_routes_and_nothing_else() {
         assert!(!ground.tried("nft", "list tables").1.contains("vpnhost"));
         machine.configure(&configuration(1, &["10.30.0.1/32"], &["10.20.0.0/24"])).await.unwrap();
         assert_by(ground, "10.20.0.10", "vpn0");
-        machine.rename(IkeSaId(1), IkeSaId(2));
+        machine.change(&[Edit::Rename { old: IkeSaId(1), new: IkeSaId(2) }]).await.remove(0).unwrap();
         machine.release(IkeSaId(1)).await.unwrap();
         assert_by(ground, "10.20.0.10", "vpn0");
         machine.release(IkeSaId(2)).await.unwrap();
@@ -325,6 +335,24 @@ fn a_reload_changes_what_is_protected() {
         machine.reload(settings(tun.index, vec![protected(&["10.21.0.0/24"], Leak::Block)])).await.unwrap();
         assert_by(ground, "10.20.0.10", "eth0");
         assert_blocked(ground, "10.21.0.10");
+        machine.stop().await;
+    });
+}
+
+#[test]
+fn a_reload_that_fails_leaves_what_was_protected_and_nothing_else() {
+    Ground::run(|ground| async move {
+        let tun = ground.tun(TUN);
+        let mut machine = started(settings(tun.index, vec![protected(&["10.20.0.0/24"], Leak::Block)])).await;
+        let before = ground.traces();
+        let mut bad = settings(tun.index, vec![protected(&["10.21.0.0/24"], Leak::Block)]);
+        // With host bits it is no prefix.
+        bad.pools =
+            vec![PoolRouting { base: "10.30.0.7".parse().unwrap(), prefix_len: 24, masquerade: true }];
+        assert!(machine.reload(bad).await.is_err());
+        assert_eq!(ground.traces(), before);
+        machine.configure(&configuration(1, &["10.30.0.1/32"], &["10.20.0.0/24"])).await.unwrap();
+        assert_by(ground, "10.20.0.10", TUN);
         machine.stop().await;
     });
 }

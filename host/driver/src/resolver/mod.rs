@@ -55,6 +55,9 @@ pub(crate) struct Resolver {
     of_plugins: BTreeMap<String, QuestionCounters>,
 }
 
+/// Plugins that have been started.
+pub(crate) struct Plugins(Arc<[PluginThread]>);
+
 /// A question on its way. It stays with the chain that it was begun with, also when another is loaded.
 struct Open {
     question: Question,
@@ -78,18 +81,22 @@ impl Resolver {
             counters: QuestionCounters::default(),
             of_plugins: BTreeMap::new(),
         };
-        resolver.load(chain)?;
+        resolver.plugins = resolver.prepare(chain)?.0;
         Ok(resolver)
     }
 
-    /// Takes other plugins for the questions that come; those under way are finished by the old ones.
-    pub(crate) fn load(&mut self, chain: Option<&Chain>) -> Result<(), DriverError> {
+    /// Starts the threads of other plugins, which are asked nothing yet.
+    pub(crate) fn prepare(&self, chain: Option<&Chain>) -> Result<Plugins, DriverError> {
         let policies = chain.map_or(&[][..], Chain::policies);
         let start = |policy| PluginThread::start(Arc::clone(policy), self.replies.clone());
-        self.plugins = policies.iter().map(start).collect::<Result<Vec<_>, _>>()?.into();
-        let names: Vec<&str> = policies.iter().map(|policy| policy.name()).collect();
-        self.of_plugins.retain(|name, _| names.contains(&name.as_str()));
-        Ok(())
+        policies.iter().map(start).collect::<Result<_, _>>().map(Plugins)
+    }
+
+    /// Takes them for the questions that come; those under way are finished by the old ones.
+    pub(crate) fn take(&mut self, plugins: Plugins) {
+        self.plugins = plugins.0;
+        let is_there = |name: &str| self.plugins.iter().any(|plugin| plugin.name() == name);
+        self.of_plugins.retain(|name, _| is_there(name));
     }
 
     /// Returns the questions that any plugin may answer.

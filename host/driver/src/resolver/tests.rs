@@ -251,7 +251,8 @@ fn questions_under_way_are_finished_by_the_plugins_they_were_begun_with() {
     let mut scene = scene(vec![old]);
     scene.ask(1, paths());
     strings.asked.recv().unwrap();
-    scene.resolver.load(None).unwrap();
+    let none = scene.resolver.prepare(None).unwrap();
+    scene.resolver.take(none);
     assert!(scene.resolver.questions().is_empty());
     strings.go.send(()).unwrap();
     scene.hear();

@@ -5,6 +5,7 @@
 
 mod crash;
 mod endings;
+mod harm;
 mod lab;
 mod plugins;
 mod reloads;

@@ -88,6 +88,11 @@ impl Running {
         found.unwrap_or_else(|_| panic!("no {what} in time; {:#?}", self.journal()))
     }
 
+    /// Waits until the host has ended by itself.
+    pub(crate) fn end(self) -> Result<(), DriverError> {
+        self.thread.join().unwrap()
+    }
+
     /// Ends the host in order.
     pub(crate) fn shut_down(self) -> Result<(), DriverError> {
         self.runtime.block_on(self.handle.shutdown());

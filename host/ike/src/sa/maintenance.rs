@@ -206,8 +206,8 @@ impl IkeSa {
     fn on_keepalive_timer(&mut self, host: &mut Host, now: Now) {
         let Some(established) = self.established() else { return };
         if now.instant - self.last_sent >= established.plan.keepalive {
-            let transmit = Transmit { path: self.path, octets: vec![0xff], kind: TransmitKind::Keepalive };
-            host.output(Output::Transmit(transmit));
+            let (ike_sa, path, kind) = (Some(self.id), self.path, TransmitKind::Keepalive);
+            host.output(Output::Transmit(Transmit { ike_sa, path, octets: vec![0xff], kind }));
             self.last_sent = now.instant;
         }
         self.set_keepalive();

@@ -228,7 +228,7 @@ impl IkeSa {
         }
         tracing::debug!(ike_sa = %self.id, "a repeated request gets its answer again");
         for datagram in self.window.reply() {
-            host.transmit(path, datagram.clone());
+            host.transmit(self.id, path, datagram.clone());
         }
         self.last_sent = now.instant;
         self.unconfirmed_until = self.unconfirmed_until.map(|_| now.instant + limits::ANSWER_ARRIVES);
@@ -391,7 +391,7 @@ impl IkeSa {
     /// Sends a request's datagrams and sets the timer of their repetition.
     pub(crate) fn launch(&mut self, host: &mut Host, now: Now, datagrams: Vec<Vec<u8>>) {
         for datagram in &datagrams {
-            host.transmit(self.path, datagram.clone());
+            host.transmit(self.id, self.path, datagram.clone());
         }
         self.last_sent = now.instant;
         let deadline = self.window.send(now.instant, datagrams, self.backoff());
@@ -409,7 +409,7 @@ impl IkeSa {
         match self.seal(host, exchange, (true, self.window.expected()), payloads) {
             Ok(datagrams) => {
                 for datagram in &datagrams {
-                    host.transmit(self.reply_path, datagram.clone());
+                    host.transmit(self.id, self.reply_path, datagram.clone());
                 }
                 self.last_sent = now.instant;
                 self.window.answer(datagrams);
@@ -466,7 +466,7 @@ impl IkeSa {
         match self.window.retransmit(now.instant, backoff) {
             Retransmission::Again(datagrams, deadline) => {
                 tracing::debug!(ike_sa = %self.id, "request repeated");
-                datagrams.into_iter().for_each(|datagram| host.transmit(self.path, datagram));
+                datagrams.into_iter().for_each(|datagram| host.transmit(self.id, self.path, datagram));
                 self.last_sent = now.instant;
                 self.timers.set(Timer::Retransmit, deadline);
             }

@@ -1,5 +1,6 @@
 //! The stories: what a tunnel must do, each in namespaces of its own.
 
+pub mod capability;
 pub mod cipher;
 pub mod failure;
 pub mod leak;
@@ -13,8 +14,14 @@ use crate::story::Story;
 /// Returns the stories about working and failing tunnels, in the order in which they are told.
 #[must_use]
 pub fn interop() -> Vec<Story> {
-    let rooms =
-        [session::stories(), cipher::stories(), network::stories(), failure::stories(), plugin::stories()];
+    let rooms = [
+        session::stories(),
+        cipher::stories(),
+        network::stories(),
+        capability::stories(),
+        failure::stories(),
+        plugin::stories(),
+    ];
     rooms.into_iter().flatten().collect()
 }
 

@@ -43,6 +43,10 @@ impl Host {
         wait_for("news", || self.from_path.news.try_recv().ok())
     }
 
+    fn report(&mut self) -> TrafficReport {
+        wait_for("a report", || self.from_path.reports.try_recv().ok())
+    }
+
     fn read_tun(&self) -> Vec<u8> {
         let mut room = vec![0; 2000];
         let len = self.tun.recv(&mut room).unwrap();
@@ -213,17 +217,16 @@ fn what_control_must_know_comes_as_news() {
     }
     left.tun.send(&inner_packet(1, 100)).unwrap();
     right.read_tun();
-    let news = right.news();
-    assert!(matches!(news, News::Traffic(TrafficReport::FirstInbound(ChildSaId(1)))), "{news:?}");
+    assert_eq!(right.report(), TrafficReport::FirstInbound(ChildSaId(1)));
     right.plane.remove(ChildSaId(1));
     left.tun.send(&inner_packet(2, 100)).unwrap();
-    let News::Traffic(TrafficReport::UnknownSpi(ChildSpi(0x1002), path)) = right.news() else {
+    let TrafficReport::UnknownSpi(ChildSpi(0x1002), path) = right.report() else {
         panic!("an SPI that is not there is not told");
     };
     assert_eq!((path.local, path.remote), (ends[1].path.local, ends[1].path.remote));
     right.tun.send(&inner_packet(3, 100)).unwrap();
-    let news = right.news();
-    assert!(matches!(news, News::Traffic(TrafficReport::Acquire { .. })), "{news:?}");
+    let report = right.report();
+    assert!(matches!(report, TrafficReport::Acquire { .. }), "{report:?}");
 }
 
 #[test]
@@ -231,7 +234,7 @@ fn a_move_takes_effect_for_the_next_packet() {
     let (left, mut right, ends) = pair_of_hosts();
     left.tun.send(&inner_packet(1, 100)).unwrap();
     right.read_tun();
-    right.news();
+    right.report();
     let client = client("127.0.0.5");
     left.plane.move_sa(ChildSaId(1), Path { remote: client.local_addr().unwrap(), ..ends[0].path });
     left.tun.send(&inner_packet(2, 100)).unwrap();
@@ -239,7 +242,7 @@ fn a_move_takes_effect_for_the_next_packet() {
     // Handed on from elsewhere, it is authentic: the peer has moved.
     client.send_to(&esp, ends[1].path.local).unwrap();
     right.read_tun();
-    let News::Traffic(TrafficReport::Moved(ChildSaId(1), path)) = right.news() else {
+    let TrafficReport::Moved(ChildSaId(1), path) = right.report() else {
         panic!("that the peer has moved is not told");
     };
     assert_eq!(path.remote, client.local_addr().unwrap());
@@ -300,6 +303,19 @@ fn a_thread_that_panics_is_told() {
         matches!(&news, News::Failed(why) if why == "the thread luckless panicked: on purpose"),
         "{news:?}"
     );
+}
+
+#[test]
+fn what_control_must_know_is_not_lost_among_reports_that_it_does_not_take() {
+    let mut host = Host::start(&["127.0.0.1"]);
+    let shared = &host.plane.shared;
+    for number in 0..=limits::REPORTS as u64 {
+        shared.report(TrafficReport::SoftLimit(ChildSaId(number)));
+    }
+    assert_eq!(shared.tallies.count(Tally::NewsLost), 1);
+    super::super::shared::spawn("luckless", shared, || panic!("on purpose")).unwrap().join().unwrap();
+    let news = host.news();
+    assert!(matches!(news, News::Failed(_)), "{news:?}");
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn admit(host: &mut Host, now: Now, path: Path, message: &Message) -> bool {
         Ok(cookie) => {
             let notify = Notify::new(NotifyType::COOKIE, cookie);
             if let Some(octets) = unprotected(&message.header, notify) {
-                host.transmit(path, octets);
+                host.transmit(None, path, octets);
             }
         }
         Err(error) => tracing::warn!(%error, "no cookie could be made"),
@@ -248,7 +248,7 @@ impl IkeSa {
         let (ike_sa, role, path) = (self.id, Role::Responder, self.path);
         tracing::debug!(%ike_sa, "IKE SA begun by a peer");
         host.event(Event::IkeSaStarted { ike_sa, connection: None, role, path });
-        host.transmit(self.path, octets.clone());
+        host.transmit(ike_sa, self.path, octets.clone());
         self.last_sent = now.instant;
         self.window = Window::new(0, 0);
         self.window.answer(vec![octets]);
@@ -261,7 +261,7 @@ impl IkeSa {
             return;
         }
         for datagram in self.window.reply() {
-            host.transmit(path, datagram.clone());
+            host.transmit(self.id, path, datagram.clone());
         }
     }
 }
