@@ -18,6 +18,10 @@ impl IvSource {
 
     /// Writes the IV of the packet of a sequence number.
     pub(crate) fn write(&mut self, kind: IvKind, sequence: u64, iv: &mut [u8]) -> Result<(), CryptoError> {
+        // RFC 2410 §2.2: NULL has none, whatever its kind.
+        if iv.is_empty() {
+            return Ok(());
+        }
         match kind {
             // RFC 4106 §3.1, RFC 7634 §2: unique under one key. The whole sequence number is: it starts
             // at one with each key and is refused before it wraps.
@@ -80,6 +84,14 @@ mod tests {
         source.write(IvKind::Counter, 0x1_0000_0002, &mut iv).unwrap();
         assert_eq!(iv, [0, 0, 0, 1, 0, 0, 0, 2]);
         assert!(source.write(IvKind::Counter, 1, &mut [0; 4]).is_err());
+    }
+
+    #[test]
+    fn no_iv_is_written_where_there_is_none() {
+        let mut source = IvSource::new(Box::new(Rising(0, 0)));
+        for kind in [IvKind::Counter, IvKind::Unpredictable] {
+            assert_eq!(source.write(kind, 1, &mut []), Ok(()));
+        }
     }
 
     #[test]
