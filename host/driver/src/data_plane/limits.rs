@@ -42,5 +42,7 @@ pub(crate) const PATH_MTU_REFRESH: Duration = Duration::from_secs(60);
 pub(crate) const PATH_MTU_STEP: Duration = Duration::from_secs(1);
 /// Peers that it is asked about at once.
 pub(crate) const PATH_MTU_PROBES: usize = 64;
+/// How often a datagram is tried again after an error that may be about an earlier one.
+pub(crate) const HEARSAY: usize = 8;
 /// Errors of ICMP that are taken from a socket at once.
 pub(crate) const ERRORS: usize = 32;

@@ -38,8 +38,8 @@ struct Progress {
     next: usize,
     /// Packets before this place go singly: together they were refused.
     singly_until: usize,
-    /// The packet at this place was tried again already.
-    retried: Option<usize>,
+    /// How often the packet at `next` was tried again.
+    retried: usize,
     /// How long the packet at `next` has waited for a device's queue.
     congested: Duration,
 }
@@ -184,7 +184,7 @@ impl OutboundThread {
             match self.send_run(socket, &progress) {
                 Ok(sent) => {
                     progress.next += sent.packets;
-                    progress.congested = Duration::ZERO;
+                    (progress.congested, progress.retried) = (Duration::ZERO, 0);
                 }
                 Err(error) => self.recover(socket, &error, &mut progress)?,
             }
@@ -252,8 +252,8 @@ impl OutboundThread {
             }
             Some(_) | None => {}
         }
-        if sockets::may_be_hearsay(error) && progress.retried != Some(progress.next) {
-            progress.retried = Some(progress.next);
+        if sockets::may_be_hearsay(error) && progress.retried < limits::HEARSAY {
+            progress.retried += 1;
             return Ok(());
         }
         if error.raw_os_error() == Some(libc::EBADF) {
@@ -262,7 +262,7 @@ impl OutboundThread {
         tracing::trace!(%error, packets = message, "dropped");
         self.shared.tallies.add(tally::of_send(error), message);
         progress.next += message;
-        progress.congested = Duration::ZERO;
+        (progress.congested, progress.retried) = (Duration::ZERO, 0);
         Ok(())
     }
 

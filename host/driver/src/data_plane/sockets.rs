@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use vpnhost_ike::output::TransmitKind;
 use vpnhost_model::{Encapsulation, Path};
 
+use super::limits;
 use crate::error::DriverError;
 use crate::messages::{self, Envelope};
 use crate::udp::{Carries, NON_ESP_MARKER, Socket};
@@ -67,9 +68,12 @@ impl Sockets {
             (Carries::Both, TransmitKind::Keepalive) | (Carries::Ike | Carries::Esp, _) => &[],
         };
         let send = || messages::send_one(socket.fd.as_fd(), envelope(path, 0), [marker, octets]);
-        match send() {
-            Err(error) if may_be_hearsay(&error) => send(),
-            done => done,
+        let mut tries = 0..limits::HEARSAY;
+        loop {
+            match send() {
+                Err(error) if may_be_hearsay(&error) && tries.next().is_some() => {}
+                done => return done,
+            }
         }
     }
 

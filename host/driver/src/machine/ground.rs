@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::os::fd::AsRawFd as _;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::program::find;
 
@@ -17,7 +18,21 @@ pub(crate) struct Ground;
 pub(crate) struct Tun {
     /// Its interface index.
     pub(crate) index: u32,
-    _file: File,
+    name: String,
+    file: Option<File>,
+}
+
+impl Drop for Tun {
+    fn drop(&mut self) {
+        drop(self.file.take());
+        // A program that another test is just starting may hold it a little longer.
+        let end = Instant::now() + Duration::from_secs(10);
+        while Ground.tried("ip", &format!("link show {}", self.name)).0 && Instant::now() < end {
+            thread::sleep(Duration::from_millis(5));
+        }
+        // Who changes a link waits for who removes one: its routes are gone too.
+        Ground.ip("link set lo up");
+    }
 }
 
 impl Ground {
@@ -40,10 +55,21 @@ impl Ground {
             ground.ip("addr add fd10::10/64 dev eth0 nodad");
             ground.ip("route add default via 10.10.0.1 dev eth0");
             ground.ip("-6 route add default via fd10::1 dev eth0");
+            ground.settle();
             runtime.block_on(test(ground));
         });
         if let Err(panic) = thread.join() {
             std::panic::resume_unwind(panic);
+        }
+    }
+
+    /// Waits for what the kernel adds by itself, once it has seen that the cable is plugged in.
+    fn settle(self) {
+        let own = ["local fd10::10 dev eth0", "multicast ff00::/8 dev eth0", "multicast ff00::/8 dev far0"];
+        let end = Instant::now() + Duration::from_secs(10);
+        while !own.iter().all(|route| self.ip("-6 route show table all").contains(route)) {
+            assert!(Instant::now() < end, "{}", self.ip("-6 route show table all"));
+            thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -60,7 +86,8 @@ impl Ground {
         // SAFETY: the request lives in this frame, and the ioctl reads and writes only that.
         assert_eq!(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }, 0);
         let text = self.ip(&format!("-o link show {name}"));
-        Tun { index: text.split(':').next().unwrap().trim().parse().unwrap(), _file: file }
+        let index = text.split(':').next().unwrap().trim().parse().unwrap();
+        Tun { index, name: name.to_owned(), file: Some(file) }
     }
 
     /// Moves the uplink's far end into a namespace of its own, where 10.10.0.1 and fd10::1 are.

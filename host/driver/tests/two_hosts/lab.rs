@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -41,6 +41,14 @@ impl Lab {
             ip(&["-n", name, "link", "set", "cable", "addrgenmode", "none", "up"]);
             ip(&["-n", name, "address", "add", outer, "dev", "cable"]);
             ip(&["-n", name, "address", "add", inner, "dev", "lo"]);
+        }
+        for side in [0, 1] {
+            // The kernel adds this by itself, once it has seen that the cable is plugged in.
+            let end = Instant::now() + Duration::from_secs(10);
+            while !lab.state(side).contains("multicast ff00::/8 dev cable") {
+                assert!(Instant::now() < end, "{}", lab.state(side));
+                thread::sleep(Duration::from_millis(5));
+            }
         }
         Some(lab)
     }
