@@ -99,23 +99,13 @@ impl Chronicle {
     /// Tells what the endpoint said; `plugin` is whose answer a decision is, if a plugin's.
     pub(crate) fn tell(&mut self, now: Now, event: Event, plugin: Option<String>) {
         self.remember(now, &event, plugin.as_deref());
+        let Sentence { kind, text, detail } = sentence::of(&event, plugin.as_deref());
         let ike_sa = event.ike_sa();
-        let Sentence { kind, connection, text, detail } = sentence::of(&event, plugin.as_deref());
-        let connection = connection.or_else(|| ike_sa.and_then(|id| self.connection_of(id)));
+        let connection = event.connection().map(str::to_owned).or_else(|| ike_sa.and_then(|id| self.connection_of(id)));
         self.forget(&event);
-        let (question, by) = match &event {
-            Event::Decided { question, by, .. } => (Some(*question), Some(*by)),
-            Event::IkeSaStarted { .. }
-            | Event::IkeSaEstablished(_)
-            | Event::ChildSaEstablished { .. }
-            | Event::IkeSaRekeyed { .. }
-            | Event::ChildSaFailed { .. }
-            | Event::ChildSaClosed { .. }
-            | Event::IkeSaClosed { .. }
-            | Event::RetryScheduled { .. }
-            | Event::Alive { .. }
-            | Event::Moved { .. } => (None, None),
-        };
+        let decision =
+            if let Event::Decided { question, by, .. } = &event { Some((*question, *by)) } else { None };
+        let (question, by) = decision.unzip();
         let entry = Entry {
             number: 0,
             unix: now.unix,

@@ -8,13 +8,13 @@ use vpnhost_crypto::{CryptoBackend, SecureRandom};
 use vpnhost_model::{ChildSaId, IkeSaId, Instant, LocalAddress, Now, Path, Role};
 use vpnhost_policy::{Answer, Policy, QuestionSet};
 
-use crate::config::{EndpointConfig, PeerConfig, Start};
+use crate::config::EndpointConfig;
 use crate::connection::ConnectionState;
-use crate::exchange::{ike_sa_init, selectors};
-use crate::host::{Ending, Host, Letter};
+use crate::exchange::ike_sa_init;
+use crate::host::{Host, Letter};
 use crate::input::{Command, JobResult, OutputFailure, TrafficReport};
 use crate::limits;
-use crate::output::{CloseReason, Event, JobId, Output, QuestionId};
+use crate::output::{CloseReason, JobId, Output, QuestionId};
 use crate::sa::IkeSa;
 use crate::sa::queue::Task;
 use crate::sa::state::State;
@@ -225,7 +225,7 @@ impl IkeEndpoint {
     // ---- finding IKE SAs -----------------------------------------------------------------------------
 
     /// Visits an IKE SA, then delivers what it left for others.
-    fn visit(&mut self, now: Now, id: IkeSaId, visit: impl FnOnce(&mut IkeSa, &mut Host)) {
+    pub(crate) fn visit(&mut self, now: Now, id: IkeSaId, visit: impl FnOnce(&mut IkeSa, &mut Host)) {
         self.visit_one(id, visit);
         self.deliver(now);
     }
@@ -243,7 +243,7 @@ impl IkeEndpoint {
     }
 
     /// Keeps an IKE SA and its next deadline, unless it can be forgotten.
-    fn keep(&mut self, sa: IkeSa) {
+    pub(crate) fn keep(&mut self, sa: IkeSa) {
         let id = sa.id;
         if let Some((deadline, timer)) = self.scheduled.remove(&id) {
             self.deadlines.remove(&(deadline, timer, id));
@@ -286,7 +286,7 @@ impl IkeEndpoint {
         }
     }
 
-    fn want(&mut self, now: Now, id: IkeSaId, task: Task) {
+    pub(crate) fn want(&mut self, now: Now, id: IkeSaId, task: Task) {
         self.visit(now, id, |sa, host| {
             sa.want(task);
             sa.start_next(host, now);
@@ -299,7 +299,7 @@ impl IkeEndpoint {
         }
     }
 
-    fn end_sa(&mut self, now: Now, id: IkeSaId, reason: CloseReason) {
+    pub(crate) fn end_sa(&mut self, now: Now, id: IkeSaId, reason: CloseReason) {
         self.visit(now, id, |sa, host| sa.order_end(host, now, reason));
     }
 
@@ -359,213 +359,6 @@ impl IkeEndpoint {
             self.host.transmit_unprotected(now, path, octets);
         }
     }
-
-    // ---- connections ---------------------------------------------------------------------------------
-
-    fn begin_configured(&mut self, now: Now) {
-        for connection in self.host.config.connections.clone() {
-            let fresh = !self.connections.contains_key(&connection.name);
-            if fresh {
-                self.connections.insert(connection.name.clone(), ConnectionState::of(&connection));
-            }
-            let kept_up = self.connections.get(&connection.name).is_some_and(|state| state.kept_up);
-            if fresh && kept_up {
-                self.begin(now, &connection);
-            }
-        }
-    }
-
-    fn begin(&mut self, now: Now, connection: &Arc<PeerConfig>) {
-        let state = self.connections.entry(connection.name.clone()).or_default();
-        state.retry_at = None;
-        if self.host.shutting_down {
-            return;
-        }
-        let gateways = &connection.gateways;
-        let gateway = gateways.get(state.next_gateway % gateways.len().max(1)).map(|gateway| gateway.address);
-        let begun = match gateway.filter(|_| connection.initiate && self.sas.len() < limits::IKE_SAS) {
-            Some(gateway) => IkeSa::initiate(&mut self.host, now, Arc::clone(connection), gateway)
-                .map_err(|error| error.close_reason()),
-            None => Err(CloseReason::Internal("this host cannot begin the connection".into())),
-        };
-        match begun {
-            Ok(sa) => {
-                let id = sa.id;
-                self.keep(sa);
-                self.visit(now, id, |sa, host| sa.start_init(host, now));
-            }
-            Err(reason) => self.host.event(Event::IkeSaClosed {
-                ike_sa: IkeSaId(0),
-                connection: Some(connection.name.clone()),
-                reason,
-            }),
-        }
-    }
-
-    fn sas_of(&self, name: &str) -> Vec<IkeSaId> {
-        let of = |sa: &&IkeSa| sa.connection.as_ref().is_some_and(|connection| connection.name == name);
-        self.sas.values().filter(of).map(|sa| sa.id).collect()
-    }
-
-    /// Tells whether a connection has an IKE SA that is up or may come up.
-    fn is_alive(&self, name: &str) -> bool {
-        self.sas_of(name).iter().filter_map(|id| self.sas.get(id)).any(|sa| match &sa.state {
-            State::SaInitSent(_) | State::SaInitAnswered(_) | State::AuthSent(_) | State::Authorizing(_) => {
-                true
-            }
-            // A redundant IKE SA of a simultaneous rekey is no connection.
-            State::Established(_) => sa.announced,
-            State::Rekeyed | State::Closing(_) | State::Gone | State::Closed => false,
-        })
-    }
-
-    fn initiate(&mut self, now: Now, name: &str) {
-        let Some(connection) = self.host.connection(name).cloned() else {
-            tracing::warn!(connection = name, "no such connection");
-            return;
-        };
-        self.connections.entry(name.to_owned()).or_default().ordered = true;
-        if !self.is_alive(name) {
-            return self.begin(now, &connection);
-        }
-        for id in self.sas_of(name) {
-            let Some(sa) = self.sas.get(&id) else { continue };
-            let (Some(facts), Some(established)) = (sa.facts(), sa.established()) else { continue };
-            self.host.event(Event::IkeSaEstablished(Box::new(facts)));
-            for child in established.estate.children.values() {
-                self.host.event(Event::ChildSaEstablished {
-                    child_sa: child.id,
-                    ike_sa: id,
-                    connection: name.to_owned(),
-                    child: connection.children.get(child.index).map_or_else(String::new, |c| c.name.clone()),
-                    replaces: None,
-                });
-            }
-            self.connections.entry(name.to_owned()).or_default().is_up();
-        }
-    }
-
-    fn terminate(&mut self, now: Now, name: &str, reason: CloseReason) {
-        self.connections.entry(name.to_owned()).or_default().take_down();
-        for id in self.sas_of(name) {
-            self.end_sa(now, id, reason.clone());
-        }
-    }
-
-    /// A packet found no SA: begins what it is for.
-    fn acquire(&mut self, now: Now, destination: std::net::IpAddr) {
-        for connection in self.host.config.connections.clone() {
-            let children = connection.children.iter().enumerate();
-            let wanted = |remote: &[crate::config::SelectorConfig]| {
-                let gateway = connection.gateways.first().map(|gateway| gateway.address.ip());
-                gateway.is_some_and(|gateway| {
-                    selectors::resolve(remote, &[], gateway).iter().any(|ts| ts.contains_address(destination))
-                })
-            };
-            let Some((index, _)) = children.into_iter().find(|(_, child)| wanted(&child.remote)) else {
-                continue;
-            };
-            if self.is_alive(&connection.name) {
-                for id in self.sas_of(&connection.name) {
-                    self.want(now, id, Task::CreateChild(index));
-                }
-                return;
-            }
-            let state = self.connections.entry(connection.name.clone()).or_default();
-            let too_early = state.not_before.is_some_and(|not_before| now.instant < not_before);
-            if connection.initiate && connection.start == Start::OnTraffic && !too_early {
-                return self.begin(now, &connection);
-            }
-        }
-    }
-
-    /// An IKE SA ended: a connection that is kept up is tried again.
-    fn on_ending(&mut self, now: Now, ending: &Ending) {
-        let name = &ending.connection.name;
-        let current = self.host.connection(name).is_some_and(|connection| *connection == ending.connection);
-        if ending.reason == CloseReason::Replaced
-            || !current
-            || self.host.shutting_down
-            || self.is_alive(name)
-        {
-            return;
-        }
-        let Some(state) = self.connections.get_mut(name) else { return };
-        if !ending.was_established {
-            // The next gateway may be better.
-            state.next_gateway = state.next_gateway.wrapping_add(1);
-        }
-        let pause = state.next_pause(&ending.connection.timing);
-        state.kept_up &= ending.connection.start == Start::Up || is_accident(&ending.reason);
-        if !state.kept_up {
-            state.ordered = false;
-            state.not_before = Some(now.instant + pause);
-            return;
-        }
-        // Many hosts that lost one gateway must not come back all at once.
-        let after = IkeSa::jittered(&mut self.host, pause, 20);
-        state.retry_at = Some(now.instant + after);
-        tracing::debug!(connection = name, ?after, "the connection will be tried again");
-        self.host.event(Event::RetryScheduled { connection: name.clone(), after });
-    }
-
-    fn retry_connections(&mut self, now: Now) {
-        let due = |state: &ConnectionState| state.retry_at.is_some_and(|at| at <= now.instant);
-        let names: Vec<String> =
-            self.connections.iter().filter(|(_, state)| due(state)).map(|(name, _)| name.clone()).collect();
-        for name in names {
-            if let Some(state) = self.connections.get_mut(&name) {
-                state.retry_at = None;
-            }
-            if let Some(connection) = self.host.connection(&name).cloned()
-                && !self.is_alive(&name)
-            {
-                self.begin(now, &connection);
-            }
-        }
-    }
-
-    /// Takes a new configuration; what did not change is not touched.
-    fn configure(&mut self, now: Now, config: EndpointConfig) {
-        self.host.pools.configure(&config.pools);
-        let old = std::mem::replace(&mut self.host.config, config);
-        let kept =
-            |connection: &Arc<PeerConfig>, host: &Host| host.connection(&connection.name) == Some(connection);
-        for connection in &old.connections {
-            if !kept(connection, &self.host) {
-                self.connections.remove(&connection.name);
-            }
-        }
-        let outdated: Vec<IkeSaId> = self
-            .sas
-            .values()
-            .filter(|sa| sa.connection.as_ref().is_none_or(|connection| !kept(connection, &self.host)))
-            .map(|sa| sa.id)
-            .collect();
-        for id in outdated {
-            self.end_sa(now, id, CloseReason::Reconfigured);
-        }
-        self.begin_configured(now);
-    }
-
-    fn shut_down(&mut self, now: Now) {
-        self.host.shutting_down = true;
-        self.connections.values_mut().for_each(ConnectionState::take_down);
-        let all: Vec<IkeSaId> = self.sas.keys().copied().collect();
-        for id in all {
-            self.end_sa(now, id, CloseReason::Local);
-        }
-        self.host.end_lingering(None);
-    }
-}
-
-/// Tells whether an IKE SA ended without anybody's will: then even a connection that is only kept up by an
-/// order is tried again.
-fn is_accident(reason: &CloseReason) -> bool {
-    matches!(
-        reason,
-        CloseReason::PeerDead { .. } | CloseReason::HalfOpenTimeout | CloseReason::InitialContact
-    )
 }
 
 /// Tells whether a header's SPIs are those of an IKE SA in which this host has the role.

@@ -280,10 +280,10 @@ pub enum Event {
 }
 
 impl Event {
-    /// Returns the IKE SA that it is about, if there is one.
+    /// Returns the IKE SA that it is about; of two, the new one.
     pub fn ike_sa(&self) -> Option<IkeSaId> {
-        match self {
-            Self::IkeSaEstablished(facts) | Self::IkeSaRekeyed { new: facts, .. } => Some(facts.id),
+        let id = match self {
+            Self::IkeSaEstablished(facts) | Self::IkeSaRekeyed { new: facts, .. } => facts.id,
             Self::IkeSaStarted { ike_sa, .. }
             | Self::ChildSaEstablished { ike_sa, .. }
             | Self::ChildSaFailed { ike_sa, .. }
@@ -291,9 +291,41 @@ impl Event {
             | Self::IkeSaClosed { ike_sa, .. }
             | Self::Alive { ike_sa, .. }
             | Self::Moved { ike_sa, .. }
-            // One that could not be begun has no number.
-            | Self::Decided { ike_sa, .. } => Some(*ike_sa).filter(|id| *id != IkeSaId(0)),
-            Self::RetryScheduled { .. } => None,
+            | Self::Decided { ike_sa, .. } => *ike_sa,
+            Self::RetryScheduled { .. } => return None,
+        };
+        // An IKE SA that could not even be begun has no name.
+        Some(id).filter(|id| *id != IkeSaId(0))
+    }
+
+    /// Returns the connection that it names.
+    pub fn connection(&self) -> Option<&str> {
+        match self {
+            Self::IkeSaEstablished(facts) | Self::IkeSaRekeyed { new: facts, .. } => Some(&facts.connection),
+            Self::IkeSaStarted { connection, .. } | Self::IkeSaClosed { connection, .. } => {
+                connection.as_deref()
+            }
+            Self::ChildSaEstablished { connection, .. }
+            | Self::ChildSaFailed { connection, .. }
+            | Self::RetryScheduled { connection, .. }
+            | Self::Decided { connection, .. } => Some(connection.as_str()).filter(|name| !name.is_empty()),
+            Self::ChildSaClosed { .. } | Self::Alive { .. } | Self::Moved { .. } => None,
+        }
+    }
+
+    /// Returns what is known of the IKE SA that came up by it, new or in the place of another.
+    pub fn facts(&self) -> Option<&IkeSaFacts> {
+        match self {
+            Self::IkeSaEstablished(facts) | Self::IkeSaRekeyed { new: facts, .. } => Some(facts),
+            Self::IkeSaStarted { .. }
+            | Self::ChildSaEstablished { .. }
+            | Self::ChildSaFailed { .. }
+            | Self::ChildSaClosed { .. }
+            | Self::IkeSaClosed { .. }
+            | Self::RetryScheduled { .. }
+            | Self::Alive { .. }
+            | Self::Moved { .. }
+            | Self::Decided { .. } => None,
         }
     }
 }

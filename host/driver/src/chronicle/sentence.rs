@@ -7,8 +7,6 @@ use vpnhost_model::{IkeSaId, Role};
 pub(super) struct Sentence {
     /// Its kind; stable.
     pub(super) kind: &'static str,
-    /// The connection, where the event names it.
-    pub(super) connection: Option<String>,
     /// What happened.
     pub(super) text: String,
     /// With whom and where, or nothing.
@@ -18,71 +16,65 @@ pub(super) struct Sentence {
 /// Puts an event into words.
 pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
     match event {
-        Event::IkeSaStarted { ike_sa, connection, role, path } => {
+        Event::IkeSaStarted { ike_sa, role, path, .. } => {
             let text = match role {
                 Role::Initiator => format!("{ike_sa} was begun"),
                 Role::Responder => format!("a peer began {ike_sa}"),
             };
-            sentence("started", connection.as_deref(), text).with(path.to_string())
+            sentence("started", text).with(path.to_string())
         }
         Event::IkeSaEstablished(facts) => {
             let text = format!("{} is up as {}, {}", facts.id, role(facts.role), facts.suite);
-            sentence("established", Some(&facts.connection), text).with(whereabouts(facts))
+            sentence("established", text).with(whereabouts(facts))
         }
         Event::IkeSaRekeyed { old, new } => {
-            let text = format!("{old} was rekeyed: {} took its place, {}", new.id, new.suite);
-            sentence("rekeyed", Some(&new.connection), text)
+            sentence("rekeyed", format!("{old} was rekeyed: {} took its place, {}", new.id, new.suite))
         }
-        Event::IkeSaClosed { ike_sa, connection, reason } if *ike_sa == IkeSaId(0) => {
-            sentence("closed", connection.as_deref(), format!("no IKE SA could be begun: {reason}"))
+        Event::IkeSaClosed { ike_sa, reason, .. } if *ike_sa == IkeSaId(0) => {
+            sentence("closed", format!("no IKE SA could be begun: {reason}"))
         }
-        Event::IkeSaClosed { ike_sa, connection, reason } => {
-            sentence("closed", connection.as_deref(), format!("{ike_sa} ended: {reason}"))
+        Event::IkeSaClosed { ike_sa, reason, .. } => {
+            sentence("closed", format!("{ike_sa} ended: {reason}"))
         }
-        Event::RetryScheduled { connection, after } => {
-            let text = format!("the connection will be tried again in {:.1} s", after.as_secs_f64());
-            sentence("retry", Some(connection), text)
+        Event::RetryScheduled { after, .. } => {
+            let after = after.as_secs_f64();
+            sentence("retry", format!("the connection will be tried again in {after:.1} s"))
         }
         Event::Alive { round_trip: Some(time), .. } => {
-            let text = format!("the peer answered after {:.1} ms", time.as_secs_f64() * 1000.0);
-            sentence("alive", None, text)
+            sentence("alive", format!("the peer answered after {:.1} ms", time.as_secs_f64() * 1000.0))
         }
         Event::Alive { round_trip: None, .. } => {
-            sentence("alive", None, "the peer answered after a retransmission".to_owned())
+            sentence("alive", "the peer answered after a retransmission".to_owned())
         }
         Event::Moved { ike_sa, path } => {
-            sentence("moved", None, format!("{ike_sa} moved to another path")).with(path.to_string())
+            sentence("moved", format!("{ike_sa} moved to another path")).with(path.to_string())
         }
-        Event::Decided { connection, question, by, outcome, .. } => {
+        Event::Decided { question, by, outcome, .. } => {
             let who = who(by, plugin);
             let (text, detail) = match *question {
                 // Selectors and paths are addresses.
                 "narrow_selectors" | "rank_paths" => (format!("{question}: {who} decided"), outcome.clone()),
                 _ => (format!("{question}: {who} decided: {outcome}"), String::new()),
             };
-            let connection = Some(connection.as_str()).filter(|name| !name.is_empty());
-            sentence("decided", connection, text).with(detail)
+            sentence("decided", text).with(detail)
         }
-        Event::ChildSaEstablished { child_sa, connection, child, replaces: None, .. } => {
-            let text = format!("{child_sa} ({child}) is up");
-            sentence("child_established", Some(connection), text)
+        Event::ChildSaEstablished { child_sa, child, replaces: None, .. } => {
+            sentence("child_established", format!("{child_sa} ({child}) is up"))
         }
-        Event::ChildSaEstablished { child_sa, connection, child, replaces: Some(old), .. } => {
-            let text = format!("{child_sa} ({child}) took the place of {old}");
-            sentence("child_rekeyed", Some(connection), text)
+        Event::ChildSaEstablished { child_sa, child, replaces: Some(old), .. } => {
+            sentence("child_rekeyed", format!("{child_sa} ({child}) took the place of {old}"))
         }
-        Event::ChildSaFailed { connection, child, reason, .. } => {
-            let text = format!("child {child} did not come up: {reason}");
-            sentence("child_failed", Some(connection), text)
+        Event::ChildSaFailed { child, reason, .. } => {
+            sentence("child_failed", format!("child {child} did not come up: {reason}"))
         }
         Event::ChildSaClosed { child_sa, reason, .. } => {
-            sentence("child_closed", None, format!("{child_sa} ended: {reason}"))
+            sentence("child_closed", format!("{child_sa} ended: {reason}"))
         }
     }
 }
 
-fn sentence(kind: &'static str, connection: Option<&str>, text: String) -> Sentence {
-    Sentence { kind, connection: connection.map(str::to_owned), text, detail: String::new() }
+fn sentence(kind: &'static str, text: String) -> Sentence {
+    Sentence { kind, text, detail: String::new() }
 }
 
 impl Sentence {

@@ -180,23 +180,10 @@ impl ControlPlane {
     }
 
     fn tell(&mut self, now: Now, event: Event, plugin: Option<String>) {
-        let secured = match &event {
-            Event::IkeSaEstablished(facts) | Event::IkeSaRekeyed { new: facts, .. } => {
-                if let Some(log) = &self.config.keylog {
-                    log.ike_sa(facts);
-                }
-                Some((facts.id, facts.suite.packet))
-            }
-            Event::IkeSaStarted { .. }
-            | Event::ChildSaEstablished { .. }
-            | Event::ChildSaFailed { .. }
-            | Event::ChildSaClosed { .. }
-            | Event::IkeSaClosed { .. }
-            | Event::RetryScheduled { .. }
-            | Event::Alive { .. }
-            | Event::Moved { .. }
-            | Event::Decided { .. } => None,
-        };
+        if let (Some(facts), Some(log)) = (event.facts(), &self.config.keylog) {
+            log.ike_sa(facts);
+        }
+        let secured = event.facts().map(|facts| (facts.id, facts.suite.packet));
         self.chronicle.tell(now, event, plugin);
         if let Some((ike_sa, packet)) = secured {
             self.chronicle.served_by(ike_sa, self.crypto.serves(packet));

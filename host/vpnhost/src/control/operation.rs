@@ -230,57 +230,33 @@ impl Goal {
 }
 
 fn observe_up(connection: &str, left: &mut BTreeSet<String>, event: &Event) -> Option<Line> {
-    match event {
-        Event::ChildSaEstablished { connection: of, child, .. } if of == connection => {
-            left.remove(child);
-            None
-        }
-        Event::ChildSaFailed { connection: of, child, reason, .. } if of == connection => Some(
-            Line::failed(format!("child {child} of {connection} is not up"))
-                .because(reason)
-                .hint(advice(connection, reason)),
-        ),
-        // The loser of a simultaneous rekey, or an old one that the new one replaces.
-        Event::IkeSaClosed { reason: CloseReason::Replaced, .. } => None,
-        Event::IkeSaClosed { connection: Some(of), reason, .. } if of == connection => {
-            Some(not_up(connection).because(reason).hint(advice(connection, reason)))
-        }
-        Event::IkeSaStarted { .. }
-        | Event::IkeSaEstablished(_)
-        | Event::ChildSaEstablished { .. }
-        | Event::IkeSaRekeyed { .. }
-        | Event::ChildSaFailed { .. }
-        | Event::ChildSaClosed { .. }
-        | Event::IkeSaClosed { .. }
-        | Event::RetryScheduled { .. }
-        | Event::Alive { .. }
-        | Event::Moved { .. }
-        | Event::Decided { .. } => None,
+    if event.connection() != Some(connection) {
+        return None;
     }
+    if let Event::ChildSaEstablished { child, .. } = event {
+        left.remove(child);
+    } else if let Event::ChildSaFailed { child, reason, .. } = event {
+        let failed = Line::failed(format!("child {child} of {connection} is not up"));
+        return Some(failed.because(reason).hint(advice(connection, reason)));
+    } else if let Event::IkeSaClosed { reason, .. } = event
+        // The loser of a simultaneous rekey, or an old one that the new one replaces.
+        && *reason != CloseReason::Replaced
+    {
+        return Some(not_up(connection).because(reason).hint(advice(connection, reason)));
+    }
+    None
 }
 
 fn observe_gone(left: &mut Sas, event: &Event) {
-    match event {
-        Event::IkeSaClosed { ike_sa, .. } => {
-            left.ike.remove(ike_sa);
-        }
+    if let Event::IkeSaClosed { ike_sa, .. } = event {
+        left.ike.remove(ike_sa);
+    } else if let Event::ChildSaClosed { child_sa, .. } = event {
+        left.children.remove(child_sa);
+    } else if let Event::IkeSaRekeyed { old, new } = event
+        && left.ike.remove(old)
+    {
         // Its heir goes instead.
-        Event::IkeSaRekeyed { old, new } => {
-            if left.ike.remove(old) {
-                left.ike.insert(new.id);
-            }
-        }
-        Event::ChildSaClosed { child_sa, .. } => {
-            left.children.remove(child_sa);
-        }
-        Event::IkeSaStarted { .. }
-        | Event::IkeSaEstablished(_)
-        | Event::ChildSaEstablished { .. }
-        | Event::ChildSaFailed { .. }
-        | Event::RetryScheduled { .. }
-        | Event::Alive { .. }
-        | Event::Moved { .. }
-        | Event::Decided { .. } => {}
+        left.ike.insert(new.id);
     }
 }
 
@@ -322,33 +298,23 @@ fn observe_replaced(connection: &str, left: &mut Sas, event: &Event) -> Option<L
 }
 
 fn observe_alive(connection: &str, id: &mut IkeSaId, event: &Event) -> Option<Line> {
-    match event {
-        Event::Alive { ike_sa, round_trip } if ike_sa == id => {
-            let text = match round_trip {
-                Some(time) => format!("{connection} answered after {:.1} ms", time.as_secs_f64() * 1e3),
-                None => format!("{connection} answered, to a retransmission"),
-            };
-            Some(Line::Done { text, round_trip_us: round_trip.map(micros) })
-        }
-        Event::IkeSaRekeyed { old, new } if old == id => {
-            *id = new.id;
-            None
-        }
-        Event::IkeSaClosed { ike_sa, reason, .. } if ike_sa == id => {
-            Some(Line::failed(format!("{connection} did not answer")).because(reason))
-        }
-        Event::IkeSaStarted { .. }
-        | Event::IkeSaEstablished(_)
-        | Event::ChildSaEstablished { .. }
-        | Event::IkeSaRekeyed { .. }
-        | Event::ChildSaFailed { .. }
-        | Event::ChildSaClosed { .. }
-        | Event::IkeSaClosed { .. }
-        | Event::RetryScheduled { .. }
-        | Event::Alive { .. }
-        | Event::Moved { .. }
-        | Event::Decided { .. } => None,
+    if let Event::IkeSaRekeyed { old, new } = event
+        && old == id
+    {
+        *id = new.id;
     }
+    if event.ike_sa() != Some(*id) {
+        return None;
+    }
+    if let Event::Alive { round_trip, .. } = event {
+        let text = match round_trip {
+            Some(time) => format!("{connection} answered after {:.1} ms", time.as_secs_f64() * 1e3),
+            None => format!("{connection} answered, to a retransmission"),
+        };
+        return Some(Line::Done { text, round_trip_us: round_trip.map(micros) });
+    }
+    let Event::IkeSaClosed { reason, .. } = event else { return None };
+    Some(Line::failed(format!("{connection} did not answer")).because(reason))
 }
 
 /// Returns what an operator may do about a connection that does not come up.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use vpnhost_ike::{ChildSaKeys, Event, HostConfiguration, Output, OutputFailure, Transmit, TransmitKind};
+use vpnhost_ike::{ChildSaKeys, HostConfiguration, Output, OutputFailure, Transmit, TransmitKind};
 use vpnhost_ipsec::{InboundCommand, OutboundCommand, SaActivity};
 use vpnhost_model::{ChildSaId, IkeSaId, Now, Path};
 use vpnhost_policy_standard::Standard;
@@ -44,22 +44,8 @@ impl HostUnderTest {
                 self.pend(at, Pending::Job(id, job));
             }
             Output::Event(event) => {
-                match &event {
-                    Event::IkeSaEstablished(facts) => {
-                        self.ike_keys.insert(facts.id, facts.keys.clone());
-                    }
-                    Event::IkeSaRekeyed { new, .. } => {
-                        self.ike_keys.insert(new.id, new.keys.clone());
-                    }
-                    Event::IkeSaStarted { .. }
-                    | Event::ChildSaEstablished { .. }
-                    | Event::ChildSaFailed { .. }
-                    | Event::ChildSaClosed { .. }
-                    | Event::IkeSaClosed { .. }
-                    | Event::RetryScheduled { .. }
-                    | Event::Alive { .. }
-                    | Event::Moved { .. }
-                    | Event::Decided { .. } => {}
+                if let Some(facts) = event.facts() {
+                    self.ike_keys.insert(facts.id, facts.keys.clone());
                 }
                 self.events.push(event);
             }

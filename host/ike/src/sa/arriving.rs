@@ -1,0 +1,252 @@
+//! What comes in for an IKE SA: placed in the window, opened, given to its exchange; and where its peer is.
+
+use vpnhost_model::{Encapsulation, Now, Path};
+use vpnhost_policy::SituationCause;
+
+use crate::config::EncapsulationPolicy;
+use crate::exchange::shape;
+use crate::host::Host;
+use crate::limits;
+use crate::output::{CloseReason, Event, Output};
+use crate::sa::IkeSa;
+use crate::sa::secured::Unsealed;
+use crate::sa::state::State;
+use crate::sa::window::Incoming;
+use crate::timer::Timer;
+use crate::wire::payload::{Notify, NotifyType};
+use crate::wire::{DecodeError, DecodeErrorKind, Envelope, ExchangeType, Header, Message, Payload};
+
+impl IkeSa {
+    /// Takes a datagram that names this IKE SA.
+    pub(crate) fn handle_datagram(&mut self, host: &mut Host, now: Now, path: Path, datagram: &mut [u8]) {
+        let Ok(header) = Header::decode(datagram) else { return };
+        if !self.state.expects(&header) {
+            tracing::trace!(ike_sa = %self.id, exchange = %header.exchange, "message not expected in this state");
+            return;
+        }
+        if header.exchange == ExchangeType::IKE_SA_INIT {
+            return self.handle_init_response(host, now, path, datagram);
+        }
+        let Ok(Some(envelope)) = Envelope::find(datagram) else {
+            tracing::trace!(ike_sa = %self.id, "message in clear or malformed");
+            return;
+        };
+        if header.flags.response {
+            if !self.window.awaits(header.message_id) {
+                return;
+            }
+        } else {
+            match self.window.place(header.message_id) {
+                Incoming::New => {}
+                Incoming::Repeated => return self.repeat_reply(host, now, path, (envelope, datagram)),
+                Incoming::BeingDecided | Incoming::Outside => return,
+            }
+        }
+        let Some(secured) = &mut self.secured else { return };
+        match secured.open(envelope, datagram) {
+            Unsealed::Noise => {}
+            Unsealed::Fragment => {
+                self.heard(now);
+                self.timers.set_earlier(Timer::Fragments, now.instant + limits::FRAGMENTS_WAIT);
+            }
+            Unsealed::Message(message) => {
+                self.timers.stop(Timer::Fragments);
+                self.heard(now);
+                self.follow(host, now, path);
+                if header.flags.response {
+                    self.take_response(host, now, &header, message);
+                } else {
+                    self.reply_path = path;
+                    self.take_request(host, now, &header, message);
+                }
+            }
+        }
+    }
+
+    /// Sends the answer to the last request again; of a fragmented request only the first fragment
+    /// asks for it (RFC 7383 §2.6.1). Whoever makes up a header with the right Message ID gets none, and
+    /// cannot have it sent elsewhere.
+    fn repeat_reply(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        path: Path,
+        (envelope, datagram): (Envelope, &mut [u8]),
+    ) {
+        let later = envelope.fragment.is_some_and(|fragment| fragment.number != 1);
+        let Some(secured) = self.secured.as_mut().filter(|_| !later) else { return };
+        if !secured.is_authentic(envelope, datagram) {
+            return;
+        }
+        tracing::debug!(ike_sa = %self.id, "a repeated request gets its answer again");
+        for datagram in self.window.reply() {
+            host.transmit(self.id, path, datagram.clone());
+        }
+        self.last_sent = now.instant;
+        self.unconfirmed_until = self.unconfirmed_until.map(|_| now.instant + limits::ANSWER_ARRIVES);
+    }
+
+    fn take_request(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        header: &Header,
+        message: Result<Message, DecodeError>,
+    ) {
+        self.window.decide();
+        // The next request shows that the last answer has arrived.
+        self.unconfirmed_until = None;
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::debug!(ike_sa = %self.id, %error, "malformed request");
+                return self.refuse_malformed(host, now, header.exchange, Some(error));
+            }
+        };
+        let Some(shape) = shape::find(&message) else {
+            return self.refuse_malformed(host, now, header.exchange, None);
+        };
+        let (exchange, message_id) = (header.exchange, header.message_id);
+        tracing::debug!(ike_sa = %self.id, %exchange, message_id, form = shape.name, "request");
+        match header.exchange {
+            ExchangeType::IKE_AUTH => self.on_auth_request(host, now, message),
+            ExchangeType::CREATE_CHILD_SA => self.on_create_child_request(host, now, &message),
+            _ => self.on_informational_request(host, now, &message),
+        }
+    }
+
+    /// Answers a request that is authentic and malformed.
+    ///
+    /// RFC 7296, 2.21.3: INVALID_SYNTAX is fatal to the IKE SA on both sides.
+    fn refuse_malformed(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        exchange: ExchangeType,
+        error: Option<DecodeError>,
+    ) {
+        let unknown = error.filter(|error| error.kind == DecodeErrorKind::UnknownCritical);
+        let notify = match unknown {
+            Some(error) => Notify::new(NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD, vec![error.payload.0]),
+            None => Notify::new(NotifyType::INVALID_SYNTAX, vec![]),
+        };
+        self.respond(host, now, exchange, &[Payload::Notify(notify)]);
+        if unknown.is_none() || exchange == ExchangeType::IKE_AUTH {
+            let what = error.map_or_else(|| "a payload is missing".to_owned(), |error| error.to_string());
+            self.end(host, now, CloseReason::Protocol(what));
+        }
+    }
+
+    fn take_response(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        header: &Header,
+        message: Result<Message, DecodeError>,
+    ) {
+        let round_trip = self.window.accept_response(now.instant, header.message_id);
+        self.timers.stop(Timer::Retransmit);
+        let message = match message {
+            Ok(message) if shape::find(&message).is_some() => message,
+            Ok(_) => return self.end(host, now, CloseReason::Protocol("a payload is missing".into())),
+            Err(error) => return self.end(host, now, CloseReason::Protocol(error.to_string())),
+        };
+        if message.notify(NotifyType::INVALID_SYNTAX).is_some() {
+            let notify = NotifyType::INVALID_SYNTAX.to_string();
+            return self.end(host, now, CloseReason::RefusedByPeer { notify });
+        }
+        tracing::debug!(ike_sa = %self.id, exchange = %header.exchange, message_id = header.message_id, "response");
+        match header.exchange {
+            ExchangeType::IKE_AUTH => self.on_auth_response(host, now, message),
+            _ => self.on_local_response(host, now, &message, round_trip),
+        }
+        self.start_next(host, now);
+    }
+
+    /// Notes an authentic message or packet of the peer.
+    pub(crate) fn heard(&mut self, now: Now) {
+        self.last_heard = now.instant;
+    }
+
+    /// Follows the peer to the address that its last authentic message came from.
+    ///
+    /// Before the IKE SA is established the initiator moves to the NAT traversal port; later only a
+    /// peer behind a NAT moves by itself, when its NAT forgot it (RFC 7296 §2.23).
+    pub(crate) fn follow(&mut self, host: &mut Host, now: Now, path: Path) {
+        let path = Path { encapsulation: self.path.encapsulation, ..path };
+        if path == self.path {
+            return;
+        }
+        match self.state {
+            State::SaInitAnswered(_) => {
+                self.path = path;
+                self.choose_encapsulation(host);
+            }
+            // An initiator behind a NAT of its own stays with the gateway that it chose.
+            State::Established(_) if self.nat.peer && !(self.nat.local && self.role.is_initiator()) => {
+                self.move_to(host, now, path);
+            }
+            State::Established(_)
+            | State::SaInitSent(_)
+            | State::AuthSent(_)
+            | State::Authorizing(_)
+            | State::Rekeyed
+            | State::Closing(_)
+            | State::Gone
+            | State::Closed => {}
+        }
+    }
+
+    fn move_to(&mut self, host: &mut Host, now: Now, path: Path) {
+        tracing::debug!(ike_sa = %self.id, "the peer's address changed");
+        self.path = path;
+        host.output(Output::MoveChildSas(self.id, path));
+        host.event(Event::Moved { ike_sa: self.id, path });
+        self.configure_host(host);
+        self.plan_maintenance(host, now, SituationCause::MOVED, None);
+    }
+
+    /// The packet path saw authentic ESP from another address.
+    pub(crate) fn on_moved(&mut self, host: &mut Host, now: Now, path: Path) {
+        self.heard(now);
+        let path = Path { local: self.path.local, interface: self.path.interface, ..path };
+        self.follow(host, now, path);
+    }
+
+    /// Decides how ESP travels once the ports are known: in UDP on the NAT traversal port, raw else.
+    pub(crate) fn choose_encapsulation(&mut self, host: &Host) {
+        let on_nat_port = self.path.local.port() == host.config.ports[1];
+        let wrapped = on_nat_port && (self.nat.local || self.nat.peer || self.wants_encapsulation());
+        self.path.encapsulation = if wrapped { Encapsulation::Udp } else { Encapsulation::Raw };
+    }
+
+    /// Tells whether the operator wants ESP in UDP even without a NAT.
+    pub(crate) fn wants_encapsulation(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|connection| connection.encapsulation == EncapsulationPolicy::Always)
+    }
+}
+
+impl State {
+    /// Tells whether a message of this exchange and direction has a place in the state: everything
+    /// else is dropped before its ICV is looked at.
+    fn expects(&self, header: &Header) -> bool {
+        let response = header.flags.response;
+        match self {
+            Self::SaInitSent(_) => header.exchange == ExchangeType::IKE_SA_INIT && response,
+            Self::SaInitAnswered(_) | Self::Authorizing(_) => {
+                header.exchange == ExchangeType::IKE_AUTH && !response
+            }
+            Self::AuthSent(_) => header.exchange == ExchangeType::IKE_AUTH && response,
+            // A repeated IKE_AUTH request finds its answer by its Message ID.
+            Self::Established(_) | Self::Rekeyed | Self::Closing(_) => match header.exchange {
+                ExchangeType::CREATE_CHILD_SA | ExchangeType::INFORMATIONAL => true,
+                ExchangeType::IKE_AUTH => !response && header.message_id == 1,
+                _ => false,
+            },
+            Self::Gone => header.exchange != ExchangeType::IKE_SA_INIT && !response,
+            Self::Closed => false,
+        }
+    }
+}
