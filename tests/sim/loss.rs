@@ -63,7 +63,7 @@ fn hosts_that_both_begin_and_both_restart_end_with_the_same() {
         simulation.run_for(millis(random.below(60_000)));
         simulation.network.weather = Weather::FAIR;
         simulation.run_for(secs(300));
-        simulation.assert_same(A, B);
+        simulation.assert_agreed(A, B);
         simulation.assert_passes(A, B);
     });
 }

@@ -6,9 +6,11 @@
 mod delete;
 mod forgery;
 mod handshake;
+mod lifetime;
 mod loss;
 mod nat;
 mod pool;
 mod restart;
 mod stream;
+mod twins;
 mod world;

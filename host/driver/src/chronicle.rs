@@ -101,7 +101,8 @@ impl Chronicle {
         self.remember(now, &event, plugin.as_deref());
         let Sentence { kind, text, detail } = sentence::of(&event, plugin.as_deref());
         let ike_sa = event.ike_sa();
-        let connection = event.connection().map(str::to_owned).or_else(|| ike_sa.and_then(|id| self.connection_of(id)));
+        let connection =
+            event.connection().map(str::to_owned).or_else(|| ike_sa.and_then(|id| self.connection_of(id)));
         self.forget(&event);
         let decision =
             if let Event::Decided { question, by, .. } = &event { Some((*question, *by)) } else { None };

@@ -102,7 +102,7 @@ impl IkeEndpoint {
         }
     }
 
-    fn sas_of(&self, name: &str) -> Vec<IkeSaId> {
+    pub(crate) fn sas_of(&self, name: &str) -> Vec<IkeSaId> {
         let of = |sa: &&IkeSa| sa.connection.as_ref().is_some_and(|connection| connection.name == name);
         self.sas.values().filter(of).map(|sa| sa.id).collect()
     }
@@ -264,7 +264,10 @@ impl IkeEndpoint {
 fn is_accident(reason: &CloseReason) -> bool {
     matches!(
         reason,
-        CloseReason::PeerDead { .. } | CloseReason::HalfOpenTimeout | CloseReason::InitialContact
+        CloseReason::PeerDead { .. }
+            | CloseReason::HalfOpenTimeout
+            | CloseReason::InitialContact
+            | CloseReason::Expired
     )
 }
 

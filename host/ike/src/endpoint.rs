@@ -230,7 +230,7 @@ impl IkeEndpoint {
         self.deliver(now);
     }
 
-    fn visit_one(&mut self, id: IkeSaId, visit: impl FnOnce(&mut IkeSa, &mut Host)) {
+    pub(crate) fn visit_one(&mut self, id: IkeSaId, visit: impl FnOnce(&mut IkeSa, &mut Host)) {
         let Some(mut sa) = self.sas.remove(&id) else { return };
         visit(&mut sa, &mut self.host);
         self.keep(sa);
@@ -267,7 +267,10 @@ impl IkeEndpoint {
             if let Some((to, letter)) = self.host.letters.pop_front() {
                 self.deliver_letter(now, to, letter);
             } else if let Some(arrived) = self.host.arrivals.pop() {
-                self.connections.entry(arrived).or_default().is_up();
+                self.connections.entry(arrived.clone()).or_default().is_up();
+                self.review_twins(now, &arrived);
+            } else if let Some(name) = self.host.twins.pop() {
+                self.review_twins(now, &name);
             } else if let Some(ending) = self.host.endings.pop() {
                 self.on_ending(now, &ending);
             } else {

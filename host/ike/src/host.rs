@@ -37,6 +37,8 @@ pub(crate) struct Host {
     pub(crate) letters: VecDeque<(IkeSaId, Letter)>,
     /// Connections of which an IKE SA was just established.
     pub(crate) arrivals: Vec<String>,
+    /// Connections of which an IKE SA may have a twin.
+    pub(crate) twins: Vec<String>,
     pub(crate) endings: Vec<Ending>,
     pub(crate) shutting_down: bool,
     outputs: VecDeque<Output>,
@@ -59,24 +61,57 @@ pub(crate) struct Directory {
     pub(crate) child_spis: BTreeSet<ChildSpi>,
     /// Established IKE SAs of a peer.
     pub(crate) peers: BTreeMap<Identity, BTreeSet<IkeSaId>>,
-    /// Since when they are.
-    pub(crate) since: BTreeMap<IkeSaId, Instant>,
+    /// What is known of them.
+    established: BTreeMap<IkeSaId, Entry>,
     /// Half-open IKE SAs as responder, by the peer's address.
     pub(crate) half_open: BTreeMap<IpAddr, usize>,
     /// Half-open IKE SAs as responder, in all.
     pub(crate) all_half_open: usize,
 }
 
+/// What is known of an established IKE SA.
+#[derive(Debug)]
+struct Entry {
+    since: Instant,
+    connection: String,
+    /// The children of the connection that packets go out on, by their places in it.
+    sending: BTreeSet<usize>,
+}
+
 impl Directory {
     /// Enters an established IKE SA of a peer.
-    pub(crate) fn enter(&mut self, now: Instant, peer: &Identity, ike_sa: IkeSaId) {
+    pub(crate) fn enter(&mut self, now: Instant, peer: &Identity, connection: &str, ike_sa: IkeSaId) {
         self.peers.entry(peer.clone()).or_default().insert(ike_sa);
-        self.since.insert(ike_sa, now);
+        let connection = connection.to_owned();
+        self.established.insert(ike_sa, Entry { since: now, connection, sending: BTreeSet::new() });
+    }
+
+    /// Strikes out an IKE SA that ended, or that another replaced.
+    pub(crate) fn leave(&mut self, ike_sa: IkeSaId) {
+        self.established.remove(&ike_sa);
+        self.peers.retain(|_, sas| {
+            sas.remove(&ike_sa);
+            !sas.is_empty()
+        });
+    }
+
+    /// Notes which children of an IKE SA's connection packets go out on.
+    pub(crate) fn note_sending(&mut self, ike_sa: IkeSaId, sending: BTreeSet<usize>) {
+        if let Some(entry) = self.established.get_mut(&ike_sa) {
+            entry.sending = sending;
+        }
+    }
+
+    /// Tells whether packets for a peer go out on a child of a connection, whichever IKE SA it belongs to.
+    pub(crate) fn sends(&self, peer: &Identity, connection: &str, index: usize) -> bool {
+        let sas = self.peers.get(peer).into_iter().flatten();
+        let mut entries = sas.filter_map(|ike_sa| self.established.get(ike_sa));
+        entries.any(|entry| entry.connection == connection && entry.sending.contains(&index))
     }
 
     /// Returns since when an IKE SA is established.
     pub(crate) fn established_since(&self, ike_sa: IkeSaId) -> Instant {
-        self.since.get(&ike_sa).copied().unwrap_or_default()
+        self.established.get(&ike_sa).map(|entry| entry.since).unwrap_or_default()
     }
 }
 
@@ -135,6 +170,7 @@ impl Host {
             births: Vec::new(),
             letters: VecDeque::new(),
             arrivals: Vec::new(),
+            twins: Vec::new(),
             endings: Vec::new(),
             shutting_down: false,
             outputs: VecDeque::new(),
@@ -329,11 +365,7 @@ impl Host {
         self.jobs.forget(id);
         self.pools.release(id);
         self.directory.inits.retain(|_, other| *other != id);
-        self.directory.since.remove(&id);
-        self.directory.peers.retain(|_, sas| {
-            sas.remove(&id);
-            !sas.is_empty()
-        });
+        self.directory.leave(id);
     }
 }
 

@@ -73,6 +73,7 @@ mod question;
 mod sa;
 pub mod status;
 mod timer;
+mod twins;
 pub mod wire;
 mod work;
 

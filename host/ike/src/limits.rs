@@ -91,6 +91,13 @@ pub const NAT_DETECTION_SOURCES: usize = 8;
 /// Largest wait between retransmissions.
 pub const RETRANSMIT_CAP: Duration = Duration::from_secs(60);
 
+/// How long two IKE SAs that both hosts began at once stand side by side before all is sent on the one that stays;
+/// after as long again the other ends.
+pub const TWINS: Duration = Duration::from_secs(5);
+
+/// The least time that an SA lives on beyond the age at which it is to be rekeyed; a tenth of that age, if longer.
+pub const RENEWAL_LEAST: Duration = Duration::from_secs(60);
+
 /// How long the answer to a CREATE_CHILD_SA may take to arrive before what it made is taken for known.
 pub const ANSWER_ARRIVES: Duration = Duration::from_secs(3);
 

@@ -410,6 +410,9 @@ pub enum CloseReason {
     /// It remained half open too long.
     #[error("it was not completed in time")]
     HalfOpenTimeout,
+    /// It reached the end of its life before it could be rekeyed.
+    #[error("it could not be rekeyed in time")]
+    Expired,
     /// Its connection left the configuration or changed.
     #[error("its configuration changed")]
     Reconfigured,

@@ -23,6 +23,14 @@ pub enum Timer {
     RekeyIkeSa,
     /// A Child SA has reached its age.
     RekeyChildSa(ChildSaId),
+    /// An IKE SA could not be rekeyed in time.
+    IkeSaExpires,
+    /// A Child SA could not be rekeyed in time.
+    ChildSaExpires(ChildSaId),
+    /// A further Child SA for the same traffic is taken for known to the peer.
+    Activate(ChildSaId),
+    /// An IKE SA has a twin.
+    Twins,
     /// A rekeyed Child SA's old one was not deleted by the peer that replaced it.
     Handover(ChildSaId),
     /// A replaced IKE SA was not deleted by the peer that replaced it.
@@ -70,6 +78,12 @@ impl TimerTable {
     /// Returns a timer's deadline.
     pub(crate) fn deadline(&self, timer: Timer) -> Option<Instant> {
         self.deadlines.get(&timer).copied()
+    }
+
+    /// Returns the Child SAs that are not sent on yet.
+    pub(crate) fn awaiting_activation(&self) -> Vec<ChildSaId> {
+        let waiting = |timer: &Timer| if let Timer::Activate(id) = timer { Some(*id) } else { None };
+        self.deadlines.keys().filter_map(waiting).collect()
     }
 
     /// Returns the next deadline and its reason.

@@ -33,9 +33,7 @@ pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
         Event::IkeSaClosed { ike_sa, reason, .. } if *ike_sa == IkeSaId(0) => {
             sentence("closed", format!("no IKE SA could be begun: {reason}"))
         }
-        Event::IkeSaClosed { ike_sa, reason, .. } => {
-            sentence("closed", format!("{ike_sa} ended: {reason}"))
-        }
+        Event::IkeSaClosed { ike_sa, reason, .. } => sentence("closed", format!("{ike_sa} ended: {reason}")),
         Event::RetryScheduled { after, .. } => {
             let after = after.as_secs_f64();
             sentence("retry", format!("the connection will be tried again in {after:.1} s"))

@@ -100,7 +100,7 @@ impl IkeSa {
                     self.bequeath(host, now, heir);
                     CloseReason::Replaced
                 }
-                None if !self.announced => CloseReason::Replaced,
+                None if !self.announced || self.redundant_since.is_some() => CloseReason::Replaced,
                 None => CloseReason::DeletedByPeer,
             },
             State::SaInitSent(_)

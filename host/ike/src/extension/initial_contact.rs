@@ -28,6 +28,7 @@ pub(crate) fn honour(host: &mut Host, peer: &Identity, newcomer: IkeSaId, begun:
     for other in others {
         // The newcomer is to get the address that its identity had.
         host.pools.release(other);
+        host.directory.leave(other);
         host.write_letter(other, Letter::Delete(CloseReason::InitialContact));
     }
 }

@@ -52,6 +52,7 @@ impl IkeSa {
         let Some(config) = established.connection.children.get(new.index) else {
             return Err(IkeError::Local("the child's configuration"));
         };
+        let is_carried = host.directory.sends(&established.peer_id, &established.connection.name, new.index);
         let id = host.name_child_sa(ike_sa);
         let (connection, child) = (established.connection.name.clone(), config.name.clone());
         tracing::debug!(%ike_sa, child_sa = %id, connection, child, suite = %new.suite, "Child SA established");
@@ -73,7 +74,7 @@ impl IkeSa {
             lifetime: config.lifetime,
             replaces: new.replaces,
         })));
-        let replaces = new.replaces;
+        let (replaces, ours) = (new.replaces, new.ours);
         let established_event =
             Event::ChildSaEstablished { child_sa: id, ike_sa, connection, child, replaces };
         established.estate.failures.remove(&new.index);
@@ -94,8 +95,11 @@ impl IkeSa {
         self.set_child_timer(host, id);
         self.configure_host(host);
         // RFC 7296, 2.8: the responder of a rekey sends on the new SA only when it has seen traffic on it, or
-        // the Delete of the old one; the initiator when it has decided that the new one stays.
-        if replaces.is_none() {
+        // the Delete of the old one; the initiator when it has decided that the new one stays. Where another IKE SA
+        // carries the same, it is alike: the peer has the new one only when our answer has arrived.
+        if replaces.is_none() && !ours && is_carried {
+            self.timers.set(Timer::Activate(id), now.instant + limits::ANSWER_ARRIVES);
+        } else if replaces.is_none() {
             self.activate_child(host, id);
         }
         // Who is told that it is up may use it at once.
@@ -122,6 +126,13 @@ impl IkeSa {
         Ok(if new.ours { (to_i, from_i) } else { (from_i, to_i) })
     }
 
+    /// Notes in the directory what packets go out on.
+    fn note_sending(&self, host: &mut Host) {
+        let children = self.established().into_iter().flat_map(|it| it.estate.children.values());
+        let sending = children.filter(|child| child.sends).map(|child| child.index).collect();
+        host.directory.note_sending(self.id, sending);
+    }
+
     /// Sends on a Child SA from now on.
     pub(crate) fn activate_child(&mut self, host: &mut Host, id: ChildSaId) {
         let Some(established) = self.established_mut() else { return };
@@ -129,6 +140,7 @@ impl IkeSa {
         if !child.sends {
             child.sends = true;
             host.output(Output::ActivateOutbound(id));
+            self.note_sending(host);
         }
     }
 
@@ -180,14 +192,18 @@ impl IkeSa {
                 ) => {}
             }
         }
-        self.timers.stop(Timer::RekeyChildSa(id));
-        self.timers.stop(Timer::Handover(id));
+        for timer in
+            [Timer::RekeyChildSa(id), Timer::ChildSaExpires(id), Timer::Handover(id), Timer::Activate(id)]
+        {
+            self.timers.stop(timer);
+        }
         if let ChildPhase::ReplacedByPeer { by, .. } = &child.phase {
             self.timers.stop(Timer::Handover(*by));
             self.activate_child(host, *by);
         }
         let until = (reason == CloseReason::Replaced).then(|| now.instant + limits::OLD_INBOUND);
         host.retire_child(id, child.spi_in, until);
+        self.note_sending(host);
         host.event(Event::ChildSaClosed { child_sa: id, ike_sa, reason });
         self.configure_host(host);
     }
@@ -247,6 +263,10 @@ impl IkeSa {
     /// RFC 7296, 2.18: the new IKE SA inherits the Child SAs.
     pub(crate) fn bequeath(&mut self, host: &mut Host, now: Now, to: IkeSaId) {
         let from = self.id;
+        // The exchange that made the heir shows that the answers before it have arrived.
+        for id in self.timers.awaiting_activation() {
+            self.activate_child(host, id);
+        }
         let Some(established) = self.established_mut() else { return };
         let estate = std::mem::take(&mut established.estate);
         let tasks = established.queue.take_for_successor();
@@ -254,6 +274,7 @@ impl IkeSa {
         for id in estate.children.keys() {
             host.directory.child_owners.insert(*id, to);
         }
+        host.directory.leave(from);
         host.pools.rename(from, to);
         let inheritance = Inheritance { from, connection, estate, tasks };
         host.write_letter(to, Letter::Inherit(Box::new(inheritance)));
@@ -287,13 +308,13 @@ impl IkeSa {
                 ChildPhase::Active | ChildPhase::ReplacedByUs { .. } | ChildPhase::Closing => None,
             })
             .collect();
+        let (peer, name) = (established.peer_id.clone(), established.connection.name.clone());
         for by in handovers {
             self.timers.set(Timer::Handover(by), now.instant + limits::REKEY_HANDOVER);
         }
-        let peer = established_peer(self);
-        if let Some(peer) = peer {
-            host.directory.enter(now.instant, &peer, id);
-        }
+        host.directory.enter(now.instant, &peer, &name, id);
+        self.note_sending(host);
+        host.twins.push(name);
         self.timers.stop(Timer::ReplacedIkeSa);
         self.announced = true;
         host.output(Output::RenameIkeSa { old: from, new: id });
@@ -335,10 +356,6 @@ impl IkeSa {
             (estate.addresses.iter().map(|(address, _)| *address).collect(), estate.peer_addresses.clone())
         })
     }
-}
-
-fn established_peer(sa: &IkeSa) -> Option<vpnhost_model::Identity> {
-    sa.established().map(|established| established.peer_id.clone())
 }
 
 fn add_distinct(all: &mut Vec<TrafficSelector>, some: &[TrafficSelector]) {

@@ -63,9 +63,11 @@ impl IkeSa {
         self.set_keepalive();
         if plan.rekey_ike.is_zero() {
             self.timers.stop(Timer::RekeyIkeSa);
+            self.timers.stop(Timer::IkeSaExpires);
         } else {
             let age = Self::jittered(host, plan.rekey_ike, plan.rekey_jitter_percent);
             self.timers.set(Timer::RekeyIkeSa, since + age);
+            self.timers.set(Timer::IkeSaExpires, since + lifetime(plan.rekey_ike));
         }
         for id in children {
             self.set_child_timer(host, id);
@@ -82,10 +84,14 @@ impl IkeSa {
         let (since, jitter) = (child.since, config.lifetime.jitter_percent);
         match age {
             Some(age) => {
+                self.timers.set(Timer::ChildSaExpires(id), since + lifetime(age));
                 let age = Self::jittered(host, age, jitter);
                 self.timers.set(Timer::RekeyChildSa(id), since + age);
             }
-            None => self.timers.stop(Timer::RekeyChildSa(id)),
+            None => {
+                self.timers.stop(Timer::RekeyChildSa(id));
+                self.timers.stop(Timer::ChildSaExpires(id));
+            }
         }
     }
 
@@ -133,6 +139,12 @@ impl IkeSa {
             Timer::Keepalive => self.on_keepalive_timer(host, now),
             Timer::RekeyIkeSa => self.want(Task::RekeyIkeSa),
             Timer::RekeyChildSa(id) => self.want_child_rekey(id),
+            Timer::IkeSaExpires => self.want(Task::DeleteIkeSa(CloseReason::Expired)),
+            Timer::ChildSaExpires(id) => self.on_child_expired(now, id),
+            Timer::Activate(id) => self.activate_child(host, id),
+            Timer::Twins => {
+                host.twins.extend(self.connection.as_ref().map(|connection| connection.name.clone()))
+            }
             Timer::Handover(id) => self.on_handover_timer(host, id),
             Timer::ReplacedIkeSa => self.on_replaced_timer(host, now),
             Timer::Fragments => {
@@ -180,6 +192,21 @@ impl IkeSa {
         if let Some(established) = self.established_mut() {
             established.queue.put_off(at, task);
             self.timers.set_earlier(Timer::Resume, at);
+        }
+    }
+
+    /// A Child SA reached its age, and no rekey took its place: it ends, so that no key is used for ever (RFC 4301
+    /// §4.4.2.1: the hard lifetime). Who began makes it anew.
+    fn on_child_expired(&mut self, now: Now, id: ChildSaId) {
+        let Some(established) = self.established() else { return };
+        let Some(child) = established.estate.children.get(&id) else { return };
+        let (index, pause) = (child.index, established.connection.timing.retry_first);
+        if child.phase != ChildPhase::Active {
+            return;
+        }
+        self.want(Task::DeleteChild(id, CloseReason::Expired));
+        if self.role.is_initiator() {
+            self.put_off_for(now, pause, Task::CreateChild(index));
         }
     }
 
@@ -290,4 +317,9 @@ impl IkeSa {
             outcome,
         });
     }
+}
+
+/// How long an SA may live that is to be rekeyed at an age.
+fn lifetime(age: Duration) -> Duration {
+    age + (age / 10).max(limits::RENEWAL_LEAST)
 }

@@ -60,6 +60,8 @@ pub(crate) struct IkeSa {
     pub(crate) unconfirmed_until: Option<Instant>,
     /// What the peer deleted here before this IKE SA inherited it, by the SPIs that it receives on.
     pub(crate) early_deletes: Vec<ChildSpi>,
+    /// Since when another IKE SA does the same, and stays.
+    pub(crate) redundant_since: Option<Instant>,
     /// Whether people were told of it: a redundant IKE SA of a simultaneous rekey comes and goes untold.
     pub(crate) announced: bool,
 }
@@ -94,6 +96,7 @@ impl IkeSa {
             counted_half_open: None,
             unconfirmed_until: None,
             early_deletes: Vec::new(),
+            redundant_since: None,
             announced: false,
         }
     }

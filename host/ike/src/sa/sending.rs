@@ -80,8 +80,7 @@ impl IkeSa {
     fn backoff(&self) -> Backoff {
         let planned = self.established().map(|established| established.plan.backoff);
         let configured = || self.connection.as_ref().map(|connection| Backoff::from(&connection.timing));
-        let backoff =
-            planned.or_else(configured).unwrap_or_else(|| Backoff::from(&Timing::default()));
+        let backoff = planned.or_else(configured).unwrap_or_else(|| Backoff::from(&Timing::default()));
         match &self.state {
             // Who says goodbye does not wait long for the answer.
             State::Closing(_) => Backoff { tries: backoff.tries.min(limits::FAREWELL_TRIES), ..backoff },

@@ -333,6 +333,7 @@ fn advice(connection: &str, reason: &CloseReason) -> String {
         | CloseReason::PoolExhausted(_)
         | CloseReason::Protocol(_)
         | CloseReason::Internal(_)
+        | CloseReason::Expired
         | CloseReason::Reconfigured => return format!("vpnhost explain {connection}"),
     };
     match notify {

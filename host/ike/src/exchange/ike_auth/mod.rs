@@ -159,7 +159,7 @@ impl IkeSa {
         let established = Established::new(now.instant, authorizing.proof.clone(), connection, ids);
         self.state = State::Established(Box::new(established));
         self.leave_half_open(host);
-        host.directory.enter(now.instant, &authorizing.peer_id, self.id);
+        host.directory.enter(now.instant, &authorizing.peer_id, &authorizing.connection.name, self.id);
         host.arrivals.push(authorizing.connection.name.clone());
         if self.role == Role::Responder {
             self.choose_encapsulation(host);
