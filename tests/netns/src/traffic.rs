@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,6 +72,50 @@ pub fn occupy(address: &str) -> Result<()> {
     println!("listening");
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     Ok(())
+}
+
+/// Answers every question of the DNS with one address (RFC 1035 §4.1) until standard input closes.
+pub fn resolve(address: &str, answer: Ipv4Addr) -> Result<()> {
+    let socket = UdpSocket::bind(address).with_context(|| format!("cannot bind {address}"))?;
+    println!("listening");
+    std::thread::spawn(move || -> Result<()> {
+        let mut buffer = [0; 512];
+        loop {
+            let (length, from) = socket.recv_from(&mut buffer)?;
+            let Some(question) = buffer.get(..length).filter(|question| question.len() > 12) else {
+                continue;
+            };
+            let mut reply = question.to_vec();
+            // A response, and one answer: to the name at octet 12, type A, class IN, a minute, four octets.
+            reply[2] |= 0x80;
+            reply[6..8].copy_from_slice(&[0, 1]);
+            reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+            reply.extend(answer.octets());
+            socket.send_to(&reply, from)?;
+        }
+    });
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+    Ok(())
+}
+
+/// Asks the first server of `/etc/resolv.conf` for a name's IPv4 address.
+pub fn look_up(name: &str) -> Result<Ipv4Addr> {
+    let text = std::fs::read_to_string("/etc/resolv.conf")?;
+    let mut servers = text.lines().filter_map(|line| line.strip_prefix("nameserver "));
+    let server = servers.next().with_context(|| format!("no nameserver in: {text}"))?.trim();
+    let mut question = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        question.push(u8::try_from(label.len())?);
+        question.extend(label.bytes());
+    }
+    question.extend([0, 0, 1, 0, 1]);
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.send_to(&question, (server, 53)).with_context(|| format!("cannot ask {server}"))?;
+    let mut buffer = [0; 512];
+    let length = socket.recv(&mut buffer).with_context(|| format!("{server} does not answer"))?;
+    let address = buffer.get(..length).and_then(|reply| reply.last_chunk::<4>()).context("a short answer")?;
+    Ok(Ipv4Addr::from(*address))
 }
 
 /// Sends a datagram, given in hex, so often, each time with another number in its first four octets.

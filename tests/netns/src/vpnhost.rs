@@ -83,6 +83,12 @@ impl Files {
         command
     }
 
+    /// Returns where programs lie that the daemon finds before the machine's own.
+    #[must_use]
+    pub fn programs(&self) -> PathBuf {
+        self.dir.join("bin")
+    }
+
     /// Runs a verb and returns all that came of it.
     pub fn verb(&self, arguments: &[&str]) -> Result<Output> {
         output(&mut self.command(arguments))
@@ -94,6 +100,8 @@ impl Files {
         let mut command = self.run();
         // The environment of the test must not reach into what it tests.
         command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET");
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", self.programs().display()));
         let mut daemon = Running::start(&mut command, &log)?;
         daemon.wait_log("vpnhost is ready", START)?;
         Ok(Vpnhost { daemon: Some(daemon), files: self })

@@ -1,5 +1,6 @@
 //! `cargo xtask lab`: the namespaces of the tests, to experiment in by hand.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -101,6 +102,10 @@ enum End {
     Send { address: String, octets: u64, per_second: u64 },
     /// Sends a datagram so often, each time with another number in its first octets
     Flood { address: String, datagram: String, times: u32 },
+    /// Answers every DNS question with one address until standard input closes
+    Resolve { address: String, answer: Ipv4Addr },
+    /// Asks the first server of /etc/resolv.conf for a name, and prints the address
+    LookUp { name: String },
     /// Holds a UDP port until standard input closes
     Occupy { address: String },
 }
@@ -110,6 +115,8 @@ pub(crate) fn traffic(options: &TrafficOptions) -> Result<Outcome> {
         End::Receive { address } => traffic::receive(address)?,
         End::Flood { address, datagram, times } => traffic::flood(address, datagram, *times)?,
         End::Occupy { address } => traffic::occupy(address)?,
+        End::Resolve { address, answer } => traffic::resolve(address, *answer)?,
+        End::LookUp { name } => println!("{}", traffic::look_up(name)?),
         End::Send { address, octets, per_second } => traffic::send(address, *octets, *per_second)?,
     }
     Ok(Outcome::Passed)

@@ -8,10 +8,11 @@ use anyhow::{Context as _, Result, ensure};
 use super::session::PLAYERS;
 use crate::capture::{Capture, packets};
 use crate::command::run;
-use crate::peers::{CONNECTION, Pair, Player, SaCount, Tunnel};
+use crate::peers::{CONNECTION, End, Pair, Player, SaCount, Tunnel};
 use crate::story::{Ground, Story};
 use crate::traffic::ping;
-use crate::{Lab, Topology, Vpnhost, lab, suite};
+use crate::vpnhost::Files;
+use crate::{Lab, Running, Topology, lab, suite};
 
 /// The IKE suite of these stories.
 const IKE: &str = suite::IKE[4];
@@ -130,14 +131,8 @@ fn dns(ground: &Ground, players: (Player, Player)) -> Result<()> {
     let lab = ground.lab(Topology::Direct)?;
     let tunnel = Tunnel::new(&ground.vpnhost, IKE, "aes128gcm16");
     if players.0 == Player::Ours {
-        let gateway = crate::peers::start(players.1, &lab, crate::peers::End::Gateway, &tunnel)?;
-        let client = Vpnhost::start(&lab, crate::peers::End::Client, &tunnel)?;
-        client.verb(&["up", CONNECTION])?;
-        let status = client.json(&["status", CONNECTION])?.to_string();
-        ensure!(status.contains("10.20.0.10"), "status does not tell the DNS server: {status}");
-        ensure!(status.contains("10.30.0."), "status does not tell the virtual address: {status}");
-        ping(&lab.carol, lab::ALICE, 5)?;
-        client.end()?;
+        let gateway = crate::peers::start(players.1, &lab, End::Gateway, &tunnel)?;
+        dns_of_ours(&lab, tunnel)?;
         return gateway.stop();
     }
     let pair = connect(&lab, players, &tunnel)?;
@@ -151,6 +146,45 @@ fn dns(ground: &Ground, players: (Player, Player)) -> Result<()> {
     ping(&lab.carol, lab::ALICE, 5)?;
     pair.client.stop()?;
     pair.gateway.stop()
+}
+
+/// What this machine's resolvconf would do: the file that programs in the namespace read is the tunnel's while it is up.
+const RESOLVCONF: &str =
+    "#!/bin/sh\ncase $1 in\n-a) cat ;;\n-d) echo '# of a lab' ;;\nesac > /etc/resolv.conf\n";
+
+/// The client has the address on its TUN, its programs find the gateway's DNS server, and all is as before at the end.
+fn dns_of_ours(lab: &Lab, mut tunnel: Tunnel) -> Result<()> {
+    tunnel.host = "dns = \"resolvconf\"".to_owned();
+    let files = Files::write(lab, End::Client, &tunnel)?;
+    std::fs::create_dir_all(files.programs())?;
+    let program = files.programs().join("resolvconf");
+    std::fs::write(&program, RESOLVCONF)?;
+    run(std::process::Command::new("chmod").arg("755").arg(&program))?;
+    let addresses = || lab.carol.run("ip -o -4 addr show");
+    let before = (addresses()?, std::fs::read_to_string(lab.carol.resolv_conf())?);
+
+    let xtask = std::env::current_exe()?;
+    let mut command = lab.alice.command(&xtask);
+    command.args(["traffic", "resolve", &format!("{}:53", lab::ALICE), "192.0.2.77"]);
+    let mut resolver = Running::start(&mut command, &lab.dir().join("resolver.log"))?;
+    resolver.wait_log("listening", SOON)?;
+
+    let client = files.start()?;
+    client.verb(&["up", CONNECTION])?;
+    let given = addresses()?;
+    let inside = given.lines().find(|line| line.contains(" vpn0 ") && line.contains("inet 10.30.0."));
+    ensure!(inside.is_some(), "the TUN has no address of the pool: {given}");
+    let mut command = lab.carol.command(&xtask);
+    let found = run(command.args(["traffic", "look-up", "www.behind.example"]))?;
+    ensure!(found.contains("192.0.2.77"), "the name is {found}");
+    let status = client.json(&["status", CONNECTION])?.to_string();
+    ensure!(status.contains(lab::ALICE), "status does not tell the DNS server: {status}");
+    ping(&lab.carol, lab::ALICE, 5)?;
+    client.end()?;
+    resolver.close_input();
+    let after = (addresses()?, std::fs::read_to_string(lab.carol.resolv_conf())?);
+    ensure!(before == after, "not all is as before: {before:?}, {after:?}");
+    Ok(())
 }
 
 /// Makes IKE_AUTH so long that it must be cut: by many proposals at both ends, and a small limit of strongSwan's.
