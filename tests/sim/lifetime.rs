@@ -29,6 +29,24 @@ fn a_child_sa_whose_rekey_is_refused_ends_and_is_made_anew() {
 }
 
 #[test]
+fn a_cipher_of_short_blocks_is_rekeyed_early_whatever_else_is_configured() {
+    for (esp, configured, expected) in [
+        ("3des-sha256", None, Some(256 << 20)),
+        ("3des-sha256", Some(1 << 20), Some(1 << 20)),
+        ("aes128-sha256", None, None),
+    ] {
+        let mut a = initiator(vec![child("one", esp, "10.1.0.0/24", "10.2.0.0/24")]);
+        a.children[0].lifetime.rekey_bytes = configured;
+        let b = responder(&a);
+        let mut simulation = Simulation::pair(endpoint(a), endpoint(b), 3);
+        simulation.run_for(secs(2));
+        simulation.assert_agreed(A, B);
+        let installed = simulation.hosts[A].installed.values().map(|keys| keys.lifetime.rekey_bytes);
+        assert_eq!(installed.collect::<Vec<_>>(), [expected], "{esp}");
+    }
+}
+
+#[test]
 fn an_ike_sa_whose_rekey_is_refused_ends() {
     let mut a = initiator(children());
     a.ike = IkeSuite::parse_all("3des-sha256-modp1024").unwrap();

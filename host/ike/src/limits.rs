@@ -95,6 +95,10 @@ pub const RETRANSMIT_CAP: Duration = Duration::from_secs(60);
 /// after as long again the other ends.
 pub const TWINS: Duration = Duration::from_secs(5);
 
+/// Octets after which a Child SA with blocks of 64 bits (3DES) is rekeyed unless the operator says otherwise. Two equal
+/// blocks betray what they hide (Sweet32, CVE-2016-2183): among so many, 2^25, there are two with a chance of 2^-15.
+pub const SHORT_BLOCK_OCTETS: u64 = 256 << 20;
+
 /// The least time that an SA lives on beyond the age at which it is to be rekeyed; a tenth of that age, if longer.
 pub const RENEWAL_LEAST: Duration = Duration::from_secs(60);
 

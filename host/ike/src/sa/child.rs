@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use vpnhost_crypto::{CryptoError, PacketAlgorithm, SecretBytes};
-use vpnhost_model::{ChildSaId, ChildSpi, EspSuite, IkeSaId, Mode, Now, TrafficSelector};
+use vpnhost_model::{
+    ChildSaId, ChildSpi, Encryption, EspSuite, IkeSaId, Lifetime, Mode, Now, TrafficSelector,
+};
 use vpnhost_policy::SituationCause;
 
 use crate::error::IkeError;
@@ -71,7 +73,7 @@ impl IkeSa {
             remote: new.remote.clone(),
             mode: new.mode,
             replay_window: config.replay_window,
-            lifetime: config.lifetime,
+            lifetime: lifetime(config.lifetime, new.suite),
             replaces: new.replaces,
         })));
         let (replaces, ours) = (new.replaces, new.ours);
@@ -356,6 +358,12 @@ impl IkeSa {
             (estate.addresses.iter().map(|(address, _)| *address).collect(), estate.peer_addresses.clone())
         })
     }
+}
+
+/// Completes the limits of an SA by what its algorithm asks for.
+fn lifetime(configured: Lifetime, suite: EspSuite) -> Lifetime {
+    let most = (suite.packet.encryption == Encryption::TRIPLE_DES).then_some(limits::SHORT_BLOCK_OCTETS);
+    Lifetime { rekey_bytes: configured.rekey_bytes.or(most), ..configured }
 }
 
 fn add_distinct(all: &mut Vec<TrafficSelector>, some: &[TrafficSelector]) {

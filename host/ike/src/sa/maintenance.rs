@@ -43,14 +43,15 @@ impl IkeSa {
         let why = answer.as_ref().and_then(Answer::why).map(str::to_owned);
         let Some(established) = self.established_mut() else { return };
         let Some(plan) = plan_maintenance::plan(answer, &established.connection) else { return };
-        let changed = plan != established.plan;
+        let changes = established.plan.changes(&plan);
         established.plan = plan;
         if let Some(after) = plan.review_after {
             self.timers.set(Timer::Review, now.instant + after);
         }
-        if changed {
+        if !changes.is_empty() {
             self.set_timers(host, now);
-            self.decided(host, "plan_maintenance", by, why.unwrap_or_else(|| "plan changed".to_owned()));
+            let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+            self.decided(host, "plan_maintenance", by, changes + &why);
         }
     }
 

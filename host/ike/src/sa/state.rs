@@ -128,6 +128,33 @@ pub(crate) struct Plan {
     pub(crate) review_after: Option<Duration>,
 }
 
+impl Plan {
+    /// Tells what another plan changes, by the names of the configuration; nothing if they are alike.
+    pub(crate) fn changes(&self, new: &Self) -> String {
+        let spans = |plan: &Self| {
+            [
+                ("dpd", span(plan.liveness_idle)),
+                ("keepalive", span(plan.keepalive)),
+                ("retransmit first", span(plan.backoff.first)),
+                ("retransmit factor", format!("{} %", plan.backoff.factor_percent)),
+                ("retransmit tries", plan.backoff.tries.to_string()),
+                ("rekey", span(plan.rekey_ike)),
+                ("child rekey", plan.rekey_child.map_or_else(|| "as configured".to_owned(), span)),
+                ("review", plan.review_after.map_or_else(|| "never".to_owned(), span)),
+            ]
+        };
+        let pairs = spans(self).into_iter().zip(spans(new)).filter(|((_, old), (_, new))| old != new);
+        let changes: Vec<String> =
+            pairs.map(|((name, old), (_, new))| format!("{name} {old} → {new}")).collect();
+        changes.join(", ")
+    }
+}
+
+/// Writes a time for people; none is never.
+fn span(span: Duration) -> String {
+    if span.is_zero() { "never".to_owned() } else { format!("{span:?}") }
+}
+
 impl From<&Timing> for Plan {
     fn from(timing: &Timing) -> Self {
         Self {
@@ -139,5 +166,20 @@ impl From<&Timing> for Plan {
             rekey_child: None,
             review_after: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_tells_which_values_it_changes() {
+        let old = Plan::from(&Timing { liveness_idle: Duration::from_secs(30), ..Timing::default() });
+        let child = Some(Duration::from_secs(600));
+        let new = Plan { liveness_idle: Duration::from_secs(10), rekey_child: child, ..old };
+        assert_eq!(old.changes(&new), "dpd 30s → 10s, child rekey as configured → 600s");
+        assert_eq!(new.changes(&Plan { liveness_idle: Duration::ZERO, ..new }), "dpd 10s → never");
+        assert_eq!(old.changes(&old), "");
     }
 }
