@@ -18,7 +18,7 @@ pub(crate) const CONTROL: &str = "/run/vpnhost/control.sock";
 ///
 /// Without a verb it is the daemon: `vpnhost --plugin FILE.wasm` is `vpnhost run --plugin FILE.wasm`.
 #[derive(Debug, Parser)]
-#[command(name = "vpnhost", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "vpnhost", version, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -444,6 +444,16 @@ mod tests {
         }
         for line in ["stauts", "up", "rekey a --ike --child b", "list bonds", "run --plugin livenes=f"] {
             assert!(read(&format!("vpnhost {line}")).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_is_a_verb_too() {
+        for line in
+            ["vpnhost help", "vpnhost help rekey", "vpnhost plugin help inspect", "vpnhost rekey --help"]
+        {
+            let kind = read(line).unwrap_err().kind();
+            assert_eq!(kind, clap::error::ErrorKind::DisplayHelp, "{line}");
         }
     }
 

@@ -67,7 +67,7 @@ fn page() -> String {
 
 /// Writes every verb that takes no further verb, with its options.
 fn verbs(page: &mut String, command: &Command, name: &str) {
-    for verb in command.get_subcommands() {
+    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
         let name = format!("{name} {}", verb.get_name());
         if verb.has_subcommands() {
             verbs(page, verb, &name);
@@ -167,6 +167,7 @@ mod tests {
         ] {
             assert!(page.contains(text), "{text} is missing in {page}");
         }
+        assert!(!page.contains(".SS vpnhost help"), "each verb stands here once");
         assert!(page.lines().all(|line| !line.starts_with("'")));
     }
 }

@@ -33,6 +33,11 @@ pub(super) fn read(whole: &Section<'_>, context: &Context<'_>) -> (Vec<Connectio
         let connection = one(section, context);
         let interface = |item: &Item<'_>, text: &str| item.take(value::interface(text));
         metered.extend(section.each("metered", interface).unwrap_or_default());
+        if let Some(item) = section.item("metered") {
+            item.warn(Wrong::new(
+                "has no effect in this version but on `list paths`: paths are not chosen yet",
+            ));
+        }
         section.finish();
         let Some(connection) = connection else { continue };
         if connections.iter().any(|other| other.peer.name == connection.peer.name) {
@@ -211,8 +216,15 @@ fn pools(section: &Section<'_>, role: Role, known: &[Pool]) -> Vec<String> {
 }
 
 fn routing(section: &Section<'_>) -> ConnectionRouting {
+    let leak = section.word("leak", &[("block", Leak::Block), ("allow", Leak::Allow)], Leak::Block);
+    if let (Some(item), Leak::Allow) = (section.item("leak"), leak) {
+        item.warn(
+            Wrong::new("what the tunnel protects goes out in clear while it is down")
+                .hint("write leak = \"block\", or leave it out"),
+        );
+    }
     ConnectionRouting {
-        leak: section.word("leak", &[("block", Leak::Block), ("allow", Leak::Allow)], Leak::Block),
+        leak,
         allow_other_family: section.word("other_family", &[("block", false), ("allow", true)], false),
     }
 }

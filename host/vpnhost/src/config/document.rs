@@ -86,7 +86,11 @@ impl<'a> Section<'a> {
 
     /// Returns the value of a key.
     pub(super) fn item(&self, key: &'static str) -> Option<Item<'a>> {
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
+        drop(asked);
         let (_, value) = self.table?.iter().find(|(found, _)| found.get_ref().as_ref() == key)?;
         Some(Item::new(self.source, self.path(key), value))
     }

@@ -80,14 +80,15 @@ fn of_amounts(section: &Section<'_>, child: &ChildConfig) {
     {
         item.warn(soon(&format!("{packets} packets")).hint("write rekey_packets = 1000000 or more"));
     }
-    // Sweet32: after 2^32 blocks of 64 bits two are likely to be the same, which gives plaintext away.
+    // Sweet32: after 2^32 blocks of 64 bits two are likely to be the same, which gives plaintext away. Who says nothing
+    // gets a limit that is far below.
     let repeats = child.esp.iter().any(|suite| suite.packet.encryption == Encryption::TRIPLE_DES);
     if repeats
-        && rekey_bytes.is_none_or(|bytes| bytes > limits::TRIPLE_DES_BYTES)
-        && let Some(item) = section.item("esp")
+        && rekey_bytes.is_some_and(|bytes| bytes > limits::TRIPLE_DES_BYTES)
+        && let Some(item) = section.item("rekey_bytes")
     {
         let wrong = Wrong::new("3des: an SA that carries gigabytes gives plaintext away (Sweet32)");
-        item.warn(wrong.hint("write rekey_bytes = \"1GiB\""));
+        item.warn(wrong.hint("write rekey_bytes = \"1GiB\", or leave it out"));
     }
 }
 

@@ -136,8 +136,8 @@ fn every_key_is_taken() {
     assert_eq!((child.esp.len(), child.replay_window), (1, 64));
     assert_eq!((child.lifetime.rekey_bytes, child.lifetime.rekey_packets), (Some(1 << 30), Some(1000)));
     assert!(configuration.pools[0].routing.masquerade);
-    // The key log, what nothing is kept in, the old suite, and what is never repeated.
-    assert_eq!(configuration.warnings.len(), 5, "{:?}", configuration.warnings);
+    // The key log, what nothing is kept in, the old suite, what is never repeated, a leak, and what costs money.
+    assert_eq!(configuration.warnings.len(), 7, "{:?}", configuration.warnings);
 }
 
 #[test]
@@ -182,7 +182,9 @@ fn what_has_no_effect_yet_is_a_warning_and_what_is_weak_too() {
         ("suspect = \"1s\"", "connection.suspect", "no effect"),
         ("max_outage = \"8h\"", "connection.max_outage", "no effect"),
         ("pools = [\"road\"]", "connection.pools", "no effect"),
+        ("metered = [\"wwan0\"]", "connection.metered", "no effect"),
         ("dpd = \"never\"", "connection.dpd", "not noticed"),
+        ("leak = \"allow\"", "connection.leak", "in clear"),
         ("role = \"responder\"\nstart = \"up\"", "connection.start", "no effect"),
         ("role = \"responder\"\nrequest_address = true", "connection.request_address", "no effect"),
     ] {
@@ -256,7 +258,7 @@ fn lifetimes_that_do_not_go_together_are_warned_of() {
         ("", "rekey = \"never\"", "connection.child.rekey", "only when its sequence numbers end"),
         ("", "rekey_bytes = \"64KiB\"", "connection.child.rekey_bytes", "65536 octets are carried within"),
         ("", "rekey_packets = 10", "connection.child.rekey_packets", "10 packets are carried within"),
-        ("", "esp = \"3des-sha256\"", "connection.child.esp", "Sweet32"),
+        ("", "esp = \"3des-sha256\"\nrekey_bytes = \"2GiB\"", "connection.child.rekey_bytes", "Sweet32"),
     ] {
         let floor = "[floor]\nfile = \"floor.toml\"\n";
         warned(&ground.good(&format!("{floor}{}", connection(more, child))), key, what);

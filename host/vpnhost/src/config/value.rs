@@ -122,7 +122,14 @@ pub(super) fn interface(text: &str) -> Result<String, Wrong> {
 
 /// Reads an IP address.
 pub(super) fn address(text: &str) -> Result<IpAddr, Wrong> {
-    text.parse().map_err(|_| Wrong::new(format!("\"{text}\" is no IP address")))
+    text.parse().map_err(|_| {
+        let wrong = Wrong::new(format!("\"{text}\" is no IP address"));
+        if text.parse::<std::net::SocketAddr>().is_ok() {
+            wrong.hint("write it without the port")
+        } else {
+            wrong
+        }
+    })
 }
 
 /// Reads `10.0.0.0/8`; a lone address is a prefix of full length.

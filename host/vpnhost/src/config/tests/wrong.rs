@@ -10,6 +10,7 @@ const HOST: &[Case] = &[
     ("a = \"\n", 1, "", "is no TOML", ""),
     ("\n[hots]\n", 2, "hots", "is an unknown key", "did you mean \"host\"?"),
     ("[host]\n\nlisten = [\"10.10.0.256\"]", 3, "host.listen", "\"10.10.0.256\" is no IP address", ""),
+    ("[host]\nlisten = \"0.0.0.0:500\"", 2, "host.listen", "is no IP address", "without the port"),
     ("[host]\nlisten = []", 2, "host.listen", "is empty", "0.0.0.0"),
     ("[host]\nlisten = [\n\"::\",\n\"::\"]", 4, "host.listen", "twice", ""),
     ("[host]\nlisten = 7", 2, "host.listen", "must be a text in quotes, not a whole number", ""),
@@ -245,6 +246,14 @@ fn every_problem_is_told_in_the_order_of_the_file() {
     assert!(lines[0].starts_with("error: vpnhost.toml:2: host.port: is an unknown key"), "{text}");
     assert!(text.contains("hint: did you mean \"ports\"?"), "{text}");
     assert_eq!(failure.code(), crate::exit::Code::Usage);
+}
+
+#[test]
+fn a_key_like_no_other_gets_all_that_are_known_each_once() {
+    let problems = Ground::new().read("[host]\nzzzzzzzz = 1\n").unwrap_err();
+    let mut hints = problems.0.iter().filter_map(|problem| problem.hint.as_deref());
+    let hint = hints.find(|hint| hint.starts_with("known here: listen, ports")).unwrap();
+    assert_eq!(hint.matches("keylog").count(), 1, "{hint}");
 }
 
 /// Fails unless a text has exactly one error, and that is it.
