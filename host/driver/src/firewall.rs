@@ -1,7 +1,10 @@
-//! The firewall table: drops cleartext that pretends to come out of a tunnel (RFC 4301 §5.2, step 3), and masquerades.
+//! The firewall table: drops cleartext that pretends to come out of a tunnel (RFC 4301 §5.2, step 3) or that was led
+//! past it, and masquerades.
 //!
 //! Routes cannot do this: they ask where a packet goes, not where it came in. One nftables table for each TUN; it
 //! survives a killed daemon, and a start puts its own in its place at once.
+
+mod departing;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -14,6 +17,7 @@ use crate::config::Leak;
 use crate::error::DriverError;
 use crate::machine::MachineSettings;
 use crate::program::{self, Said};
+use crate::routes::plan::Plan;
 use crate::routes::{Family, Prefix, contains};
 
 /// What the names of all our tables begin with.
@@ -29,10 +33,13 @@ pub(crate) fn is_available() -> bool {
     program::find("nft").is_some()
 }
 
-/// Returns the rules of a TUN's table, or `None` if none are needed.
+/// Returns the rules of a TUN's table beside a plan of the routes, or `None` if none are needed. `local` are the
+/// networks that are reached beside a full tunnel.
 pub(crate) fn ruleset<'a>(
     settings: &MachineSettings,
     configured: impl Iterator<Item = &'a HostConfiguration>,
+    plan: &Plan,
+    local: &[Prefix],
 ) -> Option<String> {
     let mut arriving = BTreeSet::new();
     let mut virtuals = Vec::new();
@@ -58,10 +65,17 @@ pub(crate) fn ruleset<'a>(
     let masqueraded = || settings.pools.iter().filter(|p| p.masquerade).map(|p| (p.base, p.prefix_len));
     let leaving: Vec<String> =
         Family::ALL.iter().filter_map(|family| matching(*family, "saddr", masqueraded())).collect();
-    (!arriving.is_empty() || !leaving.is_empty()).then(|| table(settings, &arriving, &leaving))
+    let departing = departing::chains(&settings.tun_name, plan, local);
+    (!arriving.is_empty() || !departing.is_empty() || !leaving.is_empty())
+        .then(|| table(settings, &arriving, &departing, &leaving))
 }
 
-fn table(settings: &MachineSettings, arriving: &BTreeSet<String>, leaving: &[String]) -> String {
+fn table(
+    settings: &MachineSettings,
+    arriving: &BTreeSet<String>,
+    departing: &str,
+    leaving: &[String],
+) -> String {
     let (name, tun) = (table_name(&settings.tun_name), &settings.tun_name);
     let [ike, nat] = settings.ports;
     // Declared before it is deleted, so that the deletion never fails: all of it is one transaction.
@@ -78,6 +92,7 @@ fn table(settings: &MachineSettings, arriving: &BTreeSet<String>, leaving: &[Str
         }
         text += "\t}\n";
     }
+    text += departing;
     if !leaving.is_empty() {
         text += "\tchain leaving {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n";
         for pool in leaving {

@@ -180,7 +180,11 @@ impl Machine {
         let tables = Tables::of(&self.settings.tun_name);
         let there = bounded("list the routes", kernel.installed()).await?.of(|owner| owner == tables);
         bounded("set up routes", add(&kernel, index, &plan, &there)).await?;
-        self.apply_firewall().await?;
+        let local = match plan.is_full() {
+            true => bounded("list the local networks", kernel.local_networks(index)).await?,
+            false => Vec::new(),
+        };
+        self.apply_firewall(&plan, &local).await?;
         bounded("remove routes", remove(&kernel, &plan, &there)).await?;
         for address in of_tun(true).filter(|address| !plan.addresses.contains(address)) {
             bounded("remove a virtual address", kernel.remove_address(index, address)).await?;
@@ -208,8 +212,8 @@ impl Machine {
         Ok(plan)
     }
 
-    async fn apply_firewall(&mut self) -> Result<(), DriverError> {
-        let wanted = match firewall::ruleset(&self.settings, self.configured.values()) {
+    async fn apply_firewall(&mut self, plan: &Plan, local: &[Prefix]) -> Result<(), DriverError> {
+        let wanted = match firewall::ruleset(&self.settings, self.configured.values(), plan, local) {
             Some(ruleset) => Wall::Present(ruleset),
             // What needs it later is told now.
             None if firewall::is_needed(&self.settings) && !firewall::is_available() => {
@@ -295,6 +299,8 @@ fn tell(done: Result<(), DriverError>) {
     }
 }
 
+#[cfg(test)]
+mod bound;
 #[cfg(test)]
 pub(crate) mod ground;
 #[cfg(test)]

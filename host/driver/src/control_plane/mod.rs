@@ -152,6 +152,8 @@ impl ControlPlane {
             let told = told.map(|(how, which)| format!("{} {how}", which.join(", ")));
             let detail = told.collect::<Vec<_>>().join("; ");
             self.chronicle.note(now, Note { kind: "links", text, detail, ..Note::default() });
+            // The local network beside a full tunnel, and the sources of routes, are others now.
+            self.renew(now);
         }
         self.settle(now);
     }
@@ -169,6 +171,10 @@ impl ControlPlane {
                 self.chronicle.note(now, Note { kind: "host_failed", text, ..Note::default() });
             }
         }
+        self.renew(now);
+    }
+
+    fn renew(&mut self, now: Now) {
         if self.goodbye.is_none()
             && let Err(error) = self.changes.renew()
         {

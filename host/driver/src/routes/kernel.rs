@@ -14,8 +14,9 @@ use rtnetlink::packet_route::route::{
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage, RulePortRange};
 use rtnetlink::{Error, Handle, IpVersion, LinkUnspec};
 
-use super::{Family, PROTOCOL, Place, Purpose, Rule, Tables, Target};
+use super::{Family, PROTOCOL, Place, Prefix, Purpose, Rule, Tables, Target};
 use crate::error::DriverError;
+use crate::limits;
 use crate::machine::Machine;
 
 /// A connection to the kernel's routing.
@@ -76,6 +77,22 @@ impl Kernel {
             installed.rules.extend(rules.iter().filter_map(|message| read_rule(message, family)));
         }
         Ok(installed)
+    }
+
+    /// Returns the networks that the main table leads to other than by default, and not by the TUN: the local network,
+    /// and whatever else a full tunnel leaves where it is (`Purpose::Local`). Only so many are returned.
+    pub(crate) async fn local_networks(&self, tun: u32) -> Result<Vec<Prefix>, DriverError> {
+        let mut networks = Vec::new();
+        for family in Family::ALL {
+            let mut filter = RouteMessage::default();
+            filter.header.address_family = address_family(family);
+            filter.header.table = RouteHeader::RT_TABLE_MAIN;
+            let routes = self.handle.route().get(filter).execute().try_collect::<Vec<_>>().await;
+            let routes = found(routes).map_err(|source| DriverError::netlink("list the routes", source))?;
+            networks.extend(routes.iter().filter_map(|message| read_network(message, tun)));
+        }
+        networks.truncate(limits::ROUTES);
+        Ok(networks)
     }
 
     /// Adds a route, or changes the one at its place.
@@ -316,6 +333,22 @@ fn read_route(message: &RouteMessage) -> Option<(Place, Target)> {
         Target::Interface { index: interface?, source }
     };
     Some((Place { table, prefix: (base, message.header.destination_prefix_length), metric }, target))
+}
+
+fn read_network(message: &RouteMessage, tun: u32) -> Option<Prefix> {
+    let RouteHeader { table, kind, destination_prefix_length, .. } = message.header;
+    let mut base = None;
+    for attribute in &message.attributes {
+        if let RouteAttribute::Destination(address) = attribute {
+            base = ip(address);
+        } else if let RouteAttribute::Oif(index) = attribute
+            && *index == tun
+        {
+            return None;
+        }
+    }
+    let is_network = table == RouteHeader::RT_TABLE_MAIN && kind == RouteType::Unicast;
+    (is_network && destination_prefix_length > 0).then_some((base?, destination_prefix_length))
 }
 
 fn write_rule(rule: Rule) -> RuleMessage {

@@ -56,6 +56,11 @@ impl Plan {
         draft.plan
     }
 
+    /// Tells whether everything of a family is blocked or goes through a tunnel.
+    pub(crate) fn is_full(&self) -> bool {
+        self.routes.keys().any(|place| place.prefix.1 == 0)
+    }
+
     /// Leaves out a family whose routes, or addresses and routes of the TUN, the kernel would not take.
     pub(crate) fn without(&mut self, family: Family, tun_only: bool) -> bool {
         let before = (self.addresses.len(), self.routes.len());
