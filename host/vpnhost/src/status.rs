@@ -81,9 +81,10 @@ fn write_connection(out: &mut String, connection: &Connection, status: &Status) 
 
 fn write_ike_sa(out: &mut String, sa: &IkeSa) -> fmt::Result {
     let nat = match (sa.local_behind_nat, sa.peer_behind_nat) {
-        (true, true) => ", NAT before both",
+        (true, true) => ", NAT before both, or UDP is asked for",
         (true, false) => ", NAT before this host",
-        (false, true) => ", NAT before the peer",
+        // A peer that wants UDP says what only a NAT would make true (RFC 7296, 2.23): the two look alike.
+        (false, true) => ", NAT before the peer, or it asks for UDP",
         (false, false) => "",
     };
     writeln!(out, "  {} = {}, {} (IKE SA {})", sa.local_id, sa.peer_id, sa.role, sa.id)?;

@@ -190,6 +190,7 @@ fn rekeyed(lab: &Lab, client: &Vpnhost, gateway: &Vpnhost) -> Result<String> {
     gateway.rekey_ike().context("rekey of the IKE SA")?;
     std::thread::sleep(Duration::from_secs(1));
     let pings = pings.finish()?;
+    pings.check_none_lost().context("pings over the rekeys")?;
     Ok(format!("Child SA by carol, IKE SA by moon: {} of {} pings lost", pings.lost.len(), pings.sent))
 }
 

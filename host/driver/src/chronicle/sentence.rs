@@ -100,7 +100,7 @@ fn whereabouts(facts: &IkeSaFacts) -> String {
     let nat = match (facts.local_behind_nat, facts.peer_behind_nat) {
         (true, true) => ", both behind NATs",
         (true, false) => ", this host behind a NAT",
-        (false, true) => ", the peer behind a NAT",
+        (false, true) => ", the peer behind a NAT, or asking for UDP",
         (false, false) => "",
     };
     format!("{} to {}, {}{nat}", facts.local_id, facts.peer_id, facts.path)

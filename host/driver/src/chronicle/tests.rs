@@ -60,7 +60,7 @@ fn an_event_is_a_sentence_for_journal_and_readers_alike() {
     assert_eq!(read.entry.kind, "established");
     assert!(matches!(read.event, Some(Event::IkeSaEstablished(_))));
     let expected = "ike-1 is up as initiator, aes128gcm16-prfsha256-x25519: carol to moon, \
-                    192.0.2.1:4500 - 192.0.2.2:4500, the peer behind a NAT";
+                    192.0.2.1:4500 - 192.0.2.2:4500, the peer behind a NAT, or asking for UDP";
     assert_eq!(read.entry.text, expected);
 }
 

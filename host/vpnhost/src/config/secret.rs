@@ -140,6 +140,10 @@ fn read(file: &Path, is_credential: bool, most: u64) -> Result<SecretBytes, Wron
         }
         wrong
     };
+    // A pipe that nobody writes to would never open, so that a look comes first, and another at what was opened.
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(Wrong::new(format!("{shown} is no file")));
+    }
     let opened = File::open(file).map_err(failed)?;
     let metadata = opened.metadata().map_err(failed)?;
     if !metadata.is_file() {

@@ -30,7 +30,24 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-/// Pings that go on whatever happens, 50 a second to each target.
+/// Sends a datagram every half millisecond, and asks the routes anew for each: it sees a hole of a few milliseconds.
+/// The socket is bound to an interface where one is named.
+const FLOOD: &str = "
+import socket, sys, time
+to, interface = sys.argv[1], sys.argv[2]
+out = socket.socket(socket.AF_INET6 if ':' in to else socket.AF_INET, socket.SOCK_DGRAM)
+if interface:
+    out.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+while True:
+    try:
+        out.sendto(b'in clear', (to, 9))
+    except OSError:
+        pass
+    time.sleep(0.0005)
+";
+
+/// Pings that go on whatever happens, 50 a second to each target, and many more datagrams to each, both as the routes
+/// lead and past them.
 struct Pressure(Vec<Running>);
 
 impl Pressure {
@@ -42,7 +59,18 @@ impl Pressure {
             command.args(["-c", &pings]);
             Running::start(&mut command, &lab.dir().join(format!("pressure{number}.log")))
         };
-        Ok(Self(targets.iter().enumerate().map(start).collect::<Result<_>>()?))
+        let mut all: Vec<Running> = targets.iter().enumerate().map(start).collect::<Result<_>>()?;
+        for (number, target) in targets.iter().enumerate() {
+            for interface in ["", "eth0"] {
+                let mut command = lab.carol.command("python3");
+                command.args(["-c", FLOOD, target, interface]);
+                all.push(Running::start(
+                    &mut command,
+                    &lab.dir().join(format!("flood{number}{interface}.log")),
+                )?);
+            }
+        }
+        Ok(Self(all))
     }
 
     /// Waits until as many more answers came as show that the tunnel carries again.
@@ -58,8 +86,10 @@ impl Pressure {
 }
 
 fn split(ground: &Ground, gateway: Player) -> Result<()> {
-    let tunnel = Tunnel::new(&ground.vpnhost, "aes256gcm16-prfsha384-x25519", "aes128gcm16");
-    through_life_and_death(ground, gateway, &tunnel, INNER, &[lab::ALICE])
+    let mut tunnel = Tunnel::new(&ground.vpnhost, "aes256gcm16-prfsha384-x25519", "aes128gcm16");
+    tunnel.inner = lab::INNER.map(str::to_owned).to_vec();
+    tunnel.virtual_addresses = (true, true);
+    through_life_and_death(ground, gateway, &tunnel, INNER, &[lab::ALICE, lab::ALICE_V6])
 }
 
 fn full(ground: &Ground) -> Result<()> {

@@ -81,6 +81,7 @@ fn udp_by_default(ground: &Ground) -> Result<()> {
 
 /// Pings ten times through a tunnel of ours; returns how many ESP packets went in UDP, and how many raw.
 fn esp_forms(lab: &Lab, tunnel: &Tunnel) -> Result<(usize, usize)> {
+    lab.cut_batches()?;
     let capture = Capture::start(&lab.moon, "eth0", &lab.dir().join("outside.pcap"))?;
     let pair = connect(lab, (Player::Ours, Player::Ours), tunnel)?;
     ping(&lab.carol, lab::ALICE, 10)?;

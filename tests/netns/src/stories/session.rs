@@ -17,7 +17,7 @@ const PER_SECOND: u64 = 16_000_000;
 /// How long an end may take to follow the other.
 const SOON: Duration = Duration::from_secs(15);
 /// How long a transfer may take on a busy machine.
-const TRANSFER: Duration = Duration::from_secs(120);
+const TRANSFER: Duration = Duration::from_secs(300);
 
 /// Which ESP suite goes with which IKE suite in the long sessions.
 const ESP: [&str; 5] = ["aes128-sha256", "aes192-sha384", "3des-sha256", "aes256-sha512", "aes128gcm16"];
