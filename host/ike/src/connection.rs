@@ -142,6 +142,10 @@ impl IkeEndpoint {
                 });
             }
             self.connections.entry(name.to_owned()).or_default().is_up();
+            // A child that was ended comes back; one that is there is not begun anew.
+            for index in 0..connection.children.len() {
+                self.want(now, id, Task::CreateChild(index));
+            }
         }
     }
 

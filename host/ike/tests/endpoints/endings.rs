@@ -60,6 +60,22 @@ fn one_child_ends_and_the_ike_sa_stays() {
 }
 
 #[test]
+fn a_child_that_was_ended_comes_back_when_its_connection_is_ordered_up() {
+    for side in [A, B] {
+        let mut pump = connected();
+        let child = pump.child_sa(side);
+        pump.command(side, Command::TerminateChildSa(child));
+        pump.settle();
+        pump.assert_connected(0);
+        for _ in 0..2 {
+            pump.command(A, Command::Initiate("b".into()));
+            pump.settle();
+            pump.assert_connected(1);
+        }
+    }
+}
+
+#[test]
 fn both_delete_the_same_child_at_once() {
     let mut pump = connected();
     for side in [A, B] {
