@@ -87,6 +87,14 @@ fn the_packet_path_counts_every_packet_and_delivers_only_what_was_sent() {
     replay(&fuzz::seeds::esp_scripts(), fuzz::esp);
 }
 
+#[test]
+fn whatever_octets_certificates_have_a_judgement_comes_out() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors/pkits");
+    let chains = fuzz::seeds::chains(&directory).expect("the chains can be read");
+    assert!(chains.iter().all(|chain| chain.len() > 1500), "every chain is there");
+    replay(&chains, fuzz::certificate);
+}
+
 /// Runs scripts as they are, then mutated, each from a seed of its own that is told where one fails.
 fn replay(scripts: &[Vec<u8>], target: fn(&[u8])) {
     scripts.iter().for_each(|script| target(script));

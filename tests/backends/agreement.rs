@@ -1,7 +1,9 @@
 //! Every algorithm of one backend against the same of the other, on seeded random input: same keys, same
 //! octets; and what one seals the other opens.
 
-use vpnhost_crypto::{CryptoError, PacketAlgorithm, PacketKey, PacketMut, SecureRandom, prf_plus};
+use vpnhost_crypto::{
+    CryptoError, PacketAlgorithm, PacketKey, PacketMut, PrivateKey, SecureRandom, prf_plus,
+};
 use vpnhost_model::KeyExchange;
 use vpnhost_null::SeededRandom;
 
@@ -225,6 +227,27 @@ fn any_public_value(
         );
         assert_eq!(first.public(), second.public());
         assert!(first.complete(&peer) == second.complete(&peer));
+    }
+}
+
+#[test]
+fn what_one_backend_signs_the_other_verifies_and_no_length_panics() {
+    let file = include_str!("../vectors/keys/rsa.pem");
+    let rsa = PrivateKey::read(file.as_bytes()).expect("a good key");
+    for one in vpnhost_aws_lc::backend().signature() {
+        let Some(other) = rustcrypto().find_signature(one.id(), rsa.kind()) else {
+            continue;
+        };
+        for (signs, verifies) in [(*one, other), (other, *one)] {
+            let loaded = signs.load(&rsa).expect("a good key");
+            let signature =
+                loaded.sign(&[b"what is ", b"signed"], &mut SeededRandom::new(5)).expect("it signs");
+            let verify = |signature: &[u8]| verifies.verify(loaded.public(), &[b"what is signed"], signature);
+            assert_eq!(verify(&signature), Ok(()), "{}", one.id());
+            for len in (0..signature.len()).step_by(17) {
+                assert_eq!(verify(&signature[..len]), Err(CryptoError::AuthenticationFailed));
+            }
+        }
     }
 }
 

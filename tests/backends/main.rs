@@ -3,5 +3,7 @@
 mod agreement;
 mod known_answers;
 mod lengths;
+mod openssl;
 mod shelf;
+mod signatures;
 mod zeroize;

@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use vpnhost_crypto::{CryptoBackend, PacketAlgorithm, PacketMut, SecretBytes, SecureRandom, wipe_stack};
+use vpnhost_crypto::{
+    CryptoBackend, KeyKind, PacketAlgorithm, PacketMut, PrivateKey, SecretBytes, SecureRandom, wipe_stack,
+};
 use vpnhost_null::SeededRandom;
 
 use crate::shelf::{protections, rustcrypto};
@@ -121,6 +123,46 @@ fn neither_private_value_nor_secret_of_a_key_exchange_is_left_in_memory() {
         drop(secret);
         for needle in [&private, &private.reversed(), &shared, &shared.reversed()] {
             assert!(!needle.is_found(), "{}", method.id());
+        }
+    }
+}
+
+/// Returns a new private key of a kind that is made of random octets alone, and its octets.
+fn private_key(kind: KeyKind, random: &mut SeededRandom) -> (PrivateKey, SecretBytes) {
+    let (head, len): (&[u8], usize) = match kind {
+        KeyKind::Ed25519 => (b"\x30\x2e\x02\x01\0\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20", 32),
+        // SEC1: version, the key, the curve behind it.
+        KeyKind::EcdsaP256 => (b"\x30\x31\x02\x01\x01\x04\x20", 32),
+        KeyKind::EcdsaP384 => (b"\x30\x3e\x02\x01\x01\x04\x30", 48),
+        KeyKind::EcdsaP521 | KeyKind::Rsa { .. } | KeyKind::Dsa { .. } => unreachable!("not asked for"),
+    };
+    let tail: &[u8] = match kind {
+        KeyKind::EcdsaP256 => b"\xa0\x0a\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",
+        KeyKind::EcdsaP384 => b"\xa0\x07\x06\x05\x2b\x81\x04\x00\x22",
+        KeyKind::Ed25519 | KeyKind::EcdsaP521 | KeyKind::Rsa { .. } | KeyKind::Dsa { .. } => b"",
+    };
+    let secret = key(random, len);
+    let file = SecretBytes::new([head, secret.expose(), tail].concat());
+    (PrivateKey::read(file.expose()).expect("a good key"), secret)
+}
+
+#[test]
+fn a_dropped_private_key_is_nowhere_in_memory() {
+    let mut random = SeededRandom::new(0x7369_676e);
+    for kind in [KeyKind::Ed25519, KeyKind::EcdsaP256, KeyKind::EcdsaP384] {
+        for backend in backends() {
+            for algorithm in backend.signature().iter().filter(|algorithm| algorithm.id().fits(kind)) {
+                let (private, secret) = private_key(kind, &mut random);
+                let needle = Needle::of(secret.expose());
+                let loaded = algorithm.load(&private).expect("a good key");
+                loaded.sign(&[b"text"], &mut SeededRandom::new(1)).expect("a good key");
+                assert!(needle.is_found());
+                drop((private, secret, loaded));
+                wipe_stack();
+                for needle in [&needle, &needle.reversed()] {
+                    assert!(!needle.is_found(), "{}: {}", backend.name(), algorithm.id());
+                }
+            }
         }
     }
 }

@@ -3,16 +3,14 @@
 
 use crate::{CryptoError, der, limits};
 
-/// Makes the DER of `r | s`, two numbers of equal length.
+/// Makes the DER of `r | s`, two numbers of `integer_len` octets each (see [`crate::KeyKind::integer_len`]).
 ///
 /// # Errors
 /// [`CryptoError::AuthenticationFailed`] if the octets are no such pair.
-pub fn dss_to_der(raw: &[u8]) -> Result<Vec<u8>, CryptoError> {
-    let half = raw.len() / 2;
-    if raw.is_empty() || !raw.len().is_multiple_of(2) || half > limits::DSS_INTEGER_OCTETS {
-        return Err(CryptoError::AuthenticationFailed);
-    }
-    let (r, s) = raw.split_at(half);
+pub fn dss_to_der(raw: &[u8], integer_len: usize) -> Result<Vec<u8>, CryptoError> {
+    let good = integer_len <= limits::DSS_INTEGER_OCTETS && raw.len() == 2 * integer_len && integer_len > 0;
+    let (r, s) =
+        raw.split_at_checked(integer_len).filter(|_| good).ok_or(CryptoError::AuthenticationFailed)?;
     Ok(der::value(der::SEQUENCE, &[&der::unsigned(r), &der::unsigned(s)]))
 }
 
@@ -46,9 +44,9 @@ mod tests {
     #[test]
     fn both_forms_come_back() {
         for raw in [&[0x80, 0, 0, 1][..], &[0, 1, 0xff, 0xff], &[0, 0, 0, 0], &[9; 132]] {
-            assert_eq!(dss_to_raw(&dss_to_der(raw).unwrap(), raw.len() / 2).unwrap(), raw);
+            assert_eq!(dss_to_raw(&dss_to_der(raw, raw.len() / 2).unwrap(), raw.len() / 2).unwrap(), raw);
         }
-        assert_eq!(dss_to_der(&[0x80, 1]).unwrap(), [0x30, 7, 2, 2, 0, 0x80, 2, 1, 1]);
+        assert_eq!(dss_to_der(&[0x80, 1], 1).unwrap(), [0x30, 7, 2, 2, 0, 0x80, 2, 1, 1]);
     }
 
     #[test]
@@ -66,8 +64,8 @@ mod tests {
             assert!(dss_to_raw(der, 20).is_err(), "{der:02x?}");
         }
         assert!(dss_to_raw(&[0x30, 7, 2, 2, 1, 1, 2, 1, 1], 1).is_err());
-        assert!(dss_to_der(&[]).is_err());
-        assert!(dss_to_der(&[1; 3]).is_err());
-        assert!(dss_to_der(&[1; 134]).is_err());
+        assert!(dss_to_der(&[], 0).is_err());
+        assert!(dss_to_der(&[1; 3], 2).is_err());
+        assert!(dss_to_der(&[1; 134], 67).is_err());
     }
 }

@@ -132,6 +132,63 @@ pub fn esp_scripts() -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// Returns chains of NIST PKITS, each as values one behind the other: the anchor, what is between, the revocation
+/// lists, and the end entity's certificate.
+///
+/// # Errors
+/// A file cannot be read or is no PEM.
+pub fn chains(directory: &Path) -> Result<Vec<Vec<u8>>, SeedError> {
+    const CHAINS: &[&[&str]] = &[
+        &["GoodCACert", "TrustAnchorRootCRL", "GoodCACRL", "ValidCertificatePathTest1EE"],
+        &["DSACACert", "TrustAnchorRootCRL", "DSACACRL", "ValidDSASignaturesTest4EE"],
+        &["nameConstraintsDN1CACert", "nameConstraintsDN1subCA1Cert", "InvalidDNnameConstraintsTest13EE"],
+        &["nameConstraintsRFC822CA1Cert", "ValidRFC822nameConstraintsTest21EE"],
+        &["nameConstraintsURI1CACert", "ValidURInameConstraintsTest34EE"],
+        &["pathLenConstraint1CACert", "pathLenConstraint1SelfIssuedCACert", "pathLenConstraint1subCACert"],
+        &["P12Mapping1to3CACert", "P12Mapping1to3subCACert", "ValidPolicyMappingTest1EE"],
+        &["PanyPolicyMapping1to2CACert", "ValidPolicyMappingTest9EE"],
+        &["deltaCRLCA1Cert", "deltaCRLCA1CRL", "deltaCRLCA1deltaCRL", "InvaliddeltaCRLTest3EE"],
+        &[
+            "indirectCRLCA4Cert",
+            "indirectCRLCA4cRLIssuerCert",
+            "indirectCRLCA4cRLIssuerCRL",
+            "ValidcRLIssuerTest28EE",
+        ],
+        &["onlySomeReasonsCA4Cert", "onlySomeReasonsCA4compromiseCRL", "InvalidonlySomeReasonsTest20EE"],
+        &["distributionPoint1CACert", "distributionPoint1CACRL", "InvaliddistributionPointTest2EE"],
+    ];
+    let mut values = std::collections::BTreeMap::new();
+    for file in ["certificates.pem", "crls.pem"] {
+        let text = std::fs::read_to_string(directory.join(file))?;
+        for block in text.split("\n\n").skip(1) {
+            let mut lines = block.lines();
+            let name = lines.next().unwrap_or_default().to_owned();
+            let digits: String = lines.filter(|line| !line.starts_with('-')).collect();
+            values.insert(name, octets_of_base64(&digits)?);
+        }
+    }
+    let chain = |names: &&[&str]| {
+        let all = std::iter::once(&"TrustAnchorRootCertificate").chain(*names);
+        all.filter_map(|name| values.get(*name)).flatten().copied().collect()
+    };
+    Ok(CHAINS.iter().map(chain).collect())
+}
+
+fn octets_of_base64(digits: &str) -> Result<Vec<u8>, SeedError> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut octets, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for digit in digits.bytes().take_while(|digit| *digit != b'=') {
+        let value = ALPHABET.iter().position(|known| *known == digit);
+        bits = bits << 6 | value.ok_or_else(|| SeedError::Line(digits.to_owned()))? as u32;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            octets.push((bits >> count) as u8);
+        }
+    }
+    Ok(octets)
+}
+
 fn octets_of(paragraph: &str) -> Result<Vec<u8>, SeedError> {
     let mut octets = Vec::new();
     for line in paragraph.lines() {

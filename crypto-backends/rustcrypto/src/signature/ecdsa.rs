@@ -56,7 +56,7 @@ macro_rules! curve {
             fn sign(&self, parts: &[&[u8]], _random: &mut dyn SecureRandom) -> Result<Vec<u8>, CryptoError> {
                 let signed = self.key.sign_prehash(&padded::<D>(parts, $octets));
                 let signature: $library::ecdsa::Signature = signed.map_err(|_| CryptoError::Backend)?;
-                dss_to_der(&signature.to_bytes())
+                dss_to_der(&signature.to_bytes(), $octets)
             }
         }
     };

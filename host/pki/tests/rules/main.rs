@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use maker::{DAY, Key, NOW, Plan, crl, extension, names, purposes};
 use vpnhost_model::Identity;
-use vpnhost_pki::{Certificate, Credential, Refusal, Revocation, Rules, Store, Verified, identity, verify, verify_for};
+use vpnhost_pki::{
+    Certificate, Credential, Refusal, Revocation, Rules, Store, Verified, identity, verify, verify_for,
+};
 
 const ROOT: &str = "CN=Root";
 const SUB: &str = "CN=Sub CA";
@@ -109,7 +111,8 @@ fn who_is_no_ca_issues_nothing() {
     let world = World::new();
     let sub = Plan::end(SUB, ROOT).sign(&world.sub, &world.root);
     assert_eq!(code(world.judge(&[world.moon(|plan| plan), sub])), "not-a-ca");
-    let sub = Plan::ca(SUB, ROOT).with(extension(0x0f, true, b"\x03\x02\x01\x02")).sign(&world.sub, &world.root);
+    let sub =
+        Plan::ca(SUB, ROOT).with(extension(0x0f, true, b"\x03\x02\x01\x02")).sign(&world.sub, &world.root);
     assert_eq!(code(world.judge(&[world.moon(|plan| plan), sub])), "not-a-ca", "cRLSign is not keyCertSign");
     let sub = Plan::end(SUB, ROOT).with(extension(0x13, true, b"\x30\x06\x01\x01\xff\x02\x01\x00"));
     let deep = Plan::ca("CN=Deep", SUB).sign(&world.peer, &world.sub);
@@ -170,10 +173,14 @@ fn a_certificate_is_for_the_identities_that_stand_in_it() {
         let rules = Rules { wildcards, ..Rules::default() };
         code(verify_for(vpnhost_rustcrypto::backend(), &world.store(), (&chain, &asked), now, &rules))
     };
-    for good in ["MOON.example.org", "carol@example.org", "192.0.2.1", "2001:db8::1", "c=ch, o=example, cn=MOON"] {
+    for good in
+        ["MOON.example.org", "carol@example.org", "192.0.2.1", "2001:db8::1", "c=ch, o=example, cn=MOON"]
+    {
         assert_eq!(judge(good, false), "valid", "{good}");
     }
-    for bad in ["moon", "sun.example.org", "192.0.2.2", "2001:db8::2", "CN=moon", "keyid:0102", "dave@example.org"] {
+    for bad in
+        ["moon", "sun.example.org", "192.0.2.2", "2001:db8::2", "CN=moon", "keyid:0102", "dave@example.org"]
+    {
         assert_eq!(judge(bad, true), "wrong-identity", "{bad}");
     }
     assert_eq!(judge("sun.example.net", false), "wrong-identity");

@@ -134,8 +134,7 @@ pub(crate) fn crl(issuer: &str, by: &Key, valid: (i64, i64), serials: &[u8]) -> 
         serials.iter().flat_map(|serial| der(0x30, &[&[2, 1, *serial], &time(NOW - DAY)])).collect();
     let entries = if entries.is_empty() { Vec::new() } else { der(0x30, &[&entries]) };
     let name = Name::parse(issuer).expect("a name");
-    let tbs =
-        der(0x30, &[b"\x02\x01\x01", &algorithm, name.der(), &time(valid.0), &time(valid.1), &entries]);
+    let tbs = der(0x30, &[b"\x02\x01\x01", &algorithm, name.der(), &time(valid.0), &time(valid.1), &entries]);
     let signature = der(0x03, &[&[0], &by.sign(&tbs)]);
     Crl::from_der(&der(0x30, &[&tbs, &algorithm, &signature])).expect("a list")
 }
