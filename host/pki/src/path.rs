@@ -1,6 +1,6 @@
 //! Validation of one path (RFC 5280 §6.1), from the trust anchor down.
 
-use vpnhost_crypto::{CryptoBackend, KeyError, PublicKey, Signature};
+use vpnhost_crypto::{CryptoBackend, CryptoError, KeyError, PublicKey, Signature};
 
 use crate::certificate::Inner;
 use crate::extension::KeyUse;
@@ -32,7 +32,14 @@ impl Judge<'_> {
         let id = id.ok_or_else(|| Refusal::Algorithm { subject: subject() })?;
         self.admit(key).map_err(|reason| Refusal::Key { subject: subject(), reason })?;
         let outcome = self.crypto.verify_signature(id, key, &[octets], signature);
-        outcome.map_err(|_| Refusal::BadSignature { subject: subject() })
+        outcome.map_err(|error| match error {
+            CryptoError::Unsupported => Refusal::Algorithm { subject: subject() },
+            CryptoError::AuthenticationFailed
+            | CryptoError::BadKey
+            | CryptoError::BadPeerKey
+            | CryptoError::BadLength
+            | CryptoError::Backend => Refusal::BadSignature { subject: subject() },
+        })
     }
 
     pub(crate) fn admit(&self, key: &PublicKey) -> Result<(), KeyError> {
@@ -44,6 +51,9 @@ impl Judge<'_> {
         let (anchor, rest) = path.split_first().ok_or(Refusal::NoCertificate)?;
         let key = anchor.public_key().map_err(|reason| key_refusal(anchor, reason))?;
         self.check_validity(anchor)?;
+        if !rest.is_empty() && !may_issue(anchor.inner()) {
+            return Err(Refusal::NotCa { subject: anchor.subject().to_string() });
+        }
         let mut state = State {
             constraints: anchor.inner().extensions.constraints.iter().cloned().collect(),
             policies: Policies::new(rest.len()),
@@ -100,6 +110,13 @@ impl Judge<'_> {
         }
         Ok(())
     }
+}
+
+/// Tells whether a trust anchor may have issued another certificate. One that is trusted as a peer's own must not
+/// make others trusted; roots of version 1 cannot say that they are CAs, and issue themselves.
+fn may_issue(anchor: &Inner) -> bool {
+    let old_root = anchor.version < 3 && anchor.subject == anchor.issuer;
+    old_root || (anchor.extensions.is_ca && anchor.extensions.allow(KeyUse::CertSign))
 }
 
 fn key_refusal(certificate: &Certificate, reason: KeyError) -> Refusal {

@@ -92,6 +92,14 @@ fn a_certificate_that_is_trusted_as_it_is_needs_no_ca() {
 }
 
 #[test]
+fn a_peer_that_is_trusted_as_it_is_makes_nobody_else_trusted() {
+    let world = World::new();
+    let moon = world.moon(|plan| plan);
+    let sun = Plan::end("CN=sun", MOON).sign(&world.sub, &world.peer);
+    assert_eq!(code(judge(&Store::new(vec![moon]), &[sun], &Rules::default())), "not-a-ca");
+}
+
+#[test]
 fn validity_has_two_ends_and_both_are_told() {
     let world = World::new();
     let judge = |valid| world.judge(&[world.moon(|plan| Plan { valid, ..plan }), world.sub_ca()]);
