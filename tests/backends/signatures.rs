@@ -33,9 +33,7 @@ fn groups(text: &str) -> Vec<Group<'_>> {
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let words: Vec<&str> = line.split(' ').collect();
         match words.as_slice() {
-            ["algorithm", algorithm, form] => {
-                groups.push(Group { algorithm: *algorithm, form: *form, ..Group::default() })
-            }
+            ["algorithm", algorithm, form] => groups.push(Group { algorithm, form, ..Group::default() }),
             [kind @ ("key" | "private"), key] => {
                 let group = groups.last_mut().expect("an algorithm stands in front");
                 (group.key, group.private) = (octets(key), *kind == "private");

@@ -153,10 +153,9 @@ impl Certificate {
     /// Returns where its revocation lists can be fetched by HTTP.
     pub fn crl_urls(&self) -> impl Iterator<Item = &str> {
         let names = self.0.extensions.points.iter().flat_map(|point| point.names.iter().flatten());
-        names.filter_map(|name| match name {
-            GeneralName::Uri(uri) if uri.starts_with("http://") => Some(uri.as_str()),
-            _ => None,
-        })
+        let uris =
+            names.filter_map(|name| if let GeneralName::Uri(uri) = name { Some(uri.as_str()) } else { None });
+        uris.filter(|uri| uri.starts_with("http://"))
     }
 
     /// Returns the octets that are signed.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::der::{
     BIT_STRING, ENUMERATED, INTEGER, SEQUENCE, context, implicit, octets_of_bits, small, whole,
 };
-use crate::extension::{ALL_REASONS, each, read_point_name};
+use crate::extension::{ALL_REASONS, directory, each, read_point_name};
 use crate::{Certificate, GeneralName, Malformed, Name, limits, time};
 
 /// A revocation list. A copy is cheap.
@@ -218,10 +218,7 @@ impl Inner {
                         }
                         b"\x55\x1d\x1d" => {
                             let names = GeneralName::read_all(whole(value, SEQUENCE)?.content)?;
-                            let name = names.into_iter().find_map(|name| match name {
-                                GeneralName::Directory(name) => Some(Arc::new(name)),
-                                _ => None,
-                            });
+                            let name = names.into_iter().find_map(directory).map(Arc::new);
                             entry.issuer = Some(name.ok_or(Malformed)?);
                         }
                         _ => *unknown |= critical,

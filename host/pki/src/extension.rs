@@ -12,6 +12,9 @@ pub(crate) const ANY_POLICY: &[u8] = b"\x55\x1d\x20\x00";
 /// All reasons of a revocation (RFC 5280 §5.3.1): bits 1 to 8.
 pub(crate) const ALL_REASONS: u16 = 0x7f80;
 
+/// A policy of the issuer, and what it is called below.
+pub(crate) type Mapping = (Vec<u8>, Vec<u8>);
+
 /// The bit of a purpose in the key usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyUse {
@@ -41,7 +44,7 @@ pub(crate) struct Extensions {
     pub(crate) extended_key_usage: Option<Vec<Vec<u8>>>,
     pub(crate) names: Vec<GeneralName>,
     pub(crate) policies: Option<Vec<Vec<u8>>>,
-    pub(crate) mappings: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) mappings: Vec<Mapping>,
     pub(crate) require_explicit: Option<u32>,
     pub(crate) inhibit_mapping: Option<u32>,
     pub(crate) inhibit_any: Option<u32>,
@@ -146,7 +149,7 @@ fn read_policies(octets: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
     Ok(policies)
 }
 
-fn read_mappings(octets: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Malformed> {
+fn read_mappings(octets: &[u8]) -> Result<Vec<Mapping>, Malformed> {
     let mut reader = whole(octets, SEQUENCE)?.reader();
     let mut mappings = Vec::new();
     while !reader.is_empty() && mappings.len() < limits::NAMES {
@@ -194,6 +197,7 @@ pub(crate) fn read_point_name(octets: &[u8], base: &Name) -> Result<Vec<GeneralN
     }
 }
 
-fn directory(name: GeneralName) -> Option<Name> {
+/// Takes a distinguished name out.
+pub(crate) fn directory(name: GeneralName) -> Option<Name> {
     if let GeneralName::Directory(name) = name { Some(name) } else { None }
 }

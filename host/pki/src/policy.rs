@@ -1,7 +1,7 @@
 //! The tree of valid policies (RFC 5280 §6.1.2 to 6.1.5), for a user who takes any policy.
 
 use crate::certificate::Inner;
-use crate::extension::ANY_POLICY;
+use crate::extension::{ANY_POLICY, Mapping};
 use crate::{Refusal, limits};
 
 /// A node: a policy that is valid up to some certificate, and what the next must have.
@@ -124,7 +124,7 @@ impl Policies {
         Ok(())
     }
 
-    fn map(&mut self, mappings: &[(Vec<u8>, Vec<u8>)]) {
+    fn map(&mut self, mappings: &[Mapping]) {
         let Some(levels) = &mut self.levels else { return };
         let allowed = self.mapping > 0;
         let level = levels.last_mut().expect("there is the root");
