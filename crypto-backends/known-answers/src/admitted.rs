@@ -1,6 +1,7 @@
 //! A backend without the algorithms that failed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
 use vpnhost_crypto::{
     CryptoBackend, EncryptionAlgorithm, HashAlgorithm, IntegrityAlgorithm, KeyExchangeAlgorithm,
@@ -27,7 +28,22 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
+    /// Signatures take as long as all the others together: they are examined beside them, on a thread of their own.
     pub(crate) fn of(inner: &'static dyn CryptoBackend, findings: &mut Vec<Finding>) -> Self {
+        thread::scope(|scope| {
+            let signatures = scope.spawn(|| {
+                let mut findings = Vec::new();
+                let name = |algorithm: &dyn SignatureAlgorithm| Algorithm::Signature(algorithm.id());
+                (keep(inner.signature(), &mut findings, name, check::signature), findings)
+            });
+            let admitted = Self::without_signatures(inner, findings);
+            let (signature, found) = signatures.join().expect("what panics is caught where it is examined");
+            findings.extend(found);
+            Self { signature, ..admitted }
+        })
+    }
+
+    fn without_signatures(inner: &'static dyn CryptoBackend, findings: &mut Vec<Finding>) -> Self {
         Self {
             inner,
             packet: keep(inner.packet(), findings, |a| Algorithm::Packet(a.id()), check::packet),
@@ -46,7 +62,7 @@ impl Admitted {
                 |a| Algorithm::KeyExchange(a.id()),
                 check::key_exchange,
             ),
-            signature: keep(inner.signature(), findings, |a| Algorithm::Signature(a.id()), check::signature),
+            signature: &[],
         }
     }
 }
