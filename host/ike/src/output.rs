@@ -8,6 +8,7 @@ use vpnhost_model::{
     ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, Lifetime, Mode, Path, Role,
     TrafficSelector,
 };
+use vpnhost_pki::Refusal;
 use vpnhost_policy::Question;
 
 use crate::input::JobResult;
@@ -395,6 +396,9 @@ pub enum CloseReason {
     /// The AUTH payload is wrong, or no secret is known.
     #[error("authentication failed: {0}")]
     AuthenticationFailed(AuthenticationFailure),
+    /// The peer's certificate was good when the IKE SA came up, and is so no longer.
+    #[error("the peer's certificate is no longer good: {0}")]
+    CertificateEnded(Refusal),
     /// A policy refused the peer.
     #[error("refused by policy: {0}")]
     RefusedByPolicy(String),
@@ -418,8 +422,8 @@ pub enum CloseReason {
     Reconfigured,
 }
 
-/// Why a peer is not who it says it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a peer is not who it says it is, or why this host cannot prove who it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticationFailure {
     /// The AUTH payload does not match the secret.
     #[error("the pre-shared key does not match")]
@@ -430,7 +434,49 @@ pub enum AuthenticationFailure {
     /// No secret is configured for the identity.
     #[error("no secret for this identity")]
     NoSecret,
-    /// The method is not supported or not allowed.
-    #[error("the authentication method is not supported")]
-    Method,
+    /// The peer proves itself in another way than the connection wants, or in one that is unknown.
+    #[error("the peer authenticates by {used}, the connection wants {wanted}")]
+    Method {
+        /// What the peer's AUTH payload says.
+        used: String,
+        /// What the connection wants.
+        wanted: &'static str,
+    },
+    /// The peer's certificate is refused.
+    #[error("{0}")]
+    Certificate(Refusal),
+    /// The AUTH payload is not signed with the key of the peer's certificate.
+    #[error("the signature is not made with the key of the peer's certificate")]
+    WrongSignature,
+    /// The AUTH payload is signed with an algorithm that is unknown, unfit for the key, or not allowed.
+    #[error("the signature algorithm {0}")]
+    SignatureAlgorithm(&'static str),
+    /// This host's key cannot sign in a way that the peer says it can verify.
+    #[error("no signature of this host's {key} key is among what the peer verifies ({hashes})")]
+    NoCommonSignature {
+        /// The kind of the key.
+        key: String,
+        /// The hashes that the peer named.
+        hashes: String,
+    },
+    /// This host's own key could not sign.
+    #[error("this host's private key cannot sign")]
+    OwnKey,
+}
+
+impl AuthenticationFailure {
+    /// Returns the code, which never changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::WrongSecret => "wrong-secret",
+            Self::UnknownIdentity => "unknown-identity",
+            Self::NoSecret => "no-secret",
+            Self::Method { .. } => "auth-method",
+            Self::Certificate(refusal) => refusal.code(),
+            Self::WrongSignature => "wrong-signature",
+            Self::SignatureAlgorithm(_) => "signature-algorithm",
+            Self::NoCommonSignature { .. } => "no-common-signature",
+            Self::OwnKey => "own-key",
+        }
+    }
 }

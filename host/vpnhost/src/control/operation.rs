@@ -329,6 +329,7 @@ fn advice(connection: &str, reason: &CloseReason) -> String {
         | CloseReason::DeletedByPeer
         | CloseReason::Replaced
         | CloseReason::InitialContact
+        | CloseReason::CertificateEnded(_)
         | CloseReason::RefusedByPolicy(_)
         | CloseReason::PoolExhausted(_)
         | CloseReason::Protocol(_)

@@ -102,7 +102,7 @@ impl IkeSa {
         }
         let secret = secret_for(&connection.secrets, &id.identity).ok_or(AuthenticationFailure::NoSecret)?;
         if authentication.method != AuthMethod::SHARED_KEY {
-            return Err(AuthenticationFailure::Method);
+            return Err(another_method(authentication.method));
         }
         let Some(secured) = &self.secured else { return Err(AuthenticationFailure::WrongSecret) };
         let body = id.signed_octets();
@@ -242,6 +242,11 @@ fn secret_for_expected(connection: &PeerConfig) -> Option<&SecretBytes> {
             all.next().filter(|_| all.next().is_none())
         }
     }
+}
+
+/// The peer proves itself in a way that the connection does not want.
+fn another_method(used: AuthMethod) -> AuthenticationFailure {
+    AuthenticationFailure::Method { used: used.to_string(), wanted: "a pre-shared key" }
 }
 
 enum AuthError {

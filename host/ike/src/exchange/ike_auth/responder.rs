@@ -50,7 +50,7 @@ impl IkeSa {
         self.connection = Some(Arc::clone(&connection));
         // RFC 7296, 2.16: an initiator that leaves out AUTH wants EAP.
         let Some(authentication) = message.authentication() else {
-            let method = AuthenticationFailure::Method;
+            let method = AuthenticationFailure::Method { used: "EAP".to_owned(), wanted: "a pre-shared key" };
             return self.refuse_auth(host, now, CloseReason::AuthenticationFailed(method));
         };
         match self.verify(&connection, Role::Initiator, (&id, authentication), &init) {
