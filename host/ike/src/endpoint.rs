@@ -222,6 +222,11 @@ impl IkeEndpoint {
         self.sas.values().all(|sa| matches!(sa.state, State::Gone | State::Closed))
     }
 
+    /// Returns how many IKE SAs have a deadline.
+    pub(crate) fn deadlines(&self) -> usize {
+        self.deadlines.len()
+    }
+
     // ---- finding IKE SAs -----------------------------------------------------------------------------
 
     /// Visits an IKE SA, then delivers what it left for others.

@@ -299,6 +299,11 @@ impl Host {
         }
     }
 
+    /// Returns how many old inbound halves there are.
+    pub(crate) fn lingering(&self) -> usize {
+        self.lingering.len()
+    }
+
     /// Returns when the next old inbound half ends.
     pub(crate) fn next_lingering(&self) -> Option<(Instant, ChildSaId)> {
         self.lingering.iter().map(|(&id, &(until, _))| (until, id)).min()

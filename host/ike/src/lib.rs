@@ -88,5 +88,5 @@ pub use output::{
     AuthenticationFailure, ChildSaKeys, CloseReason, DirectionKeys, Event, HostConfiguration, IkeSaFacts,
     Job, JobId, Output, QuestionId, Transmit, TransmitKind,
 };
-pub use status::{ChildSaStatus, ConnectionStatus, IkeSaStatus};
+pub use status::{ChildSaStatus, ConnectionStatus, Holdings, IkeSaStatus};
 pub use timer::Timer;

@@ -89,6 +89,11 @@ impl Pools {
         servers
     }
 
+    /// Returns how many addresses are given out.
+    pub(crate) fn leases(&self) -> usize {
+        self.pools.values().map(|pool| pool.leases.len()).sum()
+    }
+
     /// Takes back every address of an IKE SA.
     pub(crate) fn release(&mut self, owner: IkeSaId) {
         self.pools.values_mut().for_each(|pool| pool.release(owner));

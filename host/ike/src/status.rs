@@ -101,7 +101,50 @@ pub struct ConnectionStatus {
     pub ike_sas: Vec<IkeSaId>,
 }
 
+/// How much an endpoint holds, of each kind: at rest it is what the SAs need that are up, and without any it is nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// IKE SAs in any state, also those that only repeat their last reply.
+    pub ike_sas: usize,
+    /// SPIs of IKE SAs.
+    pub ike_spis: usize,
+    /// Child SAs that have an IKE SA.
+    pub child_sas: usize,
+    /// SPIs that ESP may come in on, also those of replaced Child SAs.
+    pub child_spis: usize,
+    /// Half-open IKE SAs as responder.
+    pub half_open: usize,
+    /// Answers to IKE_SA_INIT that can be repeated.
+    pub inits: usize,
+    /// Questions that are not answered yet.
+    pub questions: usize,
+    /// Jobs whose results are not there yet.
+    pub jobs: usize,
+    /// Virtual addresses that peers have.
+    pub leases: usize,
+    /// Deadlines: of IKE SAs, of questions, of what is replaced, of connections.
+    pub deadlines: usize,
+}
+
 impl IkeEndpoint {
+    /// Returns how much the endpoint holds.
+    pub fn holdings(&self) -> Holdings {
+        let (host, directory) = (&self.host, &self.host.directory);
+        let retries = self.connections.values().filter(|state| state.retry_at.is_some()).count();
+        Holdings {
+            ike_sas: self.sas.len(),
+            ike_spis: directory.ike_spis.len(),
+            child_sas: directory.child_owners.len(),
+            child_spis: directory.child_spis.len(),
+            half_open: directory.all_half_open,
+            inits: directory.inits.len(),
+            questions: host.questions.len(),
+            jobs: host.jobs.len(),
+            leases: host.pools.leases(),
+            deadlines: self.deadlines() + host.questions.len() + host.lingering() + retries,
+        }
+    }
+
     /// Returns facts about every IKE SA that is not closed, in the order of their names.
     pub fn ike_sas(&self, now: Now) -> Vec<IkeSaStatus> {
         let open = |sa: &&IkeSa| !matches!(sa.state, State::Gone | State::Closed) && sa.announced;

@@ -64,6 +64,11 @@ pub(crate) struct Jobs {
 }
 
 impl Jobs {
+    /// Returns how many jobs are open.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// Tells whether a peer that is not authenticated should not cause another job.
     pub(crate) fn is_full(&self) -> bool {
         self.open.len() >= limits::JOBS

@@ -41,6 +41,11 @@ pub(crate) struct OpenQuestion {
 }
 
 impl Questions {
+    /// Returns how many questions are open.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// Tells whether no further question goes out.
     pub(crate) fn is_full(&self) -> bool {
         self.open.len() >= limits::OPEN_QUESTIONS

@@ -9,4 +9,6 @@ mod hostile;
 mod pump;
 mod random_interaction;
 mod rekeying;
+mod script;
+mod sequences;
 mod set_up;

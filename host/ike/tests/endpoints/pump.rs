@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use vpnhost_crypto::{CryptoError, SecretBytes, SecureRandom};
 use vpnhost_ike::{
     ChildConfig, ChildSaKeys, Command, EncapsulationPolicy, EndpointConfig, Event, Gateway,
     HostConfiguration, IkeEndpoint, IkeSaStatus, Job, JobId, Output, PeerConfig, PeerIdentity, QuestionId,
-    RequestAddress, Secrets, SelectorConfig, Start, Timing, TrafficReport, Transmit, TransmitKind,
+    RequestAddress, Secrets, SelectorConfig, Start, Timing, TrafficReport, Transmit, TransmitKind, limits,
 };
 use vpnhost_model::{
     ChildSaId, Encapsulation, EspSuite, Identity, IkeSaId, IkeSuite, Instant, Lifetime, Mode, Now, Path,
@@ -34,6 +34,27 @@ impl SecureRandom for Seeded {
             mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             *octet = (mixed >> 56) as u8;
+        }
+        Ok(())
+    }
+}
+
+/// First octets of the next nonces that a side draws.
+pub(crate) type Script = Arc<Mutex<VecDeque<u8>>>;
+
+/// Draws nonces as scripted, and everything else, IVs and keys, by seed.
+struct Scripted {
+    script: Script,
+    random: Seeded,
+}
+
+impl SecureRandom for Scripted {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), CryptoError> {
+        self.random.fill(out)?;
+        if out.len() == limits::NONCE
+            && let Some(first) = self.script.lock().unwrap().pop_front()
+        {
+            out[0] = first;
         }
         Ok(())
     }
@@ -64,6 +85,8 @@ pub(crate) struct Pump {
     pub(crate) latency: Duration,
     pub(crate) filter: Filter,
     pub(crate) weather: Option<Weather>,
+    /// The nonces that each side draws next.
+    pub(crate) nonces: [Script; 2],
     /// What `A` looks like from `B`: address and port behind a NAT.
     pub(crate) masquerade: Option<SocketAddr>,
 }
@@ -96,11 +119,12 @@ impl Pump {
             unix: Duration::from_secs(1_800_000_000),
             utc_offset_secs: 0,
         };
-        let side = |config, address: &str, seed| Side {
+        let nonces = [Script::default(), Script::default()];
+        let side = |config, address: &str, (seed, script): (u64, &Script)| Side {
             endpoint: IkeEndpoint::new(
                 config,
                 vpnhost_rustcrypto::backend(),
-                Box::new(Seeded(seed)),
+                Box::new(Scripted { script: Arc::clone(script), random: Seeded(seed) }),
                 Arc::new(Standard),
                 now,
             ),
@@ -116,7 +140,11 @@ impl Pump {
         };
         Self {
             now,
-            sides: [side(a, "192.0.2.1", seed * 2), side(b, "192.0.2.2", seed * 2 + 1)],
+            sides: [
+                side(a, "192.0.2.1", (seed * 2, &nonces[A])),
+                side(b, "192.0.2.2", (seed * 2 + 1, &nonces[B])),
+            ],
+            nonces,
             wire: VecDeque::new(),
             latency: Duration::from_millis(10),
             filter: Box::new(|_, _| true),
@@ -209,7 +237,7 @@ impl Pump {
         }
     }
 
-    fn deliver(&mut self, from: usize, transmit: &Transmit) {
+    pub(crate) fn deliver(&mut self, from: usize, transmit: &Transmit) {
         let to = 1 - from;
         let mut local = transmit.path.remote;
         let mut remote = SocketAddr::new(self.sides[from].address, transmit.path.local.port());
