@@ -77,6 +77,7 @@ mod twins;
 pub mod wire;
 mod work;
 
+pub use auth::eap::{EapConfig, EapFailure, EapMethod, EapOutcome, EapSetup, EapStep};
 pub use config::{
     ChildConfig, EncapsulationPolicy, EndpointConfig, Gateway, PeerConfig, PeerIdentity, PoolConfig,
     RequestAddress, Secrets, SelectorConfig, Start, Timing,

@@ -110,3 +110,9 @@ pub const EARLY_DELETES: usize = 16;
 
 /// How long an IKE SA that ended repeats its last reply.
 pub const LAST_REPLY: Duration = Duration::from_secs(15);
+
+/// Octets that an EAP conversation is given for its challenges.
+pub const EAP_RANDOM: usize = 64;
+
+/// Requests of an IKE_AUTH exchange with EAP, from the first to the last; certificates in fragments take some dozens.
+pub const EAP_ROUNDS: u32 = 256;

@@ -30,6 +30,8 @@ const TABLE: &[Row] = &[
     Row { name: "vpnhost-ipsec", may: &[MODEL, CRYPTO], never: IO },
     Row { name: "vpnhost-pki", may: &[MODEL, CRYPTO], never: IO },
     Row { name: "vpnhost-ike", may: &[MODEL, CRYPTO, POLICY, "vpnhost-pki"], never: IO },
+    // Methods.
+    Row { name: "vpnhost-eap", may: &[MODEL, CRYPTO, "vpnhost-ike", "vpnhost-pki"], never: NO_RUNTIME },
     // Minds.
     Row { name: "vpnhost-policy-standard", may: &[MODEL, POLICY], never: IO },
     // Backends.
@@ -67,6 +69,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("wasmtime", &["vpnhost-plugin-host"]),
     ("rtnetlink", &["vpnhost-driver"]),
     ("axum", &["vpnhost"]),
+    ("rustls", &["vpnhost-eap"]),
     ("libloading", &["vpnhost-crypto-dynamic"]),
     ("wit-bindgen", &["vpnhost-plugin-sdk"]),
 ];

@@ -1,0 +1,136 @@
+//! The other end's certificates as rustls asks about them, judged as IKE's own are.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+};
+use vpnhost_model::Identity;
+use vpnhost_pki::{Certificate, Refusal, verify, verify_for};
+
+use super::TlsPeer;
+
+/// Judges certificates at one time.
+pub(crate) struct Judge {
+    peer: TlsPeer,
+    /// Whose the certificate must be.
+    identity: Option<Identity>,
+    now: Duration,
+    algorithms: WebPkiSupportedAlgorithms,
+    hints: Vec<DistinguishedName>,
+}
+
+impl Judge {
+    pub(crate) fn new(
+        peer: &TlsPeer,
+        identity: Option<Identity>,
+        now: Duration,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Self {
+        let anchors = peer.store.anchors().iter();
+        let hints = anchors.map(|anchor| DistinguishedName::from(anchor.subject().der().to_vec())).collect();
+        Self { peer: peer.clone(), identity, now, algorithms, hints }
+    }
+
+    fn judge(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Result<(), Error> {
+        self.verdict(leaf, others).map_err(|refusal| {
+            Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refusal))))
+        })
+    }
+
+    fn verdict(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Result<(), Refusal> {
+        let all = [leaf].into_iter().chain(others).take(vpnhost_pki::limits::PEER_CERTIFICATES);
+        let chain: Result<Vec<_>, _> = all.map(|der| Certificate::from_der(der)).collect();
+        let chain = chain.map_err(|_| Refusal::Unreadable)?;
+        let TlsPeer { crypto, store, rules, .. } = &self.peer;
+        match &self.identity {
+            Some(identity) => verify_for(*crypto, store, (&chain, identity), self.now, rules),
+            None => verify(*crypto, store, &chain, self.now, rules),
+        }
+        .map(drop)
+    }
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.peer.fmt(f)
+    }
+}
+
+impl ServerCertVerifier for Judge {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.judge(leaf, others).map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for Judge {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.judge(leaf, others).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,112 @@
+//! The server's end of EAP-TLS.
+
+use std::time::Duration;
+
+use vpnhost_ike::{EapFailure, EapOutcome};
+use vpnhost_model::Identity;
+use vpnhost_pki::{Certificate, identity};
+
+use super::fragments::{Fragments, Taken};
+use super::session::Session;
+use super::{NAME, TlsCredential, TlsPeer};
+use crate::method::{ServerEnd, Turn};
+
+pub(crate) struct Server {
+    claimed: Option<Identity>,
+    session: Result<Session, EapFailure>,
+    fragments: Fragments,
+    /// The last records are out: what comes now is the client's consent.
+    concluding: bool,
+    failure: Option<EapFailure>,
+}
+
+impl Server {
+    pub(crate) fn new(claimed: &[u8], own: &TlsCredential, clients: &TlsPeer, now: Duration) -> Self {
+        let claimed = claim(claimed);
+        Self {
+            session: Session::server(own, clients, claimed.clone(), now),
+            claimed,
+            fragments: Fragments::default(),
+            concluding: false,
+            failure: None,
+        }
+    }
+
+    fn on_records(&mut self, records: &[u8]) -> Result<(), EapFailure> {
+        let session = self.session.as_mut().map_err(|failure| failure.clone())?;
+        let fed = session.feed(records).and_then(|()| {
+            self.concluding = session.is_complete();
+            if self.concluding && session.has_commitment() { session.commit() } else { Ok(()) }
+        });
+        self.failure = fed.err();
+        let flight = session.flight()?;
+        match &self.failure {
+            // Nothing is left to be told.
+            Some(failure) if flight.is_empty() => return Err(failure.clone()),
+            Some(_) | None => self.fragments.put(flight),
+        }
+        Ok(())
+    }
+
+    fn conclude(&self) -> Result<EapOutcome, EapFailure> {
+        let session = self.session.as_ref().map_err(|failure| failure.clone())?;
+        let certificate = session.peer().ok_or(EapFailure::Internal("the certificate".to_owned()))?;
+        let identity = match &self.claimed {
+            Some(claimed) => identity::text_of(claimed),
+            None => name_of(&certificate),
+        };
+        Ok(EapOutcome { identity, method: NAME, msk: Some(session.msk()?), stands_alone: true })
+    }
+
+    fn turn(&mut self, response: &[u8]) -> Result<Turn, EapFailure> {
+        let taken = self.fragments.take(response)?;
+        let pending = self.fragments.is_pending();
+        match taken {
+            Taken::Empty if pending => Ok(Turn::Request(self.fragments.next())),
+            _ if pending => Err(EapFailure::Malformed("a TLS packet at the wrong time")),
+            _ if self.failure.is_some() => Err(self.failure.clone().expect("it is there")),
+            Taken::Empty if self.concluding => self.conclude().map(Turn::Success),
+            Taken::Part => Ok(Turn::Request(vec![0])),
+            // After the last records only an alert can come.
+            Taken::Whole(records) if !self.concluding => {
+                self.on_records(&records)?;
+                Ok(Turn::Request(self.fragments.next()))
+            }
+            Taken::Whole(records) => {
+                self.on_records(&records)?;
+                Err(EapFailure::Malformed("TLS records behind the handshake"))
+            }
+            Taken::Start | Taken::Empty => Err(EapFailure::Malformed("a TLS packet at the wrong time")),
+        }
+    }
+}
+
+impl ServerEnd for Server {
+    fn begin(&mut self) -> Result<Vec<u8>, EapFailure> {
+        self.session.as_ref().map(|_| Fragments::start()).map_err(|failure| failure.clone())
+    }
+
+    fn take(&mut self, response: &[u8]) -> Turn {
+        self.turn(response).unwrap_or_else(Turn::Failure)
+    }
+}
+
+/// Reads who the client said it is; nobody, where it keeps that for the certificate (RFC 9190 §2.1.8).
+fn claim(octets: &[u8]) -> Option<Identity> {
+    if octets.first() == Some(&0x30) {
+        return Some(Identity::DistinguishedName(octets.to_vec()));
+    }
+    let text = std::str::from_utf8(octets).ok()?;
+    let name = text.split_once('@').map_or(text, |(name, _realm)| name);
+    if name.is_empty() || name.eq_ignore_ascii_case("anonymous") {
+        return None;
+    }
+    identity::parse(text)
+}
+
+/// A certificate's name as a user has one: an e-mail address or host name before the subject.
+fn name_of(certificate: &Certificate) -> String {
+    let identities = identity::identities(certificate);
+    let is_name = |identity: &&Identity| matches!(identity, Identity::Email(_) | Identity::Fqdn(_));
+    identities.iter().find(is_name).or(identities.first()).map(identity::text_of).unwrap_or_default()
+}

@@ -1,0 +1,177 @@
+//! A TLS handshake that is fed with flights of records and yields flights; rustls does the work.
+
+use std::io::{Cursor, ErrorKind, Read as _, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, Connection, Error, OtherError, ProtocolVersion,
+    ServerConfig, ServerConnection,
+};
+use vpnhost_crypto::SecretBytes;
+use vpnhost_ike::EapFailure;
+use vpnhost_model::Identity;
+use vpnhost_pki::{Certificate, Refusal};
+
+use super::judge::Judge;
+use super::{TlsCredential, TlsPeer};
+use crate::limits;
+
+/// What the server says last with TLS 1.3 (RFC 9190 §2.5).
+const COMMITMENT: u8 = 0;
+
+/// Octets of a Master Session Key and of an Extended one, which the exporter gives at once (RFC 5216 §2.3).
+const KEYS: usize = 128;
+const MSK: usize = 64;
+
+/// EAP-TLS's type, which is the exporter's context with TLS 1.3 (RFC 9190 §2.3).
+const CONTEXT: [u8; 1] = [crate::packet::TLS];
+
+pub(crate) struct Session(Connection);
+
+impl Session {
+    pub(crate) fn client(own: &TlsCredential, server: &TlsPeer, now: Duration) -> Result<Self, EapFailure> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let judge = judge(server, server.identity.clone(), now, &provider);
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(internal)?
+            .dangerous()
+            .with_custom_certificate_verifier(judge)
+            .with_client_cert_resolver(certified(own)?);
+        // A new certificate is seen each time, and each time judged.
+        config.resumption = Resumption::disabled();
+        config.enable_sni = false;
+        let unused =
+            ServerName::try_from("eap-tls").map_err(|_| EapFailure::Internal("the name".to_owned()))?;
+        let connection = ClientConnection::new(Arc::new(config), unused).map_err(internal)?;
+        Ok(Self(connection.into()))
+    }
+
+    pub(crate) fn server(
+        own: &TlsCredential,
+        clients: &TlsPeer,
+        identity: Option<Identity>,
+        now: Duration,
+    ) -> Result<Self, EapFailure> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let judge = judge(clients, identity, now, &provider);
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(internal)?
+            .with_client_cert_verifier(judge)
+            .with_cert_resolver(certified(own)?);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        let connection = ServerConnection::new(Arc::new(config)).map_err(internal)?;
+        Ok(Self(connection.into()))
+    }
+
+    /// Takes the other end's flight.
+    ///
+    /// # Errors
+    /// Why the handshake failed; the next flight is the alert that says so.
+    pub(crate) fn feed(&mut self, records: &[u8]) -> Result<(), EapFailure> {
+        let mut rest = Cursor::new(records);
+        let whole = u64::try_from(records.len()).unwrap_or(u64::MAX);
+        while rest.position() < whole {
+            let read = self.0.read_tls(&mut rest).map_err(|error| EapFailure::Tls(error.to_string()))?;
+            self.0.process_new_packets().map_err(failure)?;
+            if read == 0 {
+                return Err(EapFailure::Tls("records behind the end".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the flight that is to be sent now; nothing if it is the other end's turn.
+    pub(crate) fn flight(&mut self) -> Result<Vec<u8>, EapFailure> {
+        let mut records = Vec::new();
+        while self.0.wants_write() {
+            self.0.write_tls(&mut records).map_err(|error| EapFailure::Tls(error.to_string()))?;
+            if records.len() > limits::TLS_FLIGHT {
+                return Err(EapFailure::TooMuch("this host's certificates are too long"));
+            }
+        }
+        Ok(records)
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        !self.0.is_handshaking()
+    }
+
+    /// Tells whether the server says when it takes the handshake for complete (RFC 9190 §2.5).
+    pub(crate) fn has_commitment(&self) -> bool {
+        self.0.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+    }
+
+    pub(crate) fn commit(&mut self) -> Result<(), EapFailure> {
+        self.0.writer().write_all(&[COMMITMENT]).map_err(|error| EapFailure::Tls(error.to_string()))
+    }
+
+    /// Reads the server's commitment, if it is there.
+    pub(crate) fn is_committed(&mut self) -> Result<bool, EapFailure> {
+        let mut octets = [0xff; 2];
+        match self.0.reader().read(&mut octets) {
+            Ok(1) if octets[0] == COMMITMENT => Ok(true),
+            Ok(_) => Err(EapFailure::Malformed("application data in EAP-TLS")),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(EapFailure::Tls(error.to_string())),
+        }
+    }
+
+    /// Returns the certificate that the other end has proved to have the key of.
+    pub(crate) fn peer(&self) -> Option<Certificate> {
+        Certificate::from_der(self.0.peer_certificates()?.first()?).ok()
+    }
+
+    /// Returns the Master Session Key (RFC 5216 §2.3, RFC 9190 §2.3).
+    pub(crate) fn msk(&self) -> Result<SecretBytes, EapFailure> {
+        let (label, context): (&[u8], _) = if self.has_commitment() {
+            (b"EXPORTER_EAP_TLS_Key_Material", Some(&CONTEXT[..]))
+        } else {
+            (b"client EAP encryption", None)
+        };
+        let mut keys = SecretBytes::new(vec![0; KEYS]);
+        self.0.export_keying_material(keys.expose_mut(), label, context).map_err(internal)?;
+        keys.split_front(MSK).map_err(|error| EapFailure::Internal(error.to_string()))
+    }
+}
+
+fn judge(peer: &TlsPeer, identity: Option<Identity>, now: Duration, provider: &CryptoProvider) -> Arc<Judge> {
+    Arc::new(Judge::new(peer, identity, now, provider.signature_verification_algorithms))
+}
+
+fn certified(own: &TlsCredential) -> Result<Arc<SingleCertAndKey>, EapFailure> {
+    let chain = own.0.certificates().iter();
+    let chain = chain.map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.0.key().pkcs8()));
+    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(internal)?;
+    Ok(Arc::new(CertifiedKey::new(chain, key).into()))
+}
+
+fn internal(error: Error) -> EapFailure {
+    EapFailure::Internal(error.to_string())
+}
+
+/// A refused certificate keeps its reason on the way through rustls.
+fn failure(error: Error) -> EapFailure {
+    if let Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = &error
+        && let Some(refusal) = inner.downcast_ref::<Refusal>()
+    {
+        return EapFailure::Certificate(refusal.clone());
+    }
+    if let Error::AlertReceived(alert) = error {
+        return EapFailure::Refused(format!("TLS alert {alert:?}"));
+    }
+    if error == Error::NoCertificatesPresented {
+        return EapFailure::Certificate(Refusal::NoCertificate);
+    }
+    EapFailure::Tls(error.to_string())
+}

@@ -1,0 +1,8 @@
+//! Both ends of a conversation against each other, by each method, and against whatever else may come.
+
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+mod hostile;
+mod mschapv2;
+mod tls;

@@ -1,0 +1,89 @@
+//! EAP-TLS.
+
+use std::time::Duration;
+
+use vpnhost_ike::wire::payload::Eap;
+use vpnhost_ike::{EapFailure, EapSetup, EapStep};
+
+use crate::harness::{
+    CA, NOW, OTHER_CA, carol, converse, converse_with, dave, random, server, tls_client, tls_server,
+};
+
+#[test]
+fn certificates_give_both_ends_one_key() {
+    for (name, credential) in [("carol@lab", carol()), ("dave@lab", dave()), ("carol.lab", carol())] {
+        let ends = converse(&tls_client(name, credential, "moon.lab", CA), &server(vec![tls_server(CA)]));
+        let (client, server) = (ends.client.unwrap(), ends.server.unwrap());
+        assert_eq!(client.msk, server.msk);
+        assert_eq!(server.msk.unwrap().len(), 64);
+        assert_eq!(server.identity, name);
+        assert!(server.stands_alone && client.stands_alone);
+        assert!(ends.packets.iter().all(|packet| packet.data.len() <= 1030), "fragments fit");
+        let more = |packet: &&Eap| packet.data.first() == Some(&13) && packet.data[1] & 0x40 != 0;
+        assert!(ends.packets.iter().filter(more).count() >= 2, "the server's chain is fragmented");
+    }
+}
+
+#[test]
+fn who_hides_the_name_has_that_of_the_certificate() {
+    for hidden in ["@lab", "anonymous@lab", "anonymous", ""] {
+        let ends = converse(&tls_client(hidden, carol(), "moon.lab", CA), &server(vec![tls_server(CA)]));
+        assert_eq!(ends.server.unwrap().identity, "carol@lab");
+    }
+}
+
+#[test]
+fn another_ones_name_is_refused() {
+    let ends = converse(&tls_client("dave@lab", carol(), "moon.lab", CA), &server(vec![tls_server(CA)]));
+    assert_eq!(ends.server.unwrap_err().code(), "wrong-identity");
+    assert_eq!(ends.client.unwrap_err().code(), "eap-refused");
+}
+
+#[test]
+fn a_certificate_of_another_ca_is_refused_by_either_end() {
+    let ends =
+        converse(&tls_client("carol@lab", carol(), "moon.lab", CA), &server(vec![tls_server(OTHER_CA)]));
+    assert_eq!(ends.server.unwrap_err().code(), "wrong-ca");
+    assert_eq!(ends.client.unwrap_err().code(), "eap-refused");
+    let ends =
+        converse(&tls_client("carol@lab", carol(), "moon.lab", OTHER_CA), &server(vec![tls_server(CA)]));
+    assert_eq!(ends.client.unwrap_err().code(), "wrong-ca");
+    assert_eq!(ends.server.unwrap_err().code(), "eap-refused");
+}
+
+#[test]
+fn a_server_with_another_name_is_refused() {
+    let ends = converse(&tls_client("carol@lab", carol(), "sun.lab", CA), &server(vec![tls_server(CA)]));
+    assert_eq!(ends.client.unwrap_err().code(), "wrong-identity");
+}
+
+#[test]
+fn an_expired_certificate_is_refused_by_the_time_that_was_given() {
+    let setup = tls_client("carol@lab", carol(), "moon.lab", CA);
+    let mut client = setup.begin(NOW + Duration::from_secs(40 * 365 * 86_400), random(1), false);
+    let mut server = server(vec![tls_server(CA)]).begin(NOW, random(2), false);
+    let mut step = server.step(None);
+    for _ in 0..100 {
+        let (EapStep::Send(packet) | EapStep::Failure { packet: Some(packet), .. }) = step else { break };
+        match client.step(Some(&packet)) {
+            EapStep::Send(answer) => step = server.step(Some(&answer)),
+            EapStep::Failure { failure, .. } => return assert_eq!(failure.code(), "expired"),
+            EapStep::Success { .. } => break,
+        }
+    }
+    panic!("it was not refused");
+}
+
+#[test]
+fn the_servers_last_word_is_awaited() {
+    // RFC 9190, 2.5: without it the client does not know that its certificate was taken.
+    let clean = converse(&tls_client("carol@lab", carol(), "moon.lab", CA), &server(vec![tls_server(CA)]));
+    let last_request = clean.packets.len() - 3;
+    let setup = tls_client("carol@lab", carol(), "moon.lab", CA);
+    let ends = converse_with(&setup, &server(vec![tls_server(CA)]), &mut |at, packet| {
+        if at == last_request {
+            *packet = Eap { code: Eap::SUCCESS, identifier: packet.identifier, data: vec![] };
+        }
+    });
+    assert_eq!(ends.client.unwrap_err(), EapFailure::EarlySuccess);
+}
