@@ -30,7 +30,7 @@ pub(crate) struct Chronicle {
     ike_sas: BTreeMap<IkeSaId, Remembered>,
     /// Those that were remembered before they had begun, the last of them, oldest first.
     early: VecDeque<IkeSaId>,
-    failures: BTreeMap<String, String>,
+    failures: BTreeMap<String, Failure>,
 }
 
 /// What is remembered of an IKE SA.
@@ -46,6 +46,15 @@ pub(crate) struct Remembered {
     pub(crate) backend: Option<String>,
     connection: Option<String>,
     has_begun: bool,
+}
+
+/// How a connection's last try ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The stable code of the cause.
+    pub reason: &'static str,
+    /// The cause in a sentence, with identities and addresses.
+    pub text: String,
 }
 
 /// Something that the driver itself has to say.
@@ -92,14 +101,15 @@ impl Chronicle {
     }
 
     /// Returns how a connection's last try ended, if nothing came of it.
-    pub(crate) fn last_failure(&self, connection: &str) -> Option<&str> {
-        self.failures.get(connection).map(String::as_str)
+    pub(crate) fn last_failure(&self, connection: &str) -> Option<&Failure> {
+        self.failures.get(connection)
     }
 
     /// Tells what the endpoint said; `plugin` is whose answer a decision is, if a plugin's.
     pub(crate) fn tell(&mut self, now: Now, event: Event, plugin: Option<String>) {
         self.remember(now, &event, plugin.as_deref());
-        let Sentence { kind, text, detail } = sentence::of(&event, plugin.as_deref());
+        let plugin = plugin.or_else(|| self.refuser(&event).map(str::to_owned));
+        let Sentence { kind, reason, text, detail } = sentence::of(&event, plugin.as_deref());
         let ike_sa = event.ike_sa();
         let connection =
             event.connection().map(str::to_owned).or_else(|| ike_sa.and_then(|id| self.connection_of(id)));
@@ -115,7 +125,8 @@ impl Chronicle {
             kind,
             question,
             by,
-            plugin: plugin.filter(|_| by == Some("plugins")),
+            plugin: plugin.filter(|_| by == Some("plugins") || reason.is_some()),
+            reason,
             text,
         };
         self.publish(entry, &detail, Some(event));
@@ -125,8 +136,9 @@ impl Chronicle {
     pub(crate) fn note(&mut self, now: Now, note: Note) {
         let Note { kind, connection, ike_sa, text, detail } = note;
         let connection = connection.or_else(|| ike_sa.and_then(|id| self.connection_of(id)));
-        let (question, by, plugin) = (None, None, None);
-        let entry = Entry { number: 0, unix: now.unix, connection, ike_sa, kind, question, by, plugin, text };
+        let (question, by, plugin, reason) = (None, None, None, None);
+        let unix = now.unix;
+        let entry = Entry { number: 0, unix, connection, ike_sa, kind, question, by, plugin, reason, text };
         self.publish(entry, &detail, None);
     }
 
@@ -160,6 +172,7 @@ impl Chronicle {
                 question: Some(word),
                 by: None,
                 plugin: Some(step.policy.clone()),
+                reason: None,
                 text: format!("{word}: plugin {} {how}; {counts}", step.policy),
             };
             self.publish(entry, "", None);
@@ -168,13 +181,13 @@ impl Chronicle {
 
     fn publish(&mut self, mut entry: Entry, detail: &str, event: Option<Event>) {
         let (connection, ike_sa) = (entry.connection.as_deref().unwrap_or("-"), entry.ike_sa.map(|id| id.0));
-        let (kind, text) = (entry.kind, entry.text.as_str());
+        let (kind, reason, text) = (entry.kind, entry.reason, entry.text.as_str());
         // What any stranger can cause, and what happens every few seconds, is not worth a line.
         let quiet = kind == "alive" || entry.is_of_stranger();
         match kind {
-            _ if quiet => tracing::debug!(connection, ike_sa, kind, "{text}"),
-            "plugin_failed" | "host_failed" => tracing::warn!(connection, ike_sa, kind, "{text}"),
-            _ => tracing::info!(connection, ike_sa, kind, "{text}"),
+            _ if quiet => tracing::debug!(connection, ike_sa, kind, reason, "{text}"),
+            "plugin_failed" | "host_failed" => tracing::warn!(connection, ike_sa, kind, reason, "{text}"),
+            _ => tracing::info!(connection, ike_sa, kind, reason, "{text}"),
         }
         if !detail.is_empty() {
             tracing::debug!(connection, ike_sa, kind, "{detail}");
@@ -207,13 +220,15 @@ impl Chronicle {
                 self.ike_sas.insert(new.id, heir);
             }
             Event::ChildSaFailed { connection, child, reason, .. } => {
-                self.failures.insert(connection.clone(), format!("child {child}: {reason}"));
+                let text = format!("child {child}: {}", reason.in_full());
+                self.failures.insert(connection.clone(), Failure { reason: reason.code(), text });
             }
             Event::IkeSaClosed { connection: Some(connection), reason, .. } => {
                 if matches!(reason, CloseReason::Local | CloseReason::Replaced) {
                     self.failures.remove(connection);
                 } else {
-                    self.failures.insert(connection.clone(), reason.to_string());
+                    let (reason, text) = sentence::cause(reason, self.refuser(event));
+                    self.failures.insert(connection.clone(), Failure { reason, text });
                 }
             }
             Event::Alive { ike_sa, round_trip: Some(round_trip) } => {
@@ -236,10 +251,20 @@ impl Chronicle {
             Event::ChildSaEstablished { .. }
             | Event::ChildSaClosed { .. }
             | Event::IkeSaClosed { connection: None, .. }
+            | Event::Refused { .. }
             | Event::RetryScheduled { .. }
             | Event::Alive { round_trip: None, .. }
             | Event::Moved { .. } => {}
         }
+    }
+
+    /// Returns the plugin by whose answer a peer was refused, if an end is for that.
+    fn refuser(&self, event: &Event) -> Option<&str> {
+        let Event::IkeSaClosed { ike_sa, reason: CloseReason::RefusedByPolicy(_), .. } = event else {
+            return None;
+        };
+        let decisions = &self.ike_sas.get(ike_sa)?.decisions;
+        decisions.iter().find(|decision| decision.question == "authorize_peer")?.plugin.as_deref()
     }
 
     fn begun(&mut self, ike_sa: IkeSaId) -> &mut Remembered {

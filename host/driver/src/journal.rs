@@ -26,8 +26,10 @@ pub struct Entry {
     pub question: Option<&'static str>,
     /// Who decided: `plugins` or `native`.
     pub by: Option<&'static str>,
-    /// The plugin, of a decision or a failure of one.
+    /// The plugin, of a decision, of a failure of one, or of a refusal by one.
     pub plugin: Option<String>,
+    /// The stable code of the cause, of an end, a failure or a refusal.
+    pub reason: Option<&'static str>,
     /// What happened, as a sentence.
     pub text: String,
 }
@@ -38,7 +40,7 @@ impl Entry {
         let is_anybodys = match self.kind {
             // Nothing is set up for a stranger; the connection may be gone already.
             "host_failed" => false,
-            "plugin_failed" => true,
+            "plugin_failed" | "refused" => true,
             _ => self.ike_sa.is_some(),
         };
         is_anybodys && self.connection.is_none()
@@ -97,6 +99,7 @@ mod tests {
             question: None,
             by: None,
             plugin: None,
+            reason: None,
             text: "it began".to_owned(),
         }
     }

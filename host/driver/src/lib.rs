@@ -46,6 +46,7 @@ mod tun;
 mod udp;
 mod work;
 
+pub use chronicle::Failure;
 pub use cleanup::cleanup;
 pub use config::{
     ConnectionRouting, DecisionLog, DnsMode, HostConfig, KeyLog, Leak, PoolRouting, RandomSource, TunSettings,

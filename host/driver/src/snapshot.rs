@@ -9,6 +9,8 @@ use vpnhost_model::{
 };
 use vpnhost_policy::{OnFailure, QuestionSet};
 
+use crate::chronicle::Failure;
+
 /// The state of a host at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -48,7 +50,7 @@ pub struct ConnectionState {
     /// Whether it is tried again after an end.
     pub kept_up: bool,
     /// How the last try ended, if none is up.
-    pub last_failure: Option<String>,
+    pub last_failure: Option<Failure>,
 }
 
 /// How far a connection is.

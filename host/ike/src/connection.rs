@@ -129,17 +129,8 @@ impl IkeEndpoint {
             return self.begin(now, &connection);
         }
         for id in self.sas_of(name) {
-            let Some(sa) = self.sas.get(&id) else { continue };
-            let (Some(facts), Some(established)) = (sa.facts(), sa.established()) else { continue };
-            self.host.event(Event::IkeSaEstablished(Box::new(facts)));
-            for child in established.estate.children.values() {
-                self.host.event(Event::ChildSaEstablished {
-                    child_sa: child.id,
-                    ike_sa: id,
-                    connection: name.to_owned(),
-                    child: connection.children.get(child.index).map_or_else(String::new, |c| c.name.clone()),
-                    replaces: None,
-                });
+            if self.sas.get(&id).is_none_or(|sa| sa.established().is_none()) {
+                continue;
             }
             self.connections.entry(name.to_owned()).or_default().is_up();
             // A child that was ended comes back; one that is there is not begun anew.

@@ -52,8 +52,6 @@ impl IkeError {
     /// Returns why an SA ends that cannot go on after this.
     pub fn close_reason(&self) -> CloseReason {
         match self {
-            Self::Peer { notify: NotifyType::NO_PROPOSAL_CHOSEN, .. } => CloseReason::NoProposalChosen,
-            Self::Peer { notify: NotifyType::TS_UNACCEPTABLE, .. } => CloseReason::TsUnacceptable,
             Self::Peer { what, .. } => CloseReason::Protocol((*what).to_owned()),
             Self::Crypto(CryptoError::BadPeerKey) => {
                 CloseReason::Protocol(CryptoError::BadPeerKey.to_string())

@@ -44,6 +44,8 @@ pub(crate) struct Host {
     outputs: VecDeque<Output>,
     lingering: BTreeMap<ChildSaId, (Instant, ChildSpi)>,
     unprotected: TokenBucket,
+    /// Refusals of strangers that are told of.
+    pub(crate) refusals: TokenBucket,
     last_ike_sa: u64,
     last_child_sa: u64,
 }
@@ -175,7 +177,8 @@ impl Host {
             shutting_down: false,
             outputs: VecDeque::new(),
             lingering: BTreeMap::new(),
-            unprotected: TokenBucket { tokens: limits::UNPROTECTED_ANSWERS_PER_SECOND, since: now.instant },
+            unprotected: TokenBucket::new(limits::UNPROTECTED_ANSWERS_PER_SECOND, now.instant),
+            refusals: TokenBucket::new(limits::REFUSALS_TOLD_PER_SECOND, now.instant),
             last_ike_sa: 0,
             last_child_sa: 0,
         }
@@ -375,15 +378,21 @@ impl Host {
 }
 
 /// So many answers a second, and as many at once.
-struct TokenBucket {
+pub(crate) struct TokenBucket {
+    each_second: u32,
     tokens: u32,
     since: Instant,
 }
 
 impl TokenBucket {
-    fn take(&mut self, now: Instant) -> bool {
+    fn new(each_second: u32, since: Instant) -> Self {
+        Self { each_second, tokens: each_second, since }
+    }
+
+    /// Takes one, if one is left.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         if now.saturating_since(self.since).as_secs() >= 1 {
-            *self = Self { tokens: limits::UNPROTECTED_ANSWERS_PER_SECOND, since: now };
+            *self = Self::new(self.each_second, now);
         }
         let left = self.tokens > 0;
         self.tokens = self.tokens.saturating_sub(1);

@@ -9,8 +9,8 @@ use crate::config::EndpointConfig;
 
 /// What an operator, or the driver for him, orders.
 pub enum Command {
-    /// Sets up a connection by name and keeps it up until it is taken down; one that is up already
-    /// is told so by an event.
+    /// Sets up a connection by name and keeps it up until it is taken down; of one that is up already, what
+    /// is missing.
     Initiate(String),
     /// Takes down every IKE SA of a connection by name; a pending retry is given up.
     Terminate(String),

@@ -70,6 +70,7 @@ pub mod limits;
 pub mod output;
 mod pool;
 mod question;
+pub mod reason;
 mod sa;
 pub mod status;
 mod timer;

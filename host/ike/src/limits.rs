@@ -79,6 +79,9 @@ pub const COOKIE_SECRET: Duration = Duration::from_secs(60);
 /// Answers to unprotected messages that have no SA, a second (RFC 7296 §2.21.4).
 pub const UNPROTECTED_ANSWERS_PER_SECOND: u32 = 64;
 
+/// IKE_SA_INITs that came to nothing and are told of, a second.
+pub const REFUSALS_TOLD_PER_SECOND: u32 = 4;
+
 /// Message IDs after which an IKE SA is rekeyed; the rest is left for the rekey itself.
 pub const MESSAGE_IDS: u32 = u32::MAX - 0xFFFF;
 

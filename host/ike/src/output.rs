@@ -12,6 +12,7 @@ use vpnhost_pki::Refusal;
 use vpnhost_policy::Question;
 
 use crate::input::JobResult;
+pub use crate::reason::CloseReason;
 
 /// One thing that must happen. Outputs are carried out in order.
 #[derive(Debug)]
@@ -244,6 +245,13 @@ pub enum Event {
         /// Why.
         reason: CloseReason,
     },
+    /// A peer's first message led to nothing; of a flood of them only some are told of.
+    Refused {
+        /// Where it came from.
+        path: Path,
+        /// Why.
+        reason: CloseReason,
+    },
     /// A connection that is kept up will be tried again.
     RetryScheduled {
         /// The connection.
@@ -293,7 +301,7 @@ impl Event {
             | Self::Alive { ike_sa, .. }
             | Self::Moved { ike_sa, .. }
             | Self::Decided { ike_sa, .. } => *ike_sa,
-            Self::RetryScheduled { .. } => return None,
+            Self::RetryScheduled { .. } | Self::Refused { .. } => return None,
         };
         // An IKE SA that could not even be begun has no name.
         Some(id).filter(|id| *id != IkeSaId(0))
@@ -310,7 +318,9 @@ impl Event {
             | Self::ChildSaFailed { connection, .. }
             | Self::RetryScheduled { connection, .. }
             | Self::Decided { connection, .. } => Some(connection.as_str()).filter(|name| !name.is_empty()),
-            Self::ChildSaClosed { .. } | Self::Alive { .. } | Self::Moved { .. } => None,
+            Self::ChildSaClosed { .. } | Self::Alive { .. } | Self::Moved { .. } | Self::Refused { .. } => {
+                None
+            }
         }
     }
 
@@ -323,6 +333,7 @@ impl Event {
             | Self::ChildSaFailed { .. }
             | Self::ChildSaClosed { .. }
             | Self::IkeSaClosed { .. }
+            | Self::Refused { .. }
             | Self::RetryScheduled { .. }
             | Self::Alive { .. }
             | Self::Moved { .. }
@@ -358,68 +369,6 @@ pub struct IkeSaFacts {
     pub peer_behind_nat: bool,
     /// SK_ei, SK_er, SK_ai, SK_ar.
     pub keys: [SecretBytes; 4],
-}
-
-/// Why an SA ended or never came up.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CloseReason {
-    /// The operator ended it.
-    #[error("ended by the operator")]
-    Local,
-    /// The peer sent a Delete.
-    #[error("deleted by the peer")]
-    DeletedByPeer,
-    /// A newer SA took its place.
-    #[error("replaced by its successor")]
-    Replaced,
-    /// The peer said INITIAL_CONTACT: what it had before is gone (RFC 7296 §2.4).
-    #[error("the peer started anew (INITIAL_CONTACT)")]
-    InitialContact,
-    /// Nothing came back, retransmissions included.
-    #[error("no response from the peer after {tries} retransmissions")]
-    PeerDead {
-        /// How many were sent.
-        tries: u16,
-    },
-    /// The peer answered with an error.
-    #[error("the peer refused: {notify}")]
-    RefusedByPeer {
-        /// The Notify's name, such as `NO_PROPOSAL_CHOSEN`.
-        notify: String,
-    },
-    /// No suite is common to both.
-    #[error("no common proposal")]
-    NoProposalChosen,
-    /// The selectors do not meet.
-    #[error("traffic selectors have nothing in common")]
-    TsUnacceptable,
-    /// The AUTH payload is wrong, or no secret is known.
-    #[error("authentication failed: {0}")]
-    AuthenticationFailed(AuthenticationFailure),
-    /// The peer's certificate was good when the IKE SA came up, and is so no longer.
-    #[error("the peer's certificate is no longer good: {0}")]
-    CertificateEnded(Refusal),
-    /// A policy refused the peer.
-    #[error("refused by policy: {0}")]
-    RefusedByPolicy(String),
-    /// No virtual address is left.
-    #[error("no virtual address is free in pool {0}")]
-    PoolExhausted(String),
-    /// The peer broke the protocol.
-    #[error("the peer's message is malformed: {0}")]
-    Protocol(String),
-    /// Something here failed.
-    #[error("{0}")]
-    Internal(String),
-    /// It remained half open too long.
-    #[error("it was not completed in time")]
-    HalfOpenTimeout,
-    /// It reached the end of its life before it could be rekeyed.
-    #[error("it could not be rekeyed in time")]
-    Expired,
-    /// Its connection left the configuration or changed.
-    #[error("its configuration changed")]
-    Reconfigured,
 }
 
 /// Why a peer is not who it says it is, or why this host cannot prove who it is.
@@ -468,7 +417,7 @@ impl AuthenticationFailure {
     /// Returns the code, which never changes.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::WrongSecret => "wrong-secret",
+            Self::WrongSecret => "wrong-psk",
             Self::UnknownIdentity => "unknown-identity",
             Self::NoSecret => "no-secret",
             Self::Method { .. } => "auth-method",

@@ -99,6 +99,21 @@ impl Failure {
         self
     }
 
+    /// Returns the first thing that is wrong.
+    pub(crate) fn what(&self) -> &str {
+        self.lines.first().map_or("", |line| &line.what)
+    }
+
+    /// Returns its cause.
+    pub(crate) fn why(&self) -> Option<&str> {
+        self.lines.first()?.why.as_deref()
+    }
+
+    /// Returns what may be done about it.
+    pub(crate) fn hint_text(&self) -> Option<&str> {
+        self.lines.first()?.hint.as_deref()
+    }
+
     /// Returns what is wrong and why, without hints.
     pub(crate) fn reasons(&self) -> Vec<String> {
         let one = |line: &Line| match &line.why {

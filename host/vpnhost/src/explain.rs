@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::cli::Global;
-use crate::control::client;
+use crate::control::client::{self, with_code};
 use crate::control::document::{Connection, Event, Status};
 use crate::exit::{self, Outcome};
 use crate::text::{moment, span};
@@ -21,8 +21,9 @@ pub(crate) fn show(name: Option<&str>, global: &Global) -> Outcome {
 
 fn render(events: &[Event], connections: &[Connection]) -> String {
     let mut text = String::new();
-    for Event { unix_ms, connection, text: sentence, .. } in events {
+    for Event { unix_ms, connection, text: sentence, reason, .. } in events {
         let connection = connection.as_deref().unwrap_or("-");
+        let sentence = with_code(sentence.clone(), reason.as_deref());
         // Writing to a String does not fail.
         let _ = writeln!(text, "{}  {connection}: {sentence}", moment(*unix_ms));
     }
@@ -34,7 +35,7 @@ fn render(events: &[Event], connections: &[Connection]) -> String {
 
 /// Tells where a connection stands, as the sentence that the others lead to.
 fn state(connection: &Connection) -> String {
-    let Connection { name, state, retry_in_secs, last_failure, unresolved, .. } = connection;
+    let Connection { name, state, retry_in_secs, last_failure, last_reason, unresolved, .. } = connection;
     let mut sentence = match (state.as_str(), retry_in_secs) {
         ("up", _) => format!("{name} is up now"),
         ("connecting", _) => format!("{name} is being set up now"),
@@ -42,6 +43,7 @@ fn state(connection: &Connection) -> String {
         (_, None) => format!("{name} is down now"),
     };
     if let Some(failure) = last_failure {
+        let failure = with_code(failure.clone(), last_reason.as_deref());
         sentence = format!("{sentence}, because: {failure}");
     }
     for failure in unresolved {
@@ -65,6 +67,7 @@ mod tests {
             question: None,
             by: None,
             plugin: None,
+            reason: Some("no-common-proposal".to_owned()),
             text: "no common proposal".to_owned(),
         };
         let connection = Connection {
@@ -76,11 +79,12 @@ mod tests {
             retry_in_secs: Some(2),
             kept_up: true,
             last_failure: Some("no common proposal".to_owned()),
+            last_reason: Some("no-common-proposal".to_owned()),
         };
         assert_eq!(
             render(&[event], &[connection]),
-            "2000-02-29 00:00:00.250  corp: no common proposal\n\
-             corp is down now and will be tried again in 2 s, because: no common proposal\n"
+            "2000-02-29 00:00:00.250  corp: no common proposal [no-common-proposal]\n\
+             corp is down now and will be tried again in 2 s, because: no common proposal [no-common-proposal]\n"
         );
     }
 }

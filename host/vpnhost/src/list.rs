@@ -41,7 +41,7 @@ fn connection_table(connections: &[Connection]) -> String {
             Some(seconds) => format!("{}, again in {}", it.state, span(seconds)),
             None => it.state.clone(),
         };
-        let failure = it.last_failure.clone().unwrap_or_default();
+        let failure = it.last_reason.clone().or_else(|| it.last_failure.clone()).unwrap_or_default();
         [it.name.clone(), state, it.role.clone(), it.gateways.join(", "), failure]
     };
     let rows: Vec<_> = connections.iter().map(row).collect();
@@ -186,11 +186,12 @@ mod tests {
             retry_in_secs: Some(3),
             kept_up: true,
             last_failure: Some("no common proposal".to_owned()),
+            last_reason: Some("no-common-proposal".to_owned()),
         };
         assert_eq!(
             connection_table(&[connection]),
             "connection  state                   role       peer              last failure\n\
-             corp        retrying, again in 3 s  initiator  moon.example.org  no common proposal\n"
+             corp        retrying, again in 3 s  initiator  moon.example.org  no-common-proposal\n"
         );
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::cli::Global;
-use crate::control::client;
+use crate::control::client::{self, with_code};
 use crate::control::document::{Child, Connection, IkeSa, Plugin, Status};
 use crate::exit::{self, Outcome};
 use crate::text::{octets, span};
@@ -71,6 +71,7 @@ fn write_connection(out: &mut String, connection: &Connection, status: &Status) 
         writeln!(out, "  {role}, peer at {}", gateways.join(", "))?;
     }
     if let Some(failure) = &connection.last_failure {
+        let failure = with_code(failure.clone(), connection.last_reason.as_deref());
         writeln!(out, "  last failure: {failure}")?;
     }
     for failure in &connection.unresolved {
@@ -235,6 +236,7 @@ mod tests {
             retry_in_secs: (state == "retrying").then_some(4),
             kept_up: true,
             last_failure: (state == "retrying").then(|| "no common proposal".to_owned()),
+            last_reason: (state == "retrying").then(|| "no-common-proposal".to_owned()),
         };
         Status {
             version: "0.1.0".to_owned(),
@@ -267,7 +269,7 @@ corp: up
 
 home: retrying, again in 4 s
   initiator, peer at home.example.org
-  last failure: no common proposal
+  last failure: no common proposal [no-common-proposal]
 
 dropped packets: no sa 4
 ";

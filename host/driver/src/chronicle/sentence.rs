@@ -1,19 +1,31 @@
 //! One sentence for each event, as `explain` prints it; what tells who or where is apart from the rest.
 
-use vpnhost_ike::output::{Event, IkeSaFacts};
+use vpnhost_ike::output::{CloseReason, Event, IkeSaFacts};
 use vpnhost_model::{IkeSaId, Role};
 
 /// An event in words.
 pub(super) struct Sentence {
     /// Its kind; stable.
     pub(super) kind: &'static str,
+    /// The stable code of the cause, if it has one.
+    pub(super) reason: Option<&'static str>,
     /// What happened.
     pub(super) text: String,
     /// With whom and where, or nothing.
     pub(super) detail: String,
 }
 
-/// Puts an event into words.
+/// Returns code and sentence of a cause, with identities and addresses; `plugin` is by whose answer a peer was refused.
+pub(super) fn cause(reason: &CloseReason, plugin: Option<&str>) -> (&'static str, String) {
+    match (reason, plugin) {
+        (CloseReason::RefusedByPolicy(_), Some(plugin)) => {
+            ("plugin-refused", format!("{reason} (plugin {plugin})"))
+        }
+        (reason, _) => (reason.code(), reason.in_full()),
+    }
+}
+
+/// Puts an event into words; `plugin` is whose answer it comes of.
 pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
     match event {
         Event::IkeSaStarted { ike_sa, role, path, .. } => {
@@ -31,9 +43,17 @@ pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
             sentence("rekeyed", format!("{old} was rekeyed: {} took its place, {}", new.id, new.suite))
         }
         Event::IkeSaClosed { ike_sa, reason, .. } if *ike_sa == IkeSaId(0) => {
-            sentence("closed", format!("no IKE SA could be begun: {reason}"))
+            sentence("closed", "no IKE SA could be begun".to_owned()).for_reason(reason, plugin)
         }
-        Event::IkeSaClosed { ike_sa, reason, .. } => sentence("closed", format!("{ike_sa} ended: {reason}")),
+        Event::IkeSaClosed { ike_sa, reason, .. } => {
+            sentence("closed", format!("{ike_sa} ended")).for_reason(reason, plugin)
+        }
+        Event::Refused { path, reason } => {
+            let mut sentence =
+                sentence("refused", "a peer's first message was refused".to_owned()).for_reason(reason, None);
+            sentence.detail = path.to_string();
+            sentence
+        }
         Event::RetryScheduled { after, .. } => {
             let after = after.as_secs_f64();
             sentence("retry", format!("the connection will be tried again in {after:.1} s"))
@@ -63,21 +83,29 @@ pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
             sentence("child_rekeyed", format!("{child_sa} ({child}) took the place of {old}"))
         }
         Event::ChildSaFailed { child, reason, .. } => {
-            sentence("child_failed", format!("child {child} did not come up: {reason}"))
+            sentence("child_failed", format!("child {child} did not come up")).for_reason(reason, None)
         }
         Event::ChildSaClosed { child_sa, reason, .. } => {
-            sentence("child_closed", format!("{child_sa} ended: {reason}"))
+            sentence("child_closed", format!("{child_sa} ended")).for_reason(reason, None)
         }
     }
 }
 
 fn sentence(kind: &'static str, text: String) -> Sentence {
-    Sentence { kind, text, detail: String::new() }
+    Sentence { kind, reason: None, text, detail: String::new() }
 }
 
 impl Sentence {
     fn with(self, detail: String) -> Self {
         Self { detail, ..self }
+    }
+
+    fn for_reason(self, reason: &CloseReason, plugin: Option<&str>) -> Self {
+        let (code, _) = cause(reason, plugin);
+        let by = plugin.filter(|_| code == "plugin-refused");
+        let by = by.map_or_else(String::new, |plugin| format!(" (plugin {plugin})"));
+        let text = format!("{}: {reason}{by}", self.text);
+        Self { kind: self.kind, reason: Some(code), text, detail: reason.detail().unwrap_or_default() }
     }
 }
 

@@ -45,7 +45,7 @@ impl ControlPlane {
         };
         let last_failure = self.chronicle.last_failure(&status.name).filter(|_| phase != Phase::Up);
         ConnectionState {
-            last_failure: last_failure.map(str::to_owned),
+            last_failure: last_failure.cloned(),
             phase,
             kept_up: status.kept_up,
             name: status.name,

@@ -39,7 +39,8 @@ fn a_peer_with_another_secret_is_refused_and_both_sides_say_why() {
     assert!(initiator.wait_for("closed").entry.text.contains("AUTHENTICATION_FAILED"));
     assert!(responder.wait_for("closed").entry.text.contains("does not match"));
     let failure = initiator.snapshot().connections[0].last_failure.clone().expect("a failure");
-    assert!(failure.contains("AUTHENTICATION_FAILED"), "{failure}");
+    assert!(failure.text.contains("AUTHENTICATION_FAILED"), "{failure:?}");
+    assert_eq!(failure.reason, "authentication-refused");
     initiator.shut_down().unwrap();
     responder.shut_down().unwrap();
 }

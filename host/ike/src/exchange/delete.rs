@@ -7,6 +7,7 @@ use crate::exchange::shape::{ExchangeShapes, Shape};
 use crate::host::Host;
 use crate::limits;
 use crate::output::CloseReason;
+use crate::reason::Asked;
 use crate::sa::IkeSa;
 use crate::sa::estate::ChildPhase;
 use crate::sa::queue::Task;
@@ -72,8 +73,11 @@ impl IkeSa {
         // RFC 7296, 2.21.2: an initiator may report that our AUTH was wrong.
         if message.notify(NotifyType::AUTHENTICATION_FAILED).is_some() {
             self.respond(host, now, ExchangeType::INFORMATIONAL, &[]);
-            let notify = NotifyType::AUTHENTICATION_FAILED.to_string();
-            return self.end(host, now, CloseReason::RefusedByPeer { notify });
+            let ids = self.established().map(|it| (it.local_id.clone(), it.peer_id.clone()));
+            let asked =
+                ids.map_or(Asked::Nothing, |(local, peer)| Asked::Login { local, remote: Some(peer) });
+            let reason = CloseReason::refused_by_peer(NotifyType::AUTHENTICATION_FAILED, asked);
+            return self.end(host, now, reason);
         }
         let spis: Vec<ChildSpi> = deletes()
             .filter(|delete| delete.protocol == Protocol::ESP)

@@ -55,7 +55,7 @@ impl IkeSa {
         host: &mut Host,
         now: Now,
         old: ChildSaId,
-        kind: NotifyType,
+        (kind, reason): (NotifyType, CloseReason),
     ) {
         let Some(established) = self.established() else { return };
         let Some(child) = established.estate.children.get(&old) else { return };
@@ -72,6 +72,9 @@ impl IkeSa {
             }
             _ => {
                 tracing::debug!(ike_sa = %self.id, child_sa = %old, notify = %kind, "rekey put off");
+                if kind != NotifyType::TEMPORARY_FAILURE {
+                    self.tell_child_failed(host, index, reason);
+                }
                 self.put_off(host, now, Task::RekeyChild(old));
             }
         }

@@ -8,6 +8,7 @@ use crate::exchange::shape;
 use crate::host::Host;
 use crate::limits;
 use crate::output::{CloseReason, Event, Output};
+use crate::reason::Asked;
 use crate::sa::IkeSa;
 use crate::sa::secured::Unsealed;
 use crate::sa::state::State;
@@ -152,8 +153,8 @@ impl IkeSa {
             Err(error) => return self.end(host, now, CloseReason::Protocol(error.to_string())),
         };
         if message.notify(NotifyType::INVALID_SYNTAX).is_some() {
-            let notify = NotifyType::INVALID_SYNTAX.to_string();
-            return self.end(host, now, CloseReason::RefusedByPeer { notify });
+            let reason = CloseReason::refused_by_peer(NotifyType::INVALID_SYNTAX, Asked::Nothing);
+            return self.end(host, now, reason);
         }
         tracing::debug!(ike_sa = %self.id, exchange = %header.exchange, message_id = header.message_id, "response");
         match header.exchange {

@@ -62,6 +62,8 @@ pub(crate) struct IkeSa {
     pub(crate) early_deletes: Vec<ChildSpi>,
     /// Since when another IKE SA does the same, and stays.
     pub(crate) redundant_since: Option<Instant>,
+    /// Where IKE_SA_INIT was exchanged, if this host then moved to the NAT traversal port.
+    pub(crate) floated_from: Option<Path>,
     /// Whether people were told of it: a redundant IKE SA of a simultaneous rekey comes and goes untold.
     pub(crate) announced: bool,
 }
@@ -97,6 +99,7 @@ impl IkeSa {
             unconfirmed_until: None,
             early_deletes: Vec::new(),
             redundant_since: None,
+            floated_from: None,
             announced: false,
         }
     }

@@ -4,9 +4,11 @@ use vpnhost_model::Now;
 
 use crate::config::Timing;
 use crate::error::IkeError;
+use crate::exchange::LocalExchange;
 use crate::host::Host;
 use crate::limits;
 use crate::output::CloseReason;
+use crate::reason::Silence;
 use crate::sa::IkeSa;
 use crate::sa::state::State;
 use crate::sa::window::{Backoff, Retransmission};
@@ -77,6 +79,29 @@ impl IkeSa {
         secured.seal(&mut *host.random, &header, payloads, most)
     }
 
+    /// Tells of a request that was not answered.
+    fn silence(&self, now: Now, tries: u16) -> CloseReason {
+        let request = match &self.state {
+            State::SaInitSent(_) | State::SaInitAnswered(_) => ExchangeType::IKE_SA_INIT,
+            State::AuthSent(_) | State::Authorizing(_) => ExchangeType::IKE_AUTH,
+            State::Established(established) => match &established.local {
+                Some(LocalExchange::CreateChild(_) | LocalExchange::RekeyIkeSa(_)) => {
+                    ExchangeType::CREATE_CHILD_SA
+                }
+                Some(LocalExchange::Liveness | LocalExchange::DeleteChild(..)) | None => {
+                    ExchangeType::INFORMATIONAL
+                }
+            },
+            State::Rekeyed | State::Closing(_) | State::Gone | State::Closed => ExchangeType::INFORMATIONAL,
+        };
+        let heard = match request {
+            ExchangeType::IKE_SA_INIT => None,
+            _ => Some(now.instant.saturating_since(self.last_heard)),
+        };
+        let answered = self.floated_from;
+        CloseReason::PeerDead(Box::new(Silence { tries, request, path: self.path, answered, heard }))
+    }
+
     fn backoff(&self) -> Backoff {
         let planned = self.established().map(|established| established.plan.backoff);
         let configured = || self.connection.as_ref().map(|connection| Backoff::from(&connection.timing));
@@ -111,14 +136,14 @@ impl IkeSa {
             Retransmission::GiveUp { tries } => {
                 let reason = match &self.state {
                     State::Closing(reason) => reason.clone(),
-                    State::SaInitSent(init) => init.refusal().unwrap_or(CloseReason::PeerDead { tries }),
+                    State::SaInitSent(init) => init.refusal().unwrap_or_else(|| self.silence(now, tries)),
                     State::SaInitAnswered(_)
                     | State::AuthSent(_)
                     | State::Authorizing(_)
                     | State::Established(_)
                     | State::Rekeyed
                     | State::Gone
-                    | State::Closed => CloseReason::PeerDead { tries },
+                    | State::Closed => self.silence(now, tries),
                 };
                 self.end(host, now, reason);
             }

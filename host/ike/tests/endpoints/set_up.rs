@@ -106,7 +106,7 @@ fn no_common_proposal_is_reported_as_the_cause_after_a_while() {
     pump.run_for(Duration::from_secs(2));
     assert!(!pump.sides[A].endpoint.is_idle(), "an unprotected error kills nothing at once");
     pump.run_for(Duration::from_secs(20));
-    let refused = |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::RefusedByPeer { notify }, .. } if notify == "NO_PROPOSAL_CHOSEN");
+    let refused = |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::RefusedByPeer { notify, .. }, .. } if notify == "NO_PROPOSAL_CHOSEN");
     assert!(pump.saw(A, refused), "{:?}", pump.sides[A].events);
     pump.assert_empty(A);
     pump.assert_empty(B);
@@ -120,7 +120,7 @@ fn a_wrong_secret_is_told_on_both_sides() {
     let mut pump = Pump::new(config(a), config(b));
     pump.command(A, Command::Initiate("b".into()));
     pump.settle();
-    let refused = |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::RefusedByPeer { notify }, .. } if notify == "AUTHENTICATION_FAILED");
+    let refused = |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::RefusedByPeer { notify, .. }, .. } if notify == "AUTHENTICATION_FAILED");
     assert!(pump.saw(A, refused), "{:?}", pump.sides[A].events);
     let wrong = |event: &Event| {
         matches!(event, Event::IkeSaClosed { reason: CloseReason::AuthenticationFailed(_), .. })
@@ -140,7 +140,7 @@ fn selectors_that_do_not_meet_end_a_connection_of_one_child() {
     pump.command(A, Command::Initiate("b".into()));
     pump.settle();
     assert!(pump.saw(A, |event| matches!(event, Event::ChildSaFailed { .. })));
-    let cause = |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::RefusedByPeer { notify }, .. } if notify == "TS_UNACCEPTABLE");
+    let cause = |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::RefusedByPeer { notify, .. }, .. } if notify == "TS_UNACCEPTABLE");
     assert!(pump.saw(A, cause), "{:?}", pump.sides[A].events);
     pump.assert_empty(A);
     pump.assert_empty(B);
@@ -230,7 +230,7 @@ fn an_exhausted_pool_keeps_the_ike_sa_and_fails_the_child() {
     let mut pump = Pump::new(config(a), with_pools(b));
     pump.command(A, Command::Initiate("b".into()));
     pump.settle();
-    let failed = |event: &Event| matches!(event, Event::ChildSaFailed { reason: CloseReason::RefusedByPeer { notify }, .. } if notify == "INTERNAL_ADDRESS_FAILURE");
+    let failed = |event: &Event| matches!(event, Event::ChildSaFailed { reason: CloseReason::RefusedByPeer { notify, .. }, .. } if notify == "INTERNAL_ADDRESS_FAILURE");
     assert!(pump.saw(A, failed), "{:?}", pump.sides[A].events);
     assert!(pump.saw(A, |event| matches!(event, Event::IkeSaEstablished(_))));
 }
@@ -243,7 +243,7 @@ fn a_peer_that_asks_for_no_address_is_told_that_it_must() {
     let mut pump = Pump::new(config(a), with_pools(b));
     pump.command(A, Command::Initiate("b".into()));
     pump.settle();
-    let failed = |event: &Event| matches!(event, Event::ChildSaFailed { reason: CloseReason::RefusedByPeer { notify }, .. } if notify == "FAILED_CP_REQUIRED");
+    let failed = |event: &Event| matches!(event, Event::ChildSaFailed { reason: CloseReason::RefusedByPeer { notify, .. }, .. } if notify == "FAILED_CP_REQUIRED");
     assert!(pump.saw(A, failed), "{:?}", pump.sides[A].events);
 }
 

@@ -26,11 +26,22 @@ pub(crate) fn fetch<T: DeserializeOwned>(
     path: &str,
     query: &[(&str, &str)],
 ) -> Result<T, Failure> {
-    in_runtime(async {
+    let fetched = in_runtime(async {
         let body = ask(&global.control(), Method::GET, path, query).await?;
         let octets = whole(body).await?;
         serde_json::from_slice(&octets).map_err(|error| strange(&error.to_string()))
-    })
+    });
+    told(global, fetched)
+}
+
+/// Tells a failure as a document, too, where documents are wanted.
+pub(super) fn told<T>(global: &Global, result: Result<T, Failure>) -> Result<T, Failure> {
+    if let Err(failure) = &result
+        && global.json
+    {
+        print_json(&Line::of(failure))?;
+    }
+    result
 }
 
 /// Prints a document as one line.
@@ -91,6 +102,11 @@ fn no_daemon(socket: &Path, error: &io::Error) -> Failure {
         .hint("start it with `vpnhost run`, or name its socket with --control")
 }
 
+/// Writes a cause with its code behind it.
+pub(crate) fn with_code(why: String, reason: Option<&str>) -> String {
+    reason.map_or_else(|| why.clone(), |reason| format!("{why} [{reason}]"))
+}
+
 pub(super) fn strange(why: &str) -> Failure {
     Failure::failed("the daemon's answer makes no sense").because(why).hint("is it of another version?")
 }
@@ -98,11 +114,11 @@ pub(super) fn strange(why: &str) -> Failure {
 /// Returns what a line tells that is no success.
 pub(super) fn failure(line: Line) -> Failure {
     match line {
-        Line::Failed { what, why, hint, code } => {
+        Line::Failed { what, why, reason, hint, code } => {
             let code = [Code::Usage, Code::NoDaemon].into_iter().find(|known| *known as u8 == code);
             let mut failure = Failure::failed(what).with_code(code.unwrap_or(Code::Failed));
             if let Some(why) = why {
-                failure = failure.because(why);
+                failure = failure.because(with_code(why, reason.as_deref()));
             }
             match hint {
                 Some(hint) => failure.hint(hint),

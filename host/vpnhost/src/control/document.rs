@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use vpnhost_driver::Entry;
+use vpnhost_ike::output::CloseReason;
 
-use crate::exit::Code;
+use crate::exit::{Code, Failure};
 
 /// The state of a host: `GET /status`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -61,6 +63,9 @@ pub(crate) struct Connection {
     pub(crate) kept_up: bool,
     /// How the last try ended, while there is no IKE SA.
     pub(crate) last_failure: Option<String>,
+    /// The stable code of its cause, such as `no-common-proposal`.
+    #[serde(default)]
+    pub(crate) last_reason: Option<String>,
 }
 
 /// One IKE SA.
@@ -233,8 +238,11 @@ pub(crate) struct Event {
     pub(crate) question: Option<String>,
     /// Who decided: `plugins` or `native`.
     pub(crate) by: Option<String>,
-    /// The plugin, of a decision or a failure of one.
+    /// The plugin, of a decision, of a failure of one, or of a refusal by one.
     pub(crate) plugin: Option<String>,
+    /// The stable code of the cause, of an end, a failure or a refusal.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
     /// What happened, as a sentence.
     pub(crate) text: String,
 }
@@ -261,6 +269,9 @@ pub(crate) enum Line {
         what: String,
         /// Why.
         why: Option<String>,
+        /// The stable code of the cause, if an SA failed.
+        #[serde(default)]
+        reason: Option<String>,
         /// What the operator may do.
         hint: Option<String>,
         /// The exit code.
@@ -276,7 +287,7 @@ impl Line {
 
     /// It failed.
     pub(crate) fn failed(what: impl Into<String>) -> Self {
-        Self::Failed { what: what.into(), why: None, hint: None, code: Code::Failed as u8 }
+        Self::Failed { what: what.into(), why: None, reason: None, hint: None, code: Code::Failed as u8 }
     }
 
     /// Adds the cause.
@@ -285,6 +296,38 @@ impl Line {
             *why = Some(cause.to_string());
         }
         self
+    }
+
+    /// Adds why an SA ended or did not come up.
+    pub(crate) fn for_reason(mut self, cause: &CloseReason) -> Self {
+        if let Self::Failed { why, reason, .. } = &mut self {
+            *why = Some(cause.in_full());
+            *reason = Some(cause.code().to_owned());
+        }
+        self
+    }
+
+    /// Adds the plugin by whose answer the peer was refused, if one was.
+    pub(crate) fn by_plugin_of(mut self, entry: &Entry) -> Self {
+        if let (Self::Failed { why: Some(why), reason, .. }, Some(code), Some(plugin)) =
+            (&mut self, entry.reason, &entry.plugin)
+        {
+            *why = format!("{why} (plugin {plugin})");
+            *reason = Some(code.to_owned());
+        }
+        self
+    }
+
+    /// A failure of a verb as a document.
+    pub(crate) fn of(failure: &Failure) -> Self {
+        let mut line = Self::failed(failure.what()).code(failure.code());
+        if let Some(why) = failure.why() {
+            line = line.because(why);
+        }
+        match failure.hint_text() {
+            Some(hint) => line.hint(hint),
+            None => line,
+        }
     }
 
     /// Adds what the operator may do about it.

@@ -119,7 +119,9 @@ impl Operation {
             Self::Up => {
                 let is_up = phase(connection, snapshot) == Phase::Up;
                 let done = if is_up { "is up already" } else { "is up" };
-                let goal = Kind::Up(children.iter().cloned().collect());
+                // What is up already is not told of again.
+                let there = up_children(connection, snapshot);
+                let goal = Kind::Up(children.iter().filter(|name| !there.contains(*name)).cloned().collect());
                 wait(connection, vec![Order::Initiate(connection.to_owned())], goal, done)
             }
             Self::Down => {
@@ -146,6 +148,12 @@ fn wait(connection: &str, orders: Vec<Order>, kind: Kind, done: &str) -> Beginni
 fn phase(connection: &str, snapshot: &Snapshot) -> Phase {
     let state = snapshot.connections.iter().find(|state| state.name == connection);
     state.map_or(Phase::Down, |state| state.phase)
+}
+
+fn up_children(connection: &str, snapshot: &Snapshot) -> BTreeSet<String> {
+    let own = snapshot.ike_sas.iter().filter(|sa| sa.connection == connection);
+    let active = own.flat_map(|sa| &sa.children).filter(|child| child.state == "active");
+    active.map(|child| child.child.clone()).collect()
 }
 
 fn ike_sas(connection: &str, snapshot: &Snapshot) -> Sas {
@@ -237,12 +245,12 @@ fn observe_up(connection: &str, left: &mut BTreeSet<String>, event: &Event) -> O
         left.remove(child);
     } else if let Event::ChildSaFailed { child, reason, .. } = event {
         let failed = Line::failed(format!("child {child} of {connection} is not up"));
-        return Some(failed.because(reason).hint(advice(connection, reason)));
+        return Some(failed.for_reason(reason).hint(advice(connection, reason)));
     } else if let Event::IkeSaClosed { reason, .. } = event
         // The loser of a simultaneous rekey, or an old one that the new one replaces.
         && *reason != CloseReason::Replaced
     {
-        return Some(not_up(connection).because(reason).hint(advice(connection, reason)));
+        return Some(not_up(connection).for_reason(reason).hint(advice(connection, reason)));
     }
     None
 }
@@ -271,7 +279,7 @@ fn observe_replaced(connection: &str, left: &mut Sas, event: &Event) -> Option<L
             None
         }
         Event::ChildSaFailed { connection: of, child, reason, .. } if of == connection => {
-            Some(Line::failed(format!("child {child} of {connection} keeps its keys")).because(reason))
+            Some(Line::failed(format!("child {child} of {connection} keeps its keys")).for_reason(reason))
         }
         // Whoever replaced it, it has been replaced.
         Event::ChildSaClosed { child_sa, reason, .. } => match (left.children.remove(child_sa), reason) {
@@ -290,6 +298,7 @@ fn observe_replaced(connection: &str, left: &mut Sas, event: &Event) -> Option<L
         | Event::IkeSaEstablished(_)
         | Event::ChildSaEstablished { replaces: None, .. }
         | Event::ChildSaFailed { .. }
+        | Event::Refused { .. }
         | Event::RetryScheduled { .. }
         | Event::Alive { .. }
         | Event::Moved { .. }
@@ -314,44 +323,39 @@ fn observe_alive(connection: &str, id: &mut IkeSaId, event: &Event) -> Option<Li
         return Some(Line::Done { text, round_trip_us: round_trip.map(micros) });
     }
     let Event::IkeSaClosed { reason, .. } = event else { return None };
-    Some(Line::failed(format!("{connection} did not answer")).because(reason))
+    Some(Line::failed(format!("{connection} did not answer")).for_reason(reason))
 }
 
 /// Returns what an operator may do about a connection that does not come up.
 fn advice(connection: &str, reason: &CloseReason) -> String {
-    let notify = match reason {
-        CloseReason::RefusedByPeer { notify } => notify.as_str(),
-        CloseReason::NoProposalChosen => "NO_PROPOSAL_CHOSEN",
-        CloseReason::TsUnacceptable => "TS_UNACCEPTABLE",
-        CloseReason::AuthenticationFailed(_) => "AUTHENTICATION_FAILED",
-        CloseReason::PeerDead { .. } | CloseReason::HalfOpenTimeout => "",
-        CloseReason::Local
-        | CloseReason::DeletedByPeer
-        | CloseReason::Replaced
-        | CloseReason::InitialContact
-        | CloseReason::CertificateEnded(_)
-        | CloseReason::RefusedByPolicy(_)
-        | CloseReason::PoolExhausted(_)
-        | CloseReason::Protocol(_)
-        | CloseReason::Internal(_)
-        | CloseReason::Expired
-        | CloseReason::Reconfigured => return format!("vpnhost explain {connection}"),
-    };
-    match notify {
-        "" => "is the peer's address right, and does a firewall let UDP 500 and 4500 through?".to_owned(),
-        "AUTHENTICATION_FAILED" => "compare the identities and the secret with the peer's".to_owned(),
-        "NO_PROPOSAL_CHOSEN" => "compare the proposals `ike` and `esp` with the peer's".to_owned(),
-        "TS_UNACCEPTABLE" => "compare `local_ts` and `remote_ts` with the peer's".to_owned(),
+    match reason.code() {
+        "peer-silent" | "half-open-timeout" => {
+            "is the peer's address right, and does a firewall let UDP 500 and 4500 through?".to_owned()
+        }
+        "nat-t-blocked" => "have UDP 4500 let through, on both sides and on the way".to_owned(),
+        "authentication-refused" | "wrong-psk" | "no-secret" | "unknown-identity" => {
+            "compare the identities and the secret with the peer's".to_owned()
+        }
+        "no-common-proposal" | "wrong-group" => {
+            "compare the proposals `ike` and `esp` with the peer's".to_owned()
+        }
+        "pfs-mismatch" => "compare the groups in `esp` with the peer's".to_owned(),
+        "nothing-to-offer" => "vpnhost crypto list; vpnhost check".to_owned(),
+        "no-common-selector" => "compare `local_ts` and `remote_ts` with the peer's".to_owned(),
+        "pool-empty" => "the gateway's pool needs more addresses".to_owned(),
+        "address-required" => "set `request_address = true`".to_owned(),
         _ => format!("vpnhost explain {connection}"),
     }
 }
 
 fn not_rekeyed(connection: &str, reason: &CloseReason) -> Line {
-    Line::failed(format!("{connection} was not rekeyed")).because(reason)
+    Line::failed(format!("{connection} was not rekeyed")).for_reason(reason)
 }
 
 #[cfg(test)]
 mod tests {
+    use vpnhost_ike::reason::Asked;
+
     use super::*;
 
     fn goal(kind: Kind) -> Goal {
@@ -383,12 +387,14 @@ mod tests {
     #[test]
     fn up_fails_with_the_cause() {
         let mut goal = goal(Kind::Up(["a".to_owned()].into()));
-        let reason = CloseReason::RefusedByPeer { notify: "AUTHENTICATION_FAILED".to_owned() };
-        let Some(Line::Failed { what, why, hint, .. }) = goal.observe(&closed("corp", reason)) else {
+        let notify = "AUTHENTICATION_FAILED".to_owned();
+        let reason = CloseReason::RefusedByPeer { notify, asked: Asked::Nothing };
+        let Some(Line::Failed { what, why, reason, hint, .. }) = goal.observe(&closed("corp", reason)) else {
             panic!()
         };
         assert_eq!(what, "corp is not up");
         assert_eq!(why.as_deref(), Some("the peer refused: AUTHENTICATION_FAILED"));
+        assert_eq!(reason.as_deref(), Some("authentication-refused"));
         assert_eq!(hint.as_deref(), Some("compare the identities and the secret with the peer's"));
     }
 
@@ -404,7 +410,7 @@ mod tests {
     fn a_rekey_fails_when_its_sa_ends() {
         let mut goal = goal(Kind::Replaced(Sas { ike: [IkeSaId(1)].into(), children: BTreeSet::new() }));
         assert!(matches!(
-            goal.observe(&closed("corp", CloseReason::PeerDead { tries: 6 })),
+            goal.observe(&closed("corp", CloseReason::HalfOpenTimeout)),
             Some(Line::Failed { .. })
         ));
     }

@@ -43,7 +43,8 @@ fn order(global: &Global, path: &str, query: &[(&str, &str)]) -> Outcome {
             }
         }
         Err(Failure::failed("the daemon went away before the outcome was known"))
-    })?;
+    });
+    let line = client::told(global, line)?;
     if global.json {
         client::print_json(&line)?;
     }

@@ -280,7 +280,7 @@ async fn follow(
                         send(lines, &Line::Progress { text: entry.text.clone() }).await;
                     }
                     if let Some(outcome) = event.and_then(|event| goal.observe(&event)) {
-                        return outcome;
+                        return outcome.by_plugin_of(&entry);
                     }
                 }
                 Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "a waiting verb missed events"),

@@ -39,6 +39,8 @@ impl Status {
 impl Connection {
     fn of(state: &ConnectionState, facts: &Facts, unix: Duration) -> Self {
         let known = facts.connections.iter().find(|known| known.name == state.name);
+        // Without an address the names that lead nowhere are the cause.
+        let failure = state.last_failure.as_ref().filter(|_| known.is_none_or(|known| known.is_reachable));
         Self {
             name: state.name.clone(),
             role: known.map_or("", |known| known.role).to_owned(),
@@ -50,8 +52,8 @@ impl Connection {
                 Phase::Down | Phase::Connecting | Phase::Up => None,
             },
             kept_up: state.kept_up,
-            // Without an address the names that lead nowhere are the cause.
-            last_failure: state.last_failure.clone().filter(|_| known.is_none_or(|known| known.is_reachable)),
+            last_failure: failure.map(|failure| failure.text.clone()),
+            last_reason: failure.map(|failure| failure.reason.to_owned()),
         }
     }
 }
@@ -186,6 +188,7 @@ impl Event {
             question: entry.question.map(str::to_owned),
             by: entry.by.map(str::to_owned),
             plugin: entry.plugin.clone(),
+            reason: entry.reason.map(str::to_owned),
             text: entry.text.clone(),
         }
     }
@@ -285,7 +288,8 @@ mod tests {
             name: name.to_owned(),
             phase,
             kept_up: true,
-            last_failure: failure.map(str::to_owned),
+            last_failure: failure
+                .map(|text| vpnhost_driver::Failure { reason: "no-common-proposal", text: text.to_owned() }),
         };
         Snapshot {
             unix: NOW,
@@ -326,7 +330,7 @@ mod tests {
             status["connections"],
             json!([{
                 "name": "corp", "role": "initiator", "gateways": ["moon.example.org"], "unresolved": [],
-                "state": "up", "retry_in_secs": null, "kept_up": true, "last_failure": null,
+                "state": "up", "retry_in_secs": null, "kept_up": true, "last_failure": null, "last_reason": null,
             }])
         );
         assert_eq!(

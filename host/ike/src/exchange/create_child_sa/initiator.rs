@@ -2,7 +2,7 @@
 
 use vpnhost_crypto::{ActiveKeyExchange, CryptoError};
 use vpnhost_model::{
-    ChildSaId, ChildSpi, EspSuite, KeyExchange as Method, Mode, Now, Role, Suite, TrafficSelector,
+    ChildSaId, ChildSpi, EspSuite, KeyExchange as Method, Mode, Now, Protocol, Role, Suite, TrafficSelector,
 };
 
 use crate::error::IkeError;
@@ -13,6 +13,7 @@ use crate::input::JobResult;
 use crate::limits;
 use crate::output::{CloseReason, Job};
 use crate::question::rank_proposals;
+use crate::reason::Asked;
 use crate::sa::IkeSa;
 use crate::sa::child::NewChild;
 use crate::sa::estate::lowest_nonce;
@@ -50,6 +51,18 @@ impl LocalChild {
     /// Tells whether the peer knows nothing of it yet.
     pub(crate) fn is_unsent(&self) -> bool {
         matches!(self.stage, LocalStage::Ranking | LocalStage::StartingKeyExchange)
+    }
+
+    /// Returns what the peer was asked for, in the light of its answer.
+    fn asked(&self, error: &Notify) -> Asked {
+        let wanted = <[u8; 2]>::try_from(error.data.as_slice()).map(|n| Method(u16::from_be_bytes(n)));
+        if let (NotifyType::INVALID_KE_PAYLOAD, Ok(wanted)) = (error.kind, wanted) {
+            let mut offered: Vec<Method> = self.suites.iter().map(|suite| suite.key_exchange).collect();
+            offered.dedup();
+            return Asked::Group { wanted, offered, child: true };
+        }
+        let selectors = (self.ts_i.clone(), self.ts_r.clone());
+        Asked::Child { suites: self.suites.clone(), rekey: self.rekeys.is_some(), selectors }
     }
 
     /// Returns what it was begun for.
@@ -122,7 +135,8 @@ impl IkeSa {
                 let order = join(&child.suites);
                 let Some(first) = child.suites.first() else {
                     host.free_child_spi(child.spi_in);
-                    return self.on_child_failed(host, now, child.index, CloseReason::NoProposalChosen);
+                    let reason = CloseReason::NothingToOffer(Protocol::ESP);
+                    return self.on_child_failed(host, now, child.index, reason);
                 };
                 child.method = first.key_exchange;
                 self.decided(host, "rank_proposals", by, order);
@@ -320,9 +334,9 @@ impl IkeSa {
             }
         }
         host.free_child_spi(child.spi_in);
-        let reason = CloseReason::RefusedByPeer { notify: error.kind.to_string() };
+        let reason = CloseReason::refused_by_peer(error.kind, child.asked(error));
         match (child.rekeys, error.kind) {
-            (Some(old), kind) => self.on_rekey_child_refused(host, now, old, kind),
+            (Some(old), kind) => self.on_rekey_child_refused(host, now, old, (kind, reason)),
             (None, NotifyType::TEMPORARY_FAILURE) => self.put_off(host, now, Task::CreateChild(child.index)),
             (None, _) => self.on_child_failed(host, now, child.index, reason),
         }

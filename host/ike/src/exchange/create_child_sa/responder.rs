@@ -14,6 +14,7 @@ use crate::input::JobResult;
 use crate::limits;
 use crate::output::{CloseReason, Job};
 use crate::question::{narrow_selectors, rank_proposals};
+use crate::reason::{ProposalGap, SelectorGap};
 use crate::sa::IkeSa;
 use crate::sa::child::NewChild;
 use crate::sa::estate::lowest_nonce;
@@ -72,25 +73,28 @@ pub(crate) enum Next {
 pub(crate) struct Refusal {
     pub(crate) notify: NotifyType,
     pub(crate) data: Vec<u8>,
+    why: Option<Box<CloseReason>>,
+    /// The child of the connection that it is about, if that is known.
+    pub(crate) child: Option<usize>,
 }
 
 impl Refusal {
     pub(crate) fn of(notify: NotifyType) -> Self {
-        Self { notify, data: Vec::new() }
+        Self { notify, data: Vec::new(), why: None, child: None }
     }
 
     pub(crate) fn invalid_ke(method: Method) -> Self {
-        Self { notify: NotifyType::INVALID_KE_PAYLOAD, data: method.0.to_be_bytes().to_vec() }
+        Self { data: method.0.to_be_bytes().to_vec(), ..Self::of(NotifyType::INVALID_KE_PAYLOAD) }
+    }
+
+    /// Adds what this host's people are told, who may know more than the peer.
+    pub(crate) fn because(self, reason: CloseReason) -> Self {
+        Self { why: Some(Box::new(reason)), ..self }
     }
 
     /// Returns the reason for people.
     pub(crate) fn reason(&self) -> CloseReason {
-        match self.notify {
-            NotifyType::NO_PROPOSAL_CHOSEN => CloseReason::NoProposalChosen,
-            NotifyType::TS_UNACCEPTABLE => CloseReason::TsUnacceptable,
-            NotifyType::INTERNAL_ADDRESS_FAILURE => CloseReason::PoolExhausted(String::new()),
-            other => CloseReason::Protocol(other.to_string()),
-        }
+        self.why.as_deref().cloned().unwrap_or(CloseReason::Refused(self.notify))
     }
 }
 
@@ -129,6 +133,9 @@ impl IkeSa {
     /// Answers CREATE_CHILD_SA with an error; nothing else changes.
     pub(crate) fn refuse_create(&mut self, host: &mut Host, now: Now, refusal: Refusal) {
         tracing::debug!(ike_sa = %self.id, notify = %refusal.notify, "CREATE_CHILD_SA refused");
+        if refusal.why.is_some() {
+            self.tell_child_failed(host, refusal.child.unwrap_or_default(), refusal.reason());
+        }
         let notify = Payload::Notify(Notify::new(refusal.notify, refusal.data));
         self.respond(host, now, ExchangeType::CREATE_CHILD_SA, &[notify]);
         self.start_next(host, now);
@@ -178,8 +185,7 @@ impl IkeSa {
         let Some(established) = self.established() else {
             return Err(Refusal::of(NotifyType::TEMPORARY_FAILURE));
         };
-        let (index, local, remote) =
-            self.find_child(&asked).ok_or(Refusal::of(NotifyType::TS_UNACCEPTABLE))?;
+        let (index, local, remote) = self.find_child(&asked).ok_or_else(|| self.no_child(&asked))?;
         let connection = &established.connection;
         let Some(config) = connection.children.get(index) else {
             return Err(Refusal::of(NotifyType::TS_UNACCEPTABLE));
@@ -192,7 +198,11 @@ impl IkeSa {
             .filter(|suite| proposals::fitting(&Suite::Esp(*suite), &asked.offer).is_some())
             .collect();
         if suites.is_empty() {
-            return Err(Refusal::of(NotifyType::NO_PROPOSAL_CHOSEN));
+            let configured: Vec<Suite> = configured.into_iter().map(Suite::Esp).collect();
+            let gap = ProposalGap::find(Protocol::ESP, &asked.offer, &configured);
+            let refusal = Refusal::of(NotifyType::NO_PROPOSAL_CHOSEN);
+            let refusal = refusal.because(CloseReason::NoProposalChosen(Box::new(gap)));
+            return Err(Refusal { child: Some(index), ..refusal });
         }
         let menu: Vec<Suite> = suites.iter().copied().map(Suite::Esp).collect();
         let key_share = asked.key_exchange.as_ref().map(|ke| ke.method);
@@ -215,6 +225,22 @@ impl IkeSa {
             let remote = selectors::intersect(&asked.ts_i, &theirs);
             (!local.is_empty() && !remote.is_empty()).then_some((index, local, remote))
         })
+    }
+
+    /// No child of the connection has what is asked for: names the one that comes nearest.
+    fn no_child(&self, asked: &ChildOffer) -> Refusal {
+        let refusal = Refusal::of(NotifyType::TS_UNACCEPTABLE);
+        let Some(established) = self.established() else { return refusal };
+        let children = &established.connection.children;
+        let (addresses, peer_addresses) = self.virtual_addresses();
+        let own = children.iter().map(|config| {
+            let local = selectors::resolve(&config.local, &addresses, self.path.local.ip());
+            let remote = selectors::resolve(&config.remote, &peer_addresses, self.path.remote.ip());
+            (config.name.clone(), (local, remote))
+        });
+        let gap = SelectorGap::find((asked.ts_r.clone(), asked.ts_i.clone()), own);
+        let child = children.iter().position(|config| Some(&config.name) == gap.child.as_ref());
+        Refusal { child, ..refusal.because(CloseReason::TsUnacceptable(Box::new(gap))) }
     }
 
     /// Takes a decision one step further.

@@ -1,6 +1,6 @@
 //! IKE_AUTH as this host begins it.
 
-use vpnhost_model::{Mode, Now, Role, Suite};
+use vpnhost_model::{Mode, Now, Protocol, Role, Suite};
 
 use crate::config::{PeerConfig, PeerIdentity};
 use crate::error::IkeError;
@@ -11,6 +11,7 @@ use crate::extension::initial_contact;
 use crate::host::Host;
 use crate::output::{AuthenticationFailure, CloseReason};
 use crate::question::rank_proposals;
+use crate::reason::Asked;
 use crate::sa::IkeSa;
 use crate::sa::child::NewChild;
 use crate::sa::queue::Task;
@@ -41,7 +42,7 @@ impl IkeSa {
         let (State::AuthSent(auth), Resumed::Answer(answer, by)) = (&mut self.state, resumed) else { return };
         auth.suites = rank_proposals::ranked(answer, &auth.suites);
         if auth.suites.is_empty() {
-            return self.end(host, now, CloseReason::NoProposalChosen);
+            return self.end(host, now, CloseReason::NothingToOffer(Protocol::ESP));
         }
         let order = join(&auth.suites);
         self.decided(host, "rank_proposals", by, order);
@@ -107,8 +108,11 @@ impl IkeSa {
         let (init, child) = (auth.init.clone(), auth.child.clone());
         let (Some(id), Some(authentication)) = (message.id_responder(), message.authentication()) else {
             // RFC 7296, 2.21.2: without the responder's AUTH there is no IKE SA.
-            let notify = message.error_notify().map_or_else(String::new, |notify| notify.kind.to_string());
-            return self.end(host, now, CloseReason::RefusedByPeer { notify });
+            let reason = match message.error_notify() {
+                Some(notify) => CloseReason::refused_by_peer(notify.kind, login(&connection)),
+                None => CloseReason::Protocol("the answer to IKE_AUTH proves nothing".into()),
+            };
+            return self.end(host, now, reason);
         };
         let peer_id = id.identity.clone();
         match self.verify(&connection, Role::Responder, (id, authentication), &init) {
@@ -165,7 +169,7 @@ impl IkeSa {
         offered: &OfferedChild,
     ) -> Result<NewChild, CloseReason> {
         if let Some(error) = message.error_notify() {
-            return Err(CloseReason::RefusedByPeer { notify: error.kind.to_string() });
+            return Err(CloseReason::refused_by_peer(error.kind, offered.asked()));
         }
         let (Some(choice), Some(ts_i), Some(ts_r)) =
             (message.security_association(), message.ts_initiator(), message.ts_responder())
@@ -174,8 +178,9 @@ impl IkeSa {
         };
         let suites: Vec<Suite> = offered.suites.iter().copied().map(Suite::Esp).collect();
         let chosen = proposals::chosen(choice, &suites);
-        let Some((Suite::Esp(suite), proposal)) = chosen else { return Err(CloseReason::NoProposalChosen) };
-        let Some(spi_out) = proposal.child_spi() else { return Err(CloseReason::NoProposalChosen) };
+        let unoffered = || CloseReason::Protocol("the answer's proposal was not offered".into());
+        let Some((Suite::Esp(suite), proposal)) = chosen else { return Err(unoffered()) };
+        let Some(spi_out) = proposal.child_spi() else { return Err(unoffered()) };
         // A dynamic selector that was offered wide is held to the addresses that were given.
         let given = connection.children.first().map_or_else(Vec::new, |child| {
             let (addresses, _) = self.virtual_addresses();
@@ -185,7 +190,9 @@ impl IkeSa {
             && selectors::is_within(&ts_r.selectors, &offered.ts_r);
         let local = selectors::intersect(&ts_i.selectors, &given);
         if !within || local.is_empty() {
-            return Err(CloseReason::TsUnacceptable);
+            return Err(CloseReason::Protocol(
+                "the answer's selectors are not within what was asked for".into(),
+            ));
         }
         let transport = message.notify(NotifyType::USE_TRANSPORT_MODE).is_some()
             && connection.children.first().is_some_and(|child| child.mode == Mode::Transport);
@@ -204,4 +211,19 @@ impl IkeSa {
             replaces: None,
         })
     }
+}
+
+impl OfferedChild {
+    fn asked(&self) -> Asked {
+        let selectors = (self.ts_i.clone(), self.ts_r.clone());
+        Asked::Child { suites: self.suites.clone(), rekey: false, selectors }
+    }
+}
+
+fn login(connection: &PeerConfig) -> Asked {
+    let remote = match &connection.peer_id {
+        PeerIdentity::Is(peer) => Some(peer.clone()),
+        PeerIdentity::Any => None,
+    };
+    Asked::Login { local: connection.local_id.clone(), remote }
 }

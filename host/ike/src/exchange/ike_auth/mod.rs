@@ -174,22 +174,26 @@ impl IkeSa {
         self.start_maintenance(host, now, SituationCause::ESTABLISHED);
     }
 
-    /// A Child SA of the connection could not be made. A connection whose only child failed ends.
-    pub(crate) fn on_child_failed(&mut self, host: &mut Host, now: Now, index: usize, reason: CloseReason) {
-        let (ike_sa, initiator) = (self.id, self.role.is_initiator());
-        let Some(established) = self.established_mut() else { return };
-        let connection = Arc::clone(&established.connection);
+    /// Tells that a Child SA of the connection could not be made, or not renewed.
+    pub(crate) fn tell_child_failed(&self, host: &mut Host, index: usize, reason: CloseReason) {
+        let Some(established) = self.established() else { return };
+        let connection = &established.connection;
         let child = connection.children.get(index).map_or_else(String::new, |child| child.name.clone());
-        tracing::warn!(%ike_sa, child, %reason, "no Child SA");
         host.event(Event::ChildSaFailed {
-            ike_sa,
+            ike_sa: self.id,
             connection: connection.name.clone(),
             child,
-            reason: reason.clone(),
+            reason,
         });
-        if !initiator {
-            return;
-        }
+    }
+
+    /// A Child SA of the connection could not be made. A connection whose only child failed ends.
+    pub(crate) fn on_child_failed(&mut self, host: &mut Host, now: Now, index: usize, reason: CloseReason) {
+        tracing::debug!(ike_sa = %self.id, index, %reason, "no Child SA");
+        self.tell_child_failed(host, index, reason.clone());
+        let initiator = self.role.is_initiator();
+        let Some(established) = self.established_mut().filter(|_| initiator) else { return };
+        let connection = Arc::clone(&established.connection);
         let failures = established.estate.failures.entry(index).or_insert(0);
         *failures += 1;
         let pause = connection.timing.retry_first * 2u32.pow((*failures).min(10));

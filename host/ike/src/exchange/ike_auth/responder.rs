@@ -11,7 +11,7 @@ use crate::exchange::ike_sa_init::notify;
 use crate::exchange::{RemoteExchange, proposals};
 use crate::extension::configuration::{self, Granted};
 use crate::host::Host;
-use crate::output::{AuthenticationFailure, CloseReason, Event};
+use crate::output::{AuthenticationFailure, CloseReason};
 use crate::sa::IkeSa;
 use crate::sa::state::State;
 use crate::timer::Timer;
@@ -99,7 +99,8 @@ impl IkeSa {
         let mut failed = None;
         match granted {
             Granted::NotAsked if requires_address(&connection) => {
-                failed = Some(Refusal::of(NotifyType::FAILED_CP_REQUIRED));
+                let reason = CloseReason::AddressRequired;
+                failed = Some(Refusal::of(NotifyType::FAILED_CP_REQUIRED).because(reason));
             }
             Granted::NotAsked => {}
             Granted::Reply(configuration, addresses) => {
@@ -110,7 +111,8 @@ impl IkeSa {
             }
             Granted::Exhausted(pool) => {
                 tracing::warn!(pool, "no virtual address is free");
-                failed = Some(Refusal::of(NotifyType::INTERNAL_ADDRESS_FAILURE));
+                let reason = CloseReason::PoolExhausted(pool);
+                failed = Some(Refusal::of(NotifyType::INTERNAL_ADDRESS_FAILURE).because(reason));
             }
         }
         let offer = match (message.security_association(), message.ts_initiator(), message.ts_responder()) {
@@ -177,18 +179,7 @@ impl IkeSa {
         match child {
             Ok(payloads) => reply.extend(payloads.into_iter().flatten()),
             Err(refusal) => {
-                if let Some(established) = self.established() {
-                    host.event(Event::ChildSaFailed {
-                        ike_sa: self.id,
-                        connection: established.connection.name.clone(),
-                        child: established
-                            .connection
-                            .children
-                            .first()
-                            .map_or_else(String::new, |child| child.name.clone()),
-                        reason: refusal.reason(),
-                    });
-                }
+                self.tell_child_failed(host, refusal.child.unwrap_or_default(), refusal.reason());
                 reply.push(Payload::Notify(Notify::new(refusal.notify, refusal.data)));
             }
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoError, SecretBytes};
-use vpnhost_model::{Encapsulation, IkeSpi, KeyExchange as Method, Now, Path, Role, Suite};
+use vpnhost_model::{Encapsulation, IkeSpi, KeyExchange as Method, Now, Path, Protocol, Role, Suite};
 
 use crate::config::PeerConfig;
 use crate::error::IkeError;
@@ -15,6 +15,7 @@ use crate::input::JobResult;
 use crate::limits;
 use crate::output::{CloseReason, Event, Job};
 use crate::question::rank_proposals;
+use crate::reason::Asked;
 use crate::sa::IkeSa;
 use crate::sa::state::State;
 use crate::sa::window::Window;
@@ -74,7 +75,7 @@ impl IkeSa {
         let Some(connection) = self.connection.clone() else { return };
         let suites = proposals::usable_ike(host.crypto, host.config.allow_legacy, &connection.ike);
         if suites.is_empty() {
-            return self.end(host, now, CloseReason::NoProposalChosen);
+            return self.end(host, now, CloseReason::NothingToOffer(Protocol::IKE));
         }
         let menu: Vec<Suite> = suites.iter().copied().map(Suite::Ike).collect();
         if let State::SaInitSent(init) = &mut self.state {
@@ -92,7 +93,7 @@ impl IkeSa {
             (Stage::Ranking, Resumed::Answer(answer, by)) => {
                 init.suites = rank_proposals::ranked(answer, &init.suites);
                 let Some(first) = init.suites.first() else {
-                    return self.end(host, now, CloseReason::NoProposalChosen);
+                    return self.end(host, now, CloseReason::NothingToOffer(Protocol::IKE));
                 };
                 init.method = first.key_exchange;
                 let order = join(&init.suites);
@@ -178,9 +179,10 @@ impl IkeSa {
         let result = if let Some(cookie) = message.notify(NotifyType::COOKIE) {
             self.on_cookie(host, now, &cookie.data)
         } else if let Some(invalid) = message.notify(NotifyType::INVALID_KE_PAYLOAD) {
-            self.on_invalid_ke(host, &invalid.data)
+            self.on_invalid_ke(host, now, &invalid.data)
         } else if let Some(error) = message.error_notify() {
-            self.remember_refusal(now, error.kind);
+            let asked = Asked::Ike(init.suites.clone());
+            self.remember_refusal(now, CloseReason::refused_by_peer(error.kind, asked));
             Ok(())
         } else {
             self.on_init_answer(host, path, &message, datagram)
@@ -200,7 +202,7 @@ impl IkeSa {
         self.send_init(host, now)
     }
 
-    fn on_invalid_ke(&mut self, host: &mut Host, data: &[u8]) -> Result<(), IkeError> {
+    fn on_invalid_ke(&mut self, host: &mut Host, now: Now, data: &[u8]) -> Result<(), IkeError> {
         let State::SaInitSent(init) = &mut self.state else { return Ok(()) };
         let Ok(number) = <[u8; 2]>::try_from(data) else { return Ok(()) };
         let method = Method(u16::from_be_bytes(number));
@@ -208,6 +210,11 @@ impl IkeSa {
         let offered = init.suites.iter().any(|suite| suite.key_exchange == method);
         if !offered || method == init.method || init.attempts >= limits::INIT_ATTEMPTS {
             tracing::debug!(ike_sa = %self.id, %method, "INVALID_KE_PAYLOAD not followed");
+            let mut groups: Vec<Method> = init.suites.iter().map(|suite| suite.key_exchange).collect();
+            groups.dedup();
+            let asked = Asked::Group { wanted: method, offered: groups, child: false };
+            let refusal = CloseReason::refused_by_peer(NotifyType::INVALID_KE_PAYLOAD, asked);
+            self.remember_refusal(now, refusal);
             return Ok(());
         }
         init.method = method;
@@ -215,10 +222,10 @@ impl IkeSa {
     }
 
     /// RFC 7296, 2.21.1: an unprotected error may be forged, so the true answer is waited for a while.
-    fn remember_refusal(&mut self, now: Now, kind: NotifyType) {
+    fn remember_refusal(&mut self, now: Now, refusal: CloseReason) {
         let State::SaInitSent(init) = &mut self.state else { return };
-        tracing::debug!(ike_sa = %self.id, notify = %kind, "unprotected refusal, perhaps not the peer's");
-        init.refused.get_or_insert(kind);
+        tracing::debug!(ike_sa = %self.id, %refusal, "unprotected refusal, perhaps not the peer's");
+        init.refused.get_or_insert(refusal);
         self.timers.set_earlier(Timer::UnprotectedError, now.instant + limits::UNPROTECTED_ERROR_PATIENCE);
     }
 

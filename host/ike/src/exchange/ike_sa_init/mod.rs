@@ -38,7 +38,7 @@ pub(crate) struct SaInitSent {
     attempts: u8,
     request: Vec<u8>,
     answer: Option<Answer>,
-    refused: Option<NotifyType>,
+    refused: Option<CloseReason>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub(crate) struct InitRecord {
 impl SaInitSent {
     /// Returns the unprotected refusal that came, if one did.
     pub(crate) fn refusal(&self) -> Option<CloseReason> {
-        self.refused.map(|notify| CloseReason::RefusedByPeer { notify: notify.to_string() })
+        self.refused.clone()
     }
 }
 
@@ -151,10 +151,12 @@ impl IkeSa {
     fn float(&mut self, host: &Host) {
         let wanted = self.nat.local || self.nat.peer || self.wants_encapsulation();
         if self.nat.supported && wanted {
+            let before = self.path;
             self.path.local.set_port(host.config.ports[1]);
             if self.path.remote.port() == 500 {
                 self.path.remote.set_port(4500);
             }
+            self.floated_from = Some(before).filter(|before| before.remote != self.path.remote);
         }
         self.choose_encapsulation(host);
     }

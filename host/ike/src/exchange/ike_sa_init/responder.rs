@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoError, SecretBytes};
-use vpnhost_model::{IkeSuite, KeyExchange as Method, Now, Path, Role, Suite};
+use vpnhost_model::{IkeSuite, KeyExchange as Method, Now, Path, Protocol, Role, Suite};
 
 use crate::config::{EncapsulationPolicy, PeerConfig};
 use crate::error::IkeError;
@@ -15,6 +15,7 @@ use crate::input::JobResult;
 use crate::limits;
 use crate::output::{CloseReason, Event, Job};
 use crate::question::rank_proposals;
+use crate::reason::ProposalGap;
 use crate::sa::IkeSa;
 use crate::sa::state::State;
 use crate::sa::window::Window;
@@ -52,9 +53,8 @@ pub(crate) fn accept(host: &mut Host, now: Now, path: Path, datagram: &[u8]) -> 
     let candidates = candidates(host, path);
     let suites = acceptable(host, &candidates, offer);
     if suites.is_empty() {
-        // A stranger's datagram: what anybody can cause does not fill the log.
-        tracing::debug!(%path, "a peer offered no acceptable proposal for an IKE SA");
         answer_unprotected(host, now, path, &header, Notify::new(NotifyType::NO_PROPOSAL_CHOSEN, vec![]));
+        tell_refusal(host, now, path, &candidates, offer);
         return None;
     }
     let (id, spi) = host.name_ike_sa().ok()?;
@@ -123,6 +123,28 @@ fn acceptable(host: &Host, candidates: &[Arc<PeerConfig>], offer: &SecurityAssoc
         candidates.iter().flat_map(|connection| connection.ike.iter().copied()).collect();
     let usable = proposals::usable_ike(host.crypto, host.config.allow_legacy, &configured);
     usable.into_iter().filter(|suite| proposals::fitting(&Suite::Ike(*suite), offer).is_some()).collect()
+}
+
+/// Tells why nothing came of a request, if not too many were told of lately: it is a stranger's.
+fn tell_refusal(
+    host: &mut Host,
+    now: Now,
+    path: Path,
+    candidates: &[Arc<PeerConfig>],
+    offer: &SecurityAssociation,
+) {
+    if !host.refusals.take(now.instant) {
+        return;
+    }
+    let configured: Vec<Suite> =
+        candidates.iter().flat_map(|connection| connection.ike.iter().copied().map(Suite::Ike)).collect();
+    let reason = if configured.is_empty() {
+        CloseReason::NoConnection
+    } else {
+        CloseReason::NoProposalChosen(Box::new(ProposalGap::find(Protocol::IKE, offer, &configured)))
+    };
+    tracing::debug!(%path, %reason, "IKE_SA_INIT refused");
+    host.event(Event::Refused { path, reason });
 }
 
 /// Sends an answer in clear, if not too many were sent lately.
@@ -202,10 +224,11 @@ impl IkeSa {
     /// Refuses in clear and forgets: nothing is kept of a request that has to come again.
     fn refuse_init(&mut self, host: &mut Host, now: Now, notify: Notify) {
         let State::SaInitAnswered(init) = &self.state else { return };
+        let kind = notify.kind;
         if let Ok(header) = Header::decode(&init.init.request) {
             answer_unprotected(host, now, self.path, &header, notify);
         }
-        self.end(host, now, CloseReason::NoProposalChosen);
+        self.end(host, now, CloseReason::Refused(kind));
     }
 
     fn answer_init(
