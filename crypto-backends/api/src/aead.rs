@@ -1,43 +1,52 @@
 //! A packet of an AEAD taken apart: salt and IV make the nonce, SPI and sequence number the AAD.
 //!
-//! AES-GCM (RFC 4106), ChaCha20-Poly1305 (RFC 7634), and both in SK (RFC 5282, RFC 7634 §3).
+//! AES-GCM (RFC 4106), AES-CCM (RFC 4309), ChaCha20-Poly1305 (RFC 7634), and all of them in SK (RFC 5282,
+//! RFC 7634 §3).
 
 use crate::{CryptoError, PacketMut};
 
-/// A packet with an IV of eight octets and an ICV of sixteen, under a nonce of twelve.
-pub struct AeadParts<'a> {
+/// A packet with an IV of eight octets, under a nonce of salt and IV.
+pub struct AeadParts<'a, const NONCE: usize, const ICV: usize> {
     /// Salt and IV.
-    pub nonce: [u8; AeadParts::NONCE_LEN],
+    pub nonce: [u8; NONCE],
     /// What is authenticated beside the text.
     pub aad: AeadAad<'a>,
     /// What is encrypted in place.
     pub text: &'a mut [u8],
     /// The ICV, to be written or read.
-    pub icv: &'a mut [u8; AeadParts::ICV_LEN],
+    pub icv: &'a mut [u8; ICV],
 }
 
-impl<'a> AeadParts<'a> {
-    /// Octets of salt, which are the last of the key material.
-    pub const SALT_LEN: usize = 4;
-    /// Octets of IV.
-    pub const IV_LEN: usize = 8;
-    /// Octets of salt and IV.
-    pub const NONCE_LEN: usize = 12;
-    /// Octets of ICV.
-    pub const ICV_LEN: usize = 16;
+/// Octets of IV of every AEAD for packets.
+pub const AEAD_IV_LEN: usize = 8;
 
-    /// Takes a packet apart.
+impl<'a, const NONCE: usize, const ICV: usize> AeadParts<'a, NONCE, ICV> {
+    /// Octets of salt, which are the last of the key material.
+    pub const SALT_LEN: usize = NONCE - AEAD_IV_LEN;
+
+    /// Returns a nonce that begins with a salt, for [`Self::of`]; the rest is zero.
+    ///
+    /// # Errors
+    /// [`CryptoError::BadLength`] for a salt of another length.
+    pub fn salted(salt: &[u8]) -> Result<[u8; NONCE], CryptoError> {
+        let mut nonce = [0; NONCE];
+        if salt.len() != Self::SALT_LEN {
+            return Err(CryptoError::BadLength);
+        }
+        nonce[..Self::SALT_LEN].copy_from_slice(salt);
+        Ok(nonce)
+    }
+
+    /// Takes a packet apart; its IV is written into a nonce that begins with the salt.
     ///
     /// # Errors
     /// [`CryptoError::BadLength`] for a packet too short for AAD, IV and ICV, and for one with an
     /// extended sequence number whose AAD is not eight octets.
-    pub fn of(packet: &'a mut PacketMut<'_>, salt: [u8; AeadParts::SALT_LEN]) -> Result<Self, CryptoError> {
+    pub fn of(packet: &'a mut PacketMut<'_>, salted: [u8; NONCE]) -> Result<Self, CryptoError> {
         let (aad, rest) = packet.octets.split_at_mut_checked(packet.aad_len).ok_or(CryptoError::BadLength)?;
-        let (iv, rest) =
-            rest.split_first_chunk_mut::<{ AeadParts::IV_LEN }>().ok_or(CryptoError::BadLength)?;
+        let (iv, rest) = rest.split_first_chunk_mut::<AEAD_IV_LEN>().ok_or(CryptoError::BadLength)?;
         let (text, icv) = rest.split_last_chunk_mut().ok_or(CryptoError::BadLength)?;
-        let mut nonce = [0; AeadParts::NONCE_LEN];
-        nonce[..Self::SALT_LEN].copy_from_slice(&salt);
+        let mut nonce = salted;
         nonce[Self::SALT_LEN..].copy_from_slice(iv);
         Ok(Self { nonce, aad: AeadAad::of(aad, packet.esn_high)?, text, icv })
     }
@@ -77,18 +86,31 @@ impl<'a> AeadAad<'a> {
 mod tests {
     use super::*;
 
+    type Parts<'a> = AeadParts<'a, 12, 16>;
+
     #[test]
     fn a_packet_comes_apart_where_its_lengths_say() {
         let mut octets: Vec<u8> = (0..8 + 8 + 3 + 16).collect();
         let mut packet = PacketMut::new(&mut octets, 8);
-        let parts = AeadParts::of(&mut packet, [91, 92, 93, 94]).unwrap();
+        let parts = Parts::of(&mut packet, Parts::salted(&[91, 92, 93, 94]).unwrap()).unwrap();
         assert_eq!(parts.nonce, [91, 92, 93, 94, 8, 9, 10, 11, 12, 13, 14, 15]);
         assert_eq!(parts.aad.octets(), [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(parts.text, [16, 17, 18]);
         assert_eq!(parts.icv[0], 19);
         packet.esn_high = Some(0x0102_0304);
-        let parts = AeadParts::of(&mut packet, [0; 4]).unwrap();
+        let parts = Parts::of(&mut packet, [0; 12]).unwrap();
         assert_eq!(parts.aad.octets(), [0, 1, 2, 3, 1, 2, 3, 4, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn a_shorter_salt_and_a_shorter_icv_come_apart_too() {
+        let mut octets: Vec<u8> = (0..8 + 8 + 3 + 12).collect();
+        let mut packet = PacketMut::new(&mut octets, 8);
+        let salted = AeadParts::<11, 12>::salted(&[91, 92, 93]).unwrap();
+        assert!(AeadParts::<11, 12>::salted(&[91, 92, 93, 94]).is_err());
+        let parts = AeadParts::<11, 12>::of(&mut packet, salted).unwrap();
+        assert_eq!(parts.nonce, [91, 92, 93, 8, 9, 10, 11, 12, 13, 14, 15]);
+        assert_eq!((&*parts.text, parts.icv[11]), (&[16, 17, 18][..], 30));
     }
 
     #[test]
@@ -96,7 +118,7 @@ mod tests {
         for aad_len in [0, 1, 8, 28, usize::MAX] {
             for len in 0..aad_len.min(40) + 24 {
                 let mut octets = vec![0; len];
-                assert!(AeadParts::of(&mut PacketMut::new(&mut octets, aad_len), [0; 4]).is_err());
+                assert!(Parts::of(&mut PacketMut::new(&mut octets, aad_len), [0; 12]).is_err());
             }
         }
     }
@@ -106,6 +128,6 @@ mod tests {
         let mut octets = vec![0; 64];
         let mut packet = PacketMut::new(&mut octets, 12);
         packet.esn_high = Some(1);
-        assert!(AeadParts::of(&mut packet, [0; 4]).is_err());
+        assert!(Parts::of(&mut packet, [0; 12]).is_err());
     }
 }

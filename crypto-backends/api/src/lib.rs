@@ -26,7 +26,7 @@ mod random;
 mod secret;
 mod signature;
 
-pub use aead::{AeadAad, AeadParts};
+pub use aead::{AEAD_IV_LEN, AeadAad, AeadParts};
 pub use backend::CryptoBackend;
 pub use dss::{dss_to_der, dss_to_raw};
 pub use encryption::{EncryptionAlgorithm, EncryptionKey};

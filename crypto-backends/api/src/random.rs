@@ -18,8 +18,8 @@ pub struct DrawnRandom {
 }
 
 impl DrawnRandom {
-    /// Octets enough for one key exchange of any algorithm.
-    pub const KEY_EXCHANGE: usize = 128;
+    /// Octets enough for one key exchange of any algorithm: P-521 may draw 66 octets twice.
+    pub const KEY_EXCHANGE: usize = 132;
 
     /// Octets enough for one signature of any algorithm: blinding draws as many as an RSA modulus has, and
     /// again while the number is not below it, which at worst is every second time.

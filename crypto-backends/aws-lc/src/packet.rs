@@ -1,64 +1,79 @@
-//! AES-GCM with a 16-octet ICV for ESP (RFC 4106) and SK (RFC 5282).
+//! AES-GCM with a 16-octet ICV (RFC 4106, RFC 5282) and ChaCha20-Poly1305 (RFC 7634) for ESP and SK.
 
 use aws_lc_rs::aead::{
-    AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, Algorithm, LessSafeKey, Nonce, UnboundKey,
+    AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
 };
-use vpnhost_crypto::{AeadParts, CryptoError, IvKind, PacketAlgorithm, PacketKey, PacketLayout, PacketMut};
+use vpnhost_crypto::{
+    AEAD_IV_LEN, AeadParts, CryptoError, IvKind, PacketAlgorithm, PacketKey, PacketLayout, PacketMut,
+};
 use vpnhost_model::{Encryption, Integrity, PacketId};
 use zeroize::Zeroize;
 
 pub(crate) static LIST: &[&dyn PacketAlgorithm] =
-    &[&AesGcm16(&AES_256_GCM), &AesGcm16(&AES_192_GCM), &AesGcm16(&AES_128_GCM)];
+    &[&gcm(&AES_256_GCM), &gcm(&AES_192_GCM), &gcm(&AES_128_GCM), &CHACHA20];
 
-/// AES-GCM with one key length.
-struct AesGcm16(&'static Algorithm);
+static CHACHA20: Aead = Aead { id: Encryption::CHACHA20_POLY1305, algorithm: &CHACHA20_POLY1305 };
 
-impl PacketAlgorithm for AesGcm16 {
+const fn gcm(algorithm: &'static Algorithm) -> Aead {
+    Aead { id: Encryption::AES_GCM_16, algorithm }
+}
+
+/// Octets of salt and IV.
+const NONCE_LEN: usize = 12;
+/// Octets of ICV.
+const ICV_LEN: usize = 16;
+
+type Parts<'a> = AeadParts<'a, NONCE_LEN, ICV_LEN>;
+
+/// An AEAD with one key length.
+struct Aead {
+    id: Encryption,
+    algorithm: &'static Algorithm,
+}
+
+impl PacketAlgorithm for Aead {
     fn id(&self) -> PacketId {
         PacketId {
-            encryption: Encryption::AES_GCM_16,
-            key_bits: (self.0.key_len() * 8) as u16,
+            encryption: self.id,
+            key_bits: (self.algorithm.key_len() * 8) as u16,
             integrity: Integrity::NONE,
         }
     }
 
     fn layout(&self) -> PacketLayout {
-        layout(self.0)
+        layout(self.algorithm)
     }
 
     fn key(&self, encryption: &[u8], integrity: &[u8]) -> Result<Box<dyn PacketKey>, CryptoError> {
-        // RFC 4106, 8.1: the salt is the last four octets of the key material.
-        let Some((key, &salt)) = encryption.split_last_chunk::<{ AeadParts::SALT_LEN }>() else {
-            return Err(CryptoError::BadLength);
-        };
-        if !integrity.is_empty() {
-            return Err(CryptoError::BadLength);
-        }
-        let key = UnboundKey::new(self.0, key).map_err(|_| CryptoError::BadLength)?;
-        Ok(Box::new(GcmKey { cipher: LessSafeKey::new(key), salt }))
+        // RFC 4106, 8.1: the salt is the last of the key material.
+        let parts = encryption.split_at_checked(self.algorithm.key_len());
+        let (key, salt) = parts.filter(|_| integrity.is_empty()).ok_or(CryptoError::BadLength)?;
+        let salted = Parts::salted(salt)?;
+        let key = UnboundKey::new(self.algorithm, key).map_err(|_| CryptoError::BadLength)?;
+        Ok(Box::new(AeadKey { cipher: LessSafeKey::new(key), salted }))
     }
 }
 
 fn layout(algorithm: &Algorithm) -> PacketLayout {
     PacketLayout {
-        iv_len: AeadParts::IV_LEN,
+        iv_len: AEAD_IV_LEN,
         iv_kind: IvKind::Counter,
-        icv_len: AeadParts::ICV_LEN,
+        icv_len: ICV_LEN,
         block_len: 1,
-        encryption_key_len: algorithm.key_len() + AeadParts::SALT_LEN,
+        encryption_key_len: algorithm.key_len() + Parts::SALT_LEN,
         integrity_key_len: 0,
     }
 }
 
 /// The key with its schedule and hash table; the library zeroizes them.
-struct GcmKey {
+struct AeadKey {
     cipher: LessSafeKey,
-    salt: [u8; AeadParts::SALT_LEN],
+    salted: [u8; NONCE_LEN],
 }
 
-impl GcmKey {
+impl AeadKey {
     fn seal_one(&self, packet: &mut PacketMut<'_>) -> Result<(), CryptoError> {
-        let parts = AeadParts::of(packet, self.salt)?;
+        let parts = Parts::of(packet, self.salted)?;
         // "Less safe" because the caller answers for the nonce: it counts (`IvKind::Counter`).
         let nonce = Nonce::assume_unique_for_key(parts.nonce);
         self.cipher
@@ -67,7 +82,7 @@ impl GcmKey {
     }
 
     fn open_one(&self, packet: &mut PacketMut<'_>) -> Result<(), CryptoError> {
-        let parts = AeadParts::of(packet, self.salt)?;
+        let parts = Parts::of(packet, self.salted)?;
         let nonce = Nonce::assume_unique_for_key(parts.nonce);
         self.cipher
             .open_in_place_separate_tag(nonce, Aad::from(parts.aad.octets()), parts.icv, parts.text)
@@ -76,7 +91,7 @@ impl GcmKey {
     }
 }
 
-impl PacketKey for GcmKey {
+impl PacketKey for AeadKey {
     fn layout(&self) -> PacketLayout {
         layout(self.cipher.algorithm())
     }
@@ -94,8 +109,8 @@ impl PacketKey for GcmKey {
     }
 }
 
-impl Drop for GcmKey {
+impl Drop for AeadKey {
     fn drop(&mut self) {
-        self.salt.zeroize();
+        self.salted.zeroize();
     }
 }

@@ -12,7 +12,9 @@ use vpnhost_model::PacketId;
 use crate::{
     Algorithm, Fault, Finding, Verdict,
     answer::{self, Answer, Unreadable},
-    check, vectors,
+    check,
+    deferred::{self, Deferred},
+    vectors,
 };
 
 /// The backend underneath, seen through shorter lists.
@@ -56,12 +58,7 @@ impl Admitted {
             integrity: keep(inner.integrity(), findings, |a| Algorithm::Integrity(a.id()), check::integrity),
             prf: keep(inner.prf(), findings, |a| Algorithm::Prf(a.id()), check::prf),
             hash: keep(inner.hash(), findings, |a| Algorithm::Hash(a.id()), check::hash),
-            key_exchange: keep(
-                inner.key_exchange(),
-                findings,
-                |a| Algorithm::KeyExchange(a.id()),
-                check::key_exchange,
-            ),
+            key_exchange: key_exchanges(inner.key_exchange(), findings),
             signature: &[],
         }
     }
@@ -118,16 +115,47 @@ fn keep<A: ?Sized>(
 ) -> &'static [&'static A] {
     let mut kept = Vec::new();
     for &algorithm in list {
-        let named = name(algorithm);
-        let file = vectors::of(named).unwrap_or_default();
-        let answers = answer::parse(file).expect("the files are compiled in, and a test reads each");
-        let verdict = put(algorithm, &answers, check);
-        if verdict.is_pass() {
+        let finding = find(algorithm, name, check);
+        if finding.verdict.is_pass() {
             kept.push(algorithm);
         }
-        findings.push(Finding { algorithm: named, verdict });
+        findings.push(finding);
     }
     kept.leak()
+}
+
+/// Examines the list of key exchange methods; the slow ones only when they are used.
+fn key_exchanges(
+    list: &'static [&'static dyn KeyExchangeAlgorithm],
+    findings: &mut Vec<Finding>,
+) -> &'static [&'static dyn KeyExchangeAlgorithm] {
+    let mut kept: Vec<&'static dyn KeyExchangeAlgorithm> = Vec::new();
+    for &method in list {
+        if deferred::is_slow(method.id()) {
+            let algorithm = Algorithm::KeyExchange(method.id());
+            findings.push(Finding { algorithm, verdict: Verdict::Deferred });
+            kept.push(Box::leak(Box::new(Deferred::new(method, |method| find_key_exchange(method).verdict))));
+            continue;
+        }
+        let finding = find_key_exchange(method);
+        if finding.verdict.is_pass() {
+            kept.push(method);
+        }
+        findings.push(finding);
+    }
+    kept.leak()
+}
+
+fn find_key_exchange(method: &'static dyn KeyExchangeAlgorithm) -> Finding {
+    find(method, |method| Algorithm::KeyExchange(method.id()), check::key_exchange)
+}
+
+/// Puts an algorithm's own file to it.
+fn find<A: ?Sized>(algorithm: &A, name: fn(&A) -> Algorithm, check: Check<A>) -> Finding {
+    let named = name(algorithm);
+    let file = vectors::of(named).unwrap_or_default();
+    let answers = answer::parse(file).expect("the files are compiled in, and a test reads each");
+    Finding { algorithm: named, verdict: put(algorithm, &answers, check) }
 }
 
 /// Puts the known answers of another file to an algorithm of a backend, or to a pair of two. Returns

@@ -22,6 +22,7 @@
 mod admitted;
 mod answer;
 mod check;
+mod deferred;
 mod report;
 mod vectors;
 

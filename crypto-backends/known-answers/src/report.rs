@@ -59,6 +59,8 @@ pub enum Verdict {
         /// What was wrong.
         fault: Fault,
     },
+    /// Its known answers take long, and are tried when it is first used; it then fails if one is wrong.
+    Deferred,
     /// There are no known answers to hold it against.
     NoAnswers,
 }
@@ -99,7 +101,7 @@ impl Report {
 impl Verdict {
     /// Tells whether the algorithm is offered.
     pub fn is_pass(&self) -> bool {
-        matches!(self, Self::Passed { .. })
+        matches!(self, Self::Passed { .. } | Self::Deferred)
     }
 }
 
@@ -139,6 +141,7 @@ impl fmt::Display for Verdict {
             Self::Passed { answers: 1 } => f.write_str("passed, 1 known answer"),
             Self::Passed { answers } => write!(f, "passed, {answers} known answers"),
             Self::Failed { answer, fault } => write!(f, "FAILED, not used: known answer {answer}: {fault}"),
+            Self::Deferred => f.write_str("its known answers are tried when it is first used"),
             Self::NoAnswers => f.write_str("not used: there are no known answers for it"),
         }
     }

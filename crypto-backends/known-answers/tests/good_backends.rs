@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use vpnhost_crypto::CryptoBackend;
+use vpnhost_known_answers::Verdict;
+use vpnhost_model::KeyExchange;
 
 /// What an operator does not notice at start, for all backends together.
 const UNNOTICED: Duration = Duration::from_millis(200);
@@ -48,6 +50,24 @@ fn admitted(backend: &'static dyn CryptoBackend) -> Option<Duration> {
     let beside = ((after.all - before.all) / TIMES).saturating_sub(here);
     println!("{}: {here:?}, beside it {beside:?}", backend.name());
     Some(here.max(beside))
+}
+
+#[test]
+fn what_is_tried_when_it_is_used_passes_then() {
+    struct Ones;
+    impl vpnhost_crypto::SecureRandom for Ones {
+        fn fill(&mut self, out: &mut [u8]) -> Result<(), vpnhost_crypto::CryptoError> {
+            out.fill(1);
+            Ok(())
+        }
+    }
+    let admission = vpnhost_known_answers::admit(vpnhost_rustcrypto::backend());
+    let deferred = |finding: &&vpnhost_known_answers::Finding| finding.verdict == Verdict::Deferred;
+    assert_eq!(admission.report.findings.iter().filter(deferred).count(), 2, "{}", admission.report);
+    for method in [KeyExchange::MODP_6144, KeyExchange::MODP_8192] {
+        let method = admission.backend.find_key_exchange(method).unwrap();
+        assert!(method.start(&mut Ones).is_ok(), "{}", method.id());
+    }
 }
 
 #[test]

@@ -1,40 +1,42 @@
-//! HMAC as integrity algorithm (RFC 4868, RFC 2404).
+//! Integrity algorithms: HMAC (RFC 4868, RFC 2404), AES-CMAC (RFC 4494) and AES-XCBC (RFC 3566).
 
 use std::marker::PhantomData;
 
-use digest::OutputSizeUser;
-use hmac::{EagerHash, Hmac, KeyInit, Mac};
+use aes::Aes128;
+use cmac::Cmac;
+use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use vpnhost_crypto::{CryptoError, IntegrityAlgorithm, IntegrityKey};
 use vpnhost_model::Integrity;
 use zeroize::Zeroize;
 
+use crate::xcbc::Xcbc;
+
 pub(crate) static LIST: &[&dyn IntegrityAlgorithm] = &[
-    &HmacIcv::<Sha256> { id: Integrity::HMAC_SHA2_256_128, icv_len: 16, hash: PhantomData },
-    &HmacIcv::<Sha384> { id: Integrity::HMAC_SHA2_384_192, icv_len: 24, hash: PhantomData },
-    &HmacIcv::<Sha512> { id: Integrity::HMAC_SHA2_512_256, icv_len: 32, hash: PhantomData },
-    &HmacIcv::<Sha1> { id: Integrity::HMAC_SHA1_96, icv_len: 12, hash: PhantomData },
+    &Icv::<Hmac<Sha256>> { id: Integrity::HMAC_SHA2_256_128, icv_len: 16, mac: PhantomData },
+    &Icv::<Hmac<Sha384>> { id: Integrity::HMAC_SHA2_384_192, icv_len: 24, mac: PhantomData },
+    &Icv::<Hmac<Sha512>> { id: Integrity::HMAC_SHA2_512_256, icv_len: 32, mac: PhantomData },
+    &Icv::<Hmac<Sha1>> { id: Integrity::HMAC_SHA1_96, icv_len: 12, mac: PhantomData },
+    &Icv::<Cmac<Aes128>> { id: Integrity::AES_CMAC_96, icv_len: 12, mac: PhantomData },
+    &Icv::<Xcbc> { id: Integrity::AES_XCBC_96, icv_len: 12, mac: PhantomData },
 ];
 
-/// HMAC over a hash, truncated.
-struct HmacIcv<D> {
+/// A MAC, truncated.
+struct Icv<M> {
     id: Integrity,
     icv_len: usize,
-    hash: PhantomData<fn() -> D>,
+    mac: PhantomData<fn() -> M>,
 }
 
-impl<D: EagerHash + Send + 'static> IntegrityAlgorithm for HmacIcv<D>
-where
-    Hmac<D>: Mac + KeyInit + Clone + Send,
-{
+impl<M: Mac + KeyInit + Clone + Send + 'static> IntegrityAlgorithm for Icv<M> {
     fn id(&self) -> Integrity {
         self.id
     }
 
     fn key_len(&self) -> usize {
-        // RFC 4868, 2.1.1 and RFC 2404, 3: the key is as long as the hash's output.
-        <Hmac<D> as OutputSizeUser>::output_size()
+        // RFC 4868, 2.1.1; RFC 2404, 3; RFC 4494, 2; RFC 3566, 4: the key is as long as the whole output.
+        M::output_size()
     }
 
     fn icv_len(&self) -> usize {
@@ -45,28 +47,25 @@ where
         if key.len() != self.key_len() {
             return Err(CryptoError::BadLength);
         }
-        let keyed = <Hmac<D> as KeyInit>::new_from_slice(key).map_err(|_| CryptoError::BadLength)?;
-        Ok(Box::new(HmacKey::<D> { keyed, icv_len: self.icv_len }))
+        let keyed = <M as KeyInit>::new_from_slice(key).map_err(|_| CryptoError::BadLength)?;
+        Ok(Box::new(Keyed { keyed, icv_len: self.icv_len }))
     }
 }
 
-/// The state behind the key's first block, cloned for each packet; it zeroizes itself.
-struct HmacKey<D: EagerHash> {
-    keyed: Hmac<D>,
+/// The state behind the key, cloned for each packet; it zeroizes itself.
+struct Keyed<M> {
+    keyed: M,
     icv_len: usize,
 }
 
-impl<D: EagerHash + Send> IntegrityKey for HmacKey<D>
-where
-    Hmac<D>: Mac + Clone + Send,
-{
+impl<M: Mac + Clone + Send> IntegrityKey for Keyed<M> {
     fn sign(&mut self, parts: &[&[u8]], icv: &mut [u8]) -> Result<(), CryptoError> {
         if icv.len() != self.icv_len {
             return Err(CryptoError::BadLength);
         }
         let mut mac = self.keyed.clone();
         for part in parts {
-            Mac::update(&mut mac, part);
+            mac.update(part);
         }
         let mut whole = mac.finalize().into_bytes();
         icv.copy_from_slice(&whole[..self.icv_len]);

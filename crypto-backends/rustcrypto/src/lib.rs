@@ -10,6 +10,7 @@ mod key_exchange;
 mod packet;
 mod prf;
 mod signature;
+mod xcbc;
 
 use vpnhost_crypto::{
     CryptoBackend, EncryptionAlgorithm, HashAlgorithm, IntegrityAlgorithm, KeyExchangeAlgorithm,

@@ -37,8 +37,10 @@ fn refused<T>(what: &'static str, outcome: &Result<T, CryptoError>) -> Result<()
 }
 
 /// Returns keys of other lengths than the right one.
-fn other_lengths(key: &[u8]) -> [Vec<u8>; 3] {
-    [Vec::new(), key.get(1..).unwrap_or(&[0]).to_vec(), [key, &[0]].concat()]
+fn other_lengths(key: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let others = [Vec::new(), key.get(1..).unwrap_or_default().to_vec(), [key, &[0]].concat()];
+    let right = key.len();
+    others.into_iter().filter(move |other| other.len() != right)
 }
 
 /// Returns what the IV of a cipher must be, whatever the backend says of it.
