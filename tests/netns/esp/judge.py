@@ -19,16 +19,24 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.ipsec import ESP, SecurityAssociation
 from scapy.packet import Raw
 
-# Our name of a cipher or an integrity algorithm, scapy's name.
-CIPHERS = {"3des": "3DES", "aes128": "AES-CBC", "aes192": "AES-CBC", "aes256": "AES-CBC",
-           "aes128gcm16": "AES-GCM", "aes192gcm16": "AES-GCM", "aes256gcm16": "AES-GCM"}
+KEYS = ("128", "192", "256")
+# Our name of a cipher that needs an integrity algorithm, scapy's name.
+CIPHERS = {"3des": "3DES", "null": "NULL"}
+CIPHERS |= {f"aes{key}": "AES-CBC" for key in KEYS}
+CIPHERS |= {f"aes{key}ctr": "AES-CTR" for key in KEYS}
 INTEGRITIES = {"sha1": "HMAC-SHA1-96", "sha256": "SHA2-256-128", "sha384": "SHA2-384-192",
-               "sha512": "SHA2-512-256"}
+               "sha512": "SHA2-512-256", "aescmac": "AES-CMAC-96"}
+# Our name of an AEAD, scapy's name and the octets of its ICV.
+AEADS = {"chacha20poly1305": ("CHACHA20-POLY1305", 16)}
+AEADS |= {f"aes{key}gcm16": ("AES-GCM", 16) for key in KEYS}
+AEADS |= {f"aes{key}ccm{icv}": ("AES-CCM", icv) for key in KEYS for icv in (8, 12, 16)}
+# What scapy 2.8 has not: strongSwan and the known answers judge these.
+UNKNOWN_TO_SCAPY = {"aesxcbc"} | {f"aes{key}gcm{icv}" for key in KEYS for icv in (8, 12)}
 
-# What each backend must have, whatever else it has.
-EXPECTED = {f"{cipher}-{integrity}" for cipher in CIPHERS if "gcm" not in cipher
+# What each backend must have, whatever else it has: these are judged with every length.
+EXPECTED = {f"{cipher}-{integrity}" for cipher in CIPHERS if cipher != "null" and "ctr" not in cipher
             for integrity in ("sha256", "sha384", "sha512")}
-EXPECTED |= {cipher for cipher in CIPHERS if "gcm" in cipher}
+EXPECTED |= {f"aes{key}gcm16" for key in KEYS} | {"chacha20poly1305"}
 BACKENDS = {"rustcrypto": EXPECTED,
             "aws-lc": {name for name in EXPECTED if "3des" not in name}}
 
@@ -88,9 +96,10 @@ class Case:
     def scapys(self, sequence=None):
         sequence = self.sequence if sequence is None else sequence
         cipher, _, integrity = self.name.partition("-")
+        name, icv = AEADS.get(cipher) or (CIPHERS[cipher], None)
         return SecurityAssociation(
             ESP, spi=self.spi, seq_num=sequence & 0xFFFFFFFF,
-            crypt_algo=CIPHERS[cipher], crypt_key=self.key,
+            crypt_algo=name, crypt_key=self.key or None, crypt_icv_size=icv,
             auth_algo=INTEGRITIES[integrity] if integrity else None, auth_key=self.integrity_key or None,
             tunnel_header=OUTER[self.path[3]], nat_t_header=self.udp(),
             esn_en=self.extended, esn=sequence >> 32)
@@ -123,7 +132,7 @@ class Case:
     def padding_of(self, esp):
         """Returns padding, next header of ours, which scapy takes off without a look."""
         sa, packet = self.scapys(), self.on_the_wire(esp)[ESP]
-        icv = sa.crypt_algo.icv_size or sa.auth_algo.icv_size
+        icv = sa.crypt_icv_size or sa.auth_algo.icv_size
         plain = sa.crypt_algo.decrypt(sa, packet, sa.crypt_key, icv, esn_en=sa.esn_en, esn=sa.esn)
         return plain.padding, plain.nh
 
@@ -164,7 +173,7 @@ def judge_round_trips(oracle, suite, verdict):
         for extended in (False, True):
             sequences = EXTENDED if extended else SHORT
             for path, lengths in PATHS.items():
-                for at, length in enumerate(lengths):
+                for at, length in enumerate(lengths if suite[0] in EXPECTED else FEW):
                     case = Case(suite, extended, sequences[at % len(sequences)], path)
                     inner = inner_packet(version, length)
                     judge_both_ways(oracle, case, inner, verdict, f"{case}, IPv{version} + {length}")
@@ -238,7 +247,10 @@ def judge_backend(oracle, backend, expected, verdict):
         verdict.check(f"{backend} lacks {missing}", False)
     for suite in suites:
         cipher, _, integrity = suite[0].partition("-")
-        if cipher not in CIPHERS or (integrity and integrity not in INTEGRITIES):
+        if UNKNOWN_TO_SCAPY & {cipher, integrity}:
+            print(f"{backend} {suite[0]}: not judged, scapy does not know it")
+            continue
+        if cipher not in AEADS and (cipher not in CIPHERS or integrity not in INTEGRITIES):
             verdict.check(f"{suite[0]}: the judge has no name of scapy's for it", False)
             continue
         before = verdict.passed + verdict.failed

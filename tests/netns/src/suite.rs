@@ -10,7 +10,7 @@ pub const IKE: [&str; 5] = [
 ];
 
 /// ESP suites: each cipher and each integrity algorithm that both ends have in user space.
-pub const ESP: [&str; 13] = [
+pub const ESP: [&str; 20] = [
     "aes128-sha256",
     "aes128-sha384",
     "aes128-sha512",
@@ -24,6 +24,13 @@ pub const ESP: [&str; 13] = [
     "aes128gcm16",
     "aes192gcm16",
     "aes256gcm16",
+    "aes128gcm8",
+    "aes256gcm12",
+    "aes128ccm16",
+    "aes256ccm12",
+    "aes128ctr-aesxcbc",
+    "chacha20poly1305",
+    "null-aescmac",
 ];
 
 /// Returns whether one of the suites, which commas part, needs `allow_legacy`.
