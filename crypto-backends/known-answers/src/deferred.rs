@@ -1,6 +1,6 @@
 //! Key exchange methods whose known answers would take longer than a start may: tried when first used.
 //!
-//! Raising to a power modulo 6144 and 8192 bits takes tens of milliseconds, and hardly anybody uses it.
+//! Raising to a power modulo 4096 bits and more takes tens of milliseconds, and hardly anybody uses it.
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ use crate::Verdict;
 
 /// Tells whether a method's known answers are tried when it is first used.
 pub(crate) fn is_slow(method: KeyExchange) -> bool {
-    [KeyExchange::MODP_6144, KeyExchange::MODP_8192].contains(&method)
+    [KeyExchange::MODP_4096, KeyExchange::MODP_6144, KeyExchange::MODP_8192].contains(&method)
 }
 
 /// A method that fails for ever if it gives a wrong answer when it is first used.

@@ -19,7 +19,9 @@ fn loses(spoilt: Spoilt, lost: Algorithm, why: Fault) {
     assert_eq!(refused[0].algorithm, lost);
     match refused[0].verdict {
         Verdict::Failed { fault, .. } => assert_eq!(fault, why),
-        verdict @ (Verdict::Passed { .. } | Verdict::NoAnswers | Verdict::Deferred) => panic!("{lost}: {verdict}"),
+        verdict @ (Verdict::Passed { .. } | Verdict::NoAnswers | Verdict::Deferred) => {
+            panic!("{lost}: {verdict}")
+        }
     }
     assert_eq!(count(admission.backend) + 1, count(mixed));
     assert!(!offers(admission.backend, lost));
