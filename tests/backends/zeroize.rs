@@ -104,7 +104,7 @@ fn a_dropped_packet_key_is_nowhere_in_memory() {
                 // Round keys spill from registers; the next call overwrites them, here this one.
                 wipe_stack();
             }
-            assert!(!needles[0].is_found(), "{}", protection.id());
+            assert!(layout.encryption_key_len == 0 || !needles[0].is_found(), "{}", protection.id());
             assert!(layout.integrity_key_len == 0 || !needles[1].is_found(), "{}", protection.id());
         }
     }
