@@ -260,7 +260,7 @@ impl Chronicle {
 
     /// Returns the plugin by whose answer a peer was refused, if an end is for that.
     fn refuser(&self, event: &Event) -> Option<&str> {
-        let Event::IkeSaClosed { ike_sa, reason: CloseReason::RefusedByPolicy(_), .. } = event else {
+        let Event::IkeSaClosed { ike_sa, reason: CloseReason::RefusedByPlugin(_), .. } = event else {
             return None;
         };
         let decisions = &self.ike_sas.get(ike_sa)?.decisions;

@@ -176,6 +176,21 @@ mod tests {
     use super::*;
     use crate::control::document::{Decided, Flow};
 
+    fn connection(name: &str, state: &str) -> Connection {
+        let failed = state == "retrying";
+        Connection {
+            name: name.to_owned(),
+            role: "initiator".to_owned(),
+            gateways: vec!["home.example.org".to_owned()],
+            unresolved: Vec::new(),
+            state: state.to_owned(),
+            retry_in_secs: failed.then_some(4),
+            kept_up: true,
+            last_failure: failed.then(|| "no common proposal".to_owned()),
+            last_reason: failed.then(|| "no-common-proposal".to_owned()),
+        }
+    }
+
     fn status() -> Status {
         let flow = |packets| Flow { packets, bytes: packets * 100, idle_secs: Some(3) };
         let child = Child {
@@ -226,17 +241,6 @@ mod tests {
                 outcome: "allowed".to_owned(),
                 secs_ago: 75,
             }],
-        };
-        let connection = |name: &str, state: &str| Connection {
-            name: name.to_owned(),
-            role: "initiator".to_owned(),
-            gateways: vec!["home.example.org".to_owned()],
-            unresolved: Vec::new(),
-            state: state.to_owned(),
-            retry_in_secs: (state == "retrying").then_some(4),
-            kept_up: true,
-            last_failure: (state == "retrying").then(|| "no common proposal".to_owned()),
-            last_reason: (state == "retrying").then(|| "no-common-proposal".to_owned()),
         };
         Status {
             version: "0.1.0".to_owned(),

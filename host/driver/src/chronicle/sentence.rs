@@ -18,8 +18,8 @@ pub(super) struct Sentence {
 /// Returns code and sentence of a cause, with identities and addresses; `plugin` is by whose answer a peer was refused.
 pub(super) fn cause(reason: &CloseReason, plugin: Option<&str>) -> (&'static str, String) {
     match (reason, plugin) {
-        (CloseReason::RefusedByPolicy(_), Some(plugin)) => {
-            ("plugin-refused", format!("{reason} (plugin {plugin})"))
+        (CloseReason::RefusedByPlugin(_), Some(plugin)) => {
+            (reason.code(), format!("{reason} (plugin {plugin})"))
         }
         (reason, _) => (reason.code(), reason.in_full()),
     }

@@ -125,7 +125,7 @@ fn strangers_whose_ike_sas_never_begin_are_forgotten_and_the_others_are_not() {
 #[test]
 fn the_last_failure_is_told_until_the_connection_is_up_or_taken_down() {
     let (mut chronicle, _reader) = chronicle();
-    chronicle.tell(Now::default(), closed(CloseReason::PoolExhausted("road".to_owned())), None);
+    chronicle.tell(Now::default(), closed(CloseReason::PoolExhausted("pool road".to_owned())), None);
     let failure = chronicle.last_failure("corp").unwrap();
     assert_eq!((failure.reason, &*failure.text), ("pool-empty", "no virtual address is free in pool road"));
     chronicle.tell(Now::default(), Event::IkeSaEstablished(facts(ONE)), None);
@@ -140,12 +140,12 @@ fn the_last_failure_is_told_until_the_connection_is_up_or_taken_down() {
 fn a_refusal_names_the_plugin_whose_answer_it_was() {
     let (mut chronicle, mut reader) = chronicle();
     chronicle.tell(Now::default(), decided("plugins"), Some("office-hours".to_owned()));
-    let refused = closed(CloseReason::RefusedByPolicy("office hours are over".to_owned()));
+    let refused = closed(CloseReason::RefusedByPlugin("office hours are over".to_owned()));
     chronicle.tell(Now::default(), refused, None);
     let _decision = reader.try_recv().unwrap();
     let entry = reader.try_recv().unwrap().entry;
     assert_eq!(entry.reason, Some("plugin-refused"));
-    assert_eq!(entry.text, "ike-1 ended: refused by policy: office hours are over (plugin office-hours)");
+    assert_eq!(entry.text, "ike-1 ended: refused by a plugin: office hours are over (plugin office-hours)");
     assert_eq!(chronicle.last_failure("corp").unwrap().reason, "plugin-refused");
 }
 

@@ -67,7 +67,7 @@ pub(crate) enum Granted {
     NotAsked,
     /// This reply goes out; the peer has these addresses.
     Reply(Configuration, Vec<IpAddr>),
-    /// Nothing is left in this pool.
+    /// Nothing is left in this pool, or whatever else it was to come from.
     Exhausted(String),
 }
 
@@ -93,7 +93,8 @@ pub(crate) fn grant(
     }
     // RFC 7296, 3.15.4: a family that is not to be had is left out as long as another is given.
     if leases.is_empty() && wanted.iter().any(|(asked, _)| *asked) {
-        return Granted::Exhausted(exhausted.unwrap_or_else(|| "of that address family".to_owned()));
+        let pool = exhausted.map(|name| format!("pool {name}"));
+        return Granted::Exhausted(pool.unwrap_or_else(|| "any pool of that address family".to_owned()));
     }
     let addresses: Vec<IpAddr> = leases.iter().map(|lease| lease.address).collect();
     let dns = pools.dns(&addresses);

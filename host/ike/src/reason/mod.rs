@@ -70,8 +70,11 @@ pub enum CloseReason {
     /// A policy refused the peer.
     #[error("refused by policy: {0}")]
     RefusedByPolicy(String),
+    /// A plugin refused the peer.
+    #[error("refused by a plugin: {0}")]
+    RefusedByPlugin(String),
     /// No virtual address is left.
-    #[error("no virtual address is free in pool {0}")]
+    #[error("no virtual address is free in {0}")]
     PoolExhausted(String),
     /// The peer must ask for a virtual address and did not.
     #[error("the peer asked for no virtual address, and the connection admits no other")]
@@ -113,6 +116,7 @@ impl CloseReason {
             Self::AuthenticationFailed(failure) => failure.code(),
             Self::CertificateEnded(refusal) => refusal.code(),
             Self::RefusedByPolicy(_) => "refused-by-policy",
+            Self::RefusedByPlugin(_) => "plugin-refused",
             Self::PoolExhausted(_) => "pool-empty",
             Self::AddressRequired => "address-required",
             Self::Protocol(_) => "malformed",
@@ -127,7 +131,7 @@ impl CloseReason {
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::PeerDead(silence) => Some(silence.detail()),
-            Self::RefusedByPeer { asked, .. } => asked.detail(),
+            Self::RefusedByPeer { asked, notify } => asked.detail(notify),
             Self::TsUnacceptable(gap) => Some(gap.detail()),
             Self::AuthenticationFailed(AuthenticationFailure::Certificate(refusal))
             | Self::CertificateEnded(refusal) => Some(refusal.to_string()),
@@ -141,6 +145,7 @@ impl CloseReason {
             | Self::NoConnection
             | Self::AuthenticationFailed(_)
             | Self::RefusedByPolicy(_)
+            | Self::RefusedByPlugin(_)
             | Self::PoolExhausted(_)
             | Self::AddressRequired
             | Self::Protocol(_)

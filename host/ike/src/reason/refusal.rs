@@ -88,16 +88,16 @@ impl Asked {
     }
 
     /// Returns the identities or selectors that were asked with, where the refusal is about them.
-    pub(super) fn detail(&self) -> Option<String> {
+    pub(super) fn detail(&self, notify: &str) -> Option<String> {
         match self {
             Self::Login { local, remote: Some(remote) } => {
                 Some(format!("we said we are {local}, and asked for {remote}"))
             }
             Self::Login { local, remote: None } => Some(format!("we said we are {local}")),
-            Self::Child { selectors: (local, remote), .. } => {
+            Self::Child { selectors: (local, remote), .. } if notify == "TS_UNACCEPTABLE" => {
                 Some(format!("we asked for {} === {}", some_of(local), some_of(remote)))
             }
-            Self::Nothing | Self::Ike(_) | Self::Group { .. } => None,
+            Self::Nothing | Self::Ike(_) | Self::Child { .. } | Self::Group { .. } => None,
         }
     }
 }

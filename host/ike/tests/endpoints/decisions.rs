@@ -102,7 +102,7 @@ fn a_refused_peer_gets_authentication_failed_and_the_reason_stays_here() {
     answer_all(&mut pump, |_| Some(Answer::AuthorizePeer(Authorization::refuse("office hours are over"))));
     let refused = |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::RefusedByPeer { notify, .. }, .. } if notify == "AUTHENTICATION_FAILED");
     assert!(pump.saw(A, refused), "{:?}", pump.sides[A].events);
-    let reason = CloseReason::RefusedByPolicy("office hours are over".into());
+    let reason = CloseReason::RefusedByPlugin("office hours are over".into());
     assert!(pump.saw(B, |event| matches!(event, Event::IkeSaClosed { reason: why, .. } if *why == reason)));
     assert!(!pump.saw(B, |event| matches!(event, Event::IkeSaEstablished(_))));
 }

@@ -5,6 +5,7 @@
 mod collisions;
 mod decisions;
 mod endings;
+mod failures;
 mod hostile;
 mod pump;
 mod random_interaction;

@@ -26,7 +26,7 @@ use crate::sa::queue::Task;
 use crate::sa::state::{Established, State};
 use crate::wire::payload::{AuthMethod, Authentication, Identification, NotifyType};
 use crate::wire::{ExchangeType, Message, Payload, PayloadType};
-use crate::work::{Resumed, Track};
+use crate::work::{AnsweredBy, Resumed, Track};
 
 /// This host has sent its proof, or is about to.
 pub(crate) struct AuthSent {
@@ -128,7 +128,10 @@ impl IkeSa {
             verdict.as_ref().map_or_else(|reason| format!("refused: {reason}"), |()| "allowed".into());
         self.decided(host, "authorize_peer", by, outcome);
         if let Err(reason) = verdict {
-            let reason = CloseReason::RefusedByPolicy(reason);
+            let reason = match by {
+                AnsweredBy::Plugins => CloseReason::RefusedByPlugin(reason),
+                AnsweredBy::Native => CloseReason::RefusedByPolicy(reason),
+            };
             if self.role.is_initiator() {
                 return self.refuse_peer(host, now, reason);
             }

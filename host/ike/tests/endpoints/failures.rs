@@ -1,0 +1,292 @@
+//! Failures that operators meet, provoked: each has its code and its sentence, on both ends. The table in
+//! `host/vpnhost/FAILURES.md` is what comes out of it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use vpnhost_crypto::SecretBytes;
+use vpnhost_ike::{
+    CloseReason, Command, EncapsulationPolicy, EndpointConfig, Event, PeerConfig, PeerIdentity, PoolConfig,
+};
+use vpnhost_model::{EspSuite, IkeSuite, Sequence};
+use vpnhost_policy::{Answer, Authorization, QuestionKind};
+
+use crate::pump::{A, B, Pump, child, config, id, initiator, responder, ts};
+
+/// How a failure comes about.
+struct Case {
+    /// What is wrong, as a heading.
+    name: &'static str,
+    /// How it comes about.
+    how: &'static str,
+    /// What is configured.
+    wrong: fn(&mut PeerConfig, &mut PeerConfig),
+    /// What happens then.
+    play: fn(&mut Pump),
+    /// The codes: of the initiator, of the responder. Empty where nothing is known of it.
+    codes: [&'static str; 2],
+}
+
+/// Returns everything that is told of causes, the first of each.
+fn causes(pump: &Pump, side: usize) -> Vec<CloseReason> {
+    let mut causes: Vec<CloseReason> = Vec::new();
+    for event in &pump.sides[side].events {
+        let (Event::IkeSaClosed { reason, .. }
+        | Event::ChildSaFailed { reason, .. }
+        | Event::Refused { reason, .. }) = event
+        else {
+            continue;
+        };
+        if !causes.contains(reason) {
+            causes.push(reason.clone());
+        }
+    }
+    causes
+}
+
+fn up(pump: &mut Pump) {
+    pump.command(A, Command::Initiate("b".into()));
+    pump.run_for(Duration::from_secs(180));
+}
+
+fn ike(text: &str) -> Vec<IkeSuite> {
+    IkeSuite::parse_all(text).unwrap()
+}
+
+fn esp(text: &str) -> Vec<EspSuite> {
+    EspSuite::parse_all(text, &[Sequence::SHORT]).unwrap()
+}
+
+fn nothing(_: &mut PeerConfig, _: &mut PeerConfig) {}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "Wrong pre-shared key",
+        how: "the two secrets differ",
+        wrong: |_, b| b.secrets.default = Some(SecretBytes::new(b"another".to_vec())),
+        play: up,
+        codes: ["authentication-refused", "wrong-psk"],
+    },
+    Case {
+        name: "Unknown identity",
+        how: "the initiator is somebody whom the responder does not know",
+        wrong: |_, b| b.peer_id = PeerIdentity::Is(id("c.lab")),
+        play: up,
+        codes: ["authentication-refused", "unknown-identity"],
+    },
+    Case {
+        name: "Wrong identity of the responder",
+        how: "the initiator asks for somebody else",
+        wrong: |a, _| a.peer_id = PeerIdentity::Is(id("moon.lab")),
+        play: up,
+        codes: ["authentication-refused", "unknown-identity"],
+    },
+    Case {
+        name: "No common IKE encryption",
+        how: "`ike`: aes256 against aes128",
+        wrong: |a, b| {
+            a.ike = ike("aes256-sha256-modp2048");
+            b.ike = ike("aes128-sha256-modp2048");
+        },
+        play: up,
+        codes: ["no-common-proposal", "no-common-proposal"],
+    },
+    Case {
+        name: "No common IKE integrity",
+        how: "`ike`: sha256 against sha512",
+        wrong: |a, b| {
+            a.ike = ike("aes128-sha256-prfsha256-modp2048");
+            b.ike = ike("aes128-sha512-prfsha256-modp2048");
+        },
+        play: up,
+        codes: ["no-common-proposal", "no-common-proposal"],
+    },
+    Case {
+        name: "No common IKE PRF",
+        how: "`ike`: prfsha256 against prfsha384",
+        wrong: |a, b| {
+            a.ike = ike("aes128-sha256-prfsha256-modp2048");
+            b.ike = ike("aes128-sha256-prfsha384-modp2048");
+        },
+        play: up,
+        codes: ["no-common-proposal", "no-common-proposal"],
+    },
+    Case {
+        name: "No common IKE group",
+        how: "`ike`: modp2048 against x25519",
+        wrong: |a, b| {
+            a.ike = ike("aes128-sha256-modp2048");
+            b.ike = ike("aes128-sha256-x25519");
+        },
+        play: up,
+        codes: ["no-common-proposal", "no-common-proposal"],
+    },
+    Case {
+        name: "No common ESP proposal",
+        how: "`esp`: aes128gcm16 against aes256-sha256",
+        wrong: |a, b| {
+            a.children[0].esp = esp("aes128gcm16");
+            b.children[0].esp = esp("aes256-sha256");
+        },
+        play: up,
+        codes: ["no-common-proposal", "no-common-proposal"],
+    },
+    Case {
+        name: "Perfect forward secrecy at the first rekey",
+        how: "`esp`: aes128gcm16 against aes128gcm16-modp2048; IKE_AUTH has no group, so the tunnel comes up",
+        wrong: |a, b| {
+            a.children[0].esp = esp("aes128gcm16");
+            b.children[0].esp = esp("aes128gcm16-modp2048");
+        },
+        play: |pump| {
+            pump.command(A, Command::Initiate("b".into()));
+            pump.settle();
+            let child = pump.child_sa(A);
+            pump.command(A, Command::RekeyChildSa(child));
+            pump.settle();
+        },
+        codes: ["pfs-mismatch", "pfs-mismatch"],
+    },
+    Case {
+        name: "No common traffic selector",
+        how: "`remote_ts` 10.2.0.0/24 against `local_ts` 10.3.0.0/24",
+        wrong: |_, b| b.children[0].local = vec![ts("10.3.0.0/24")],
+        play: up,
+        codes: ["no-common-selector", "no-common-selector"],
+    },
+    Case {
+        name: "Pool empty",
+        how: "a virtual IPv4 address is asked for, and no pool has one left",
+        wrong: |a, b| {
+            a.request_address.v4 = true;
+            a.children[0].local = vec![vpnhost_ike::SelectorConfig::Dynamic];
+            b.children[0].remote = vec![vpnhost_ike::SelectorConfig::Dynamic];
+            b.pools = vec!["road".into()];
+        },
+        play: up,
+        codes: ["pool-empty", "pool-empty"],
+    },
+    Case {
+        name: "No virtual address asked for",
+        how: "the responder gives addresses and admits no others; `request_address` is not set",
+        wrong: |_, b| {
+            b.children[0].remote = vec![vpnhost_ike::SelectorConfig::Dynamic];
+            b.pools = vec!["road".into()];
+        },
+        play: up,
+        codes: ["address-required", "address-required"],
+    },
+    Case {
+        name: "Peer silent",
+        how: "nothing of what is sent arrives",
+        wrong: nothing,
+        play: |pump| {
+            pump.filter = Box::new(|_, _| false);
+            up(pump);
+        },
+        codes: ["peer-silent", ""],
+    },
+    Case {
+        name: "NAT traversal blocked",
+        how: "UDP 500 passes, UDP 4500 does not",
+        wrong: |a, _| a.encapsulation = EncapsulationPolicy::Always,
+        play: |pump| {
+            pump.filter = Box::new(|_, transmit| transmit.path.remote.port() != 4500);
+            up(pump);
+        },
+        codes: ["nat-t-blocked", "half-open-timeout"],
+    },
+    Case {
+        name: "A plugin refuses",
+        how: "the responder's plugin answers `authorize_peer` with a refusal",
+        wrong: nothing,
+        play: |pump| {
+            pump.sides[B].endpoint.delegate([QuestionKind::AuthorizePeer].into_iter().collect());
+            pump.command(A, Command::Initiate("b".into()));
+            pump.run_for(Duration::from_millis(100));
+            let (question, _) = pump.sides[B].questions.remove(0);
+            let refusal = Answer::AuthorizePeer(Authorization::refuse("office hours are over"));
+            pump.sides[B].endpoint.handle_answer(pump.now, question, Some(refusal));
+            pump.settle();
+        },
+        codes: ["authentication-refused", "plugin-refused"],
+    },
+    Case {
+        name: "Nobody here answers that address",
+        how: "the responder's `gateway` is another address",
+        wrong: |_, b| b.gateways[0].address = "192.0.2.9:500".parse().unwrap(),
+        play: up,
+        codes: ["no-common-proposal", "no-connection"],
+    },
+];
+
+/// Provokes a failure; returns what both sides say of it.
+fn provoke(case: &Case) -> [Option<CloseReason>; 2] {
+    let net = child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24");
+    let mut a = initiator("aes128gcm16-prfsha256-x25519", vec![net]);
+    let mut b = responder(&a);
+    (case.wrong)(&mut a, &mut b);
+    if a.encapsulation == EncapsulationPolicy::Always {
+        b.encapsulation = EncapsulationPolicy::Always;
+    }
+    let base = "fd99::".parse().unwrap();
+    let road = PoolConfig { name: "road".into(), base, prefix_len: 64, dns: Vec::new() };
+    let b = EndpointConfig { pools: vec![road], ..config(b) };
+    let mut pump = Pump::new(config(a), b);
+    (case.play)(&mut pump);
+    std::array::from_fn(|side| {
+        let causes = causes(&pump, side);
+        let code = case.codes[side];
+        let found = causes.iter().find(|cause| cause.code() == code).cloned();
+        assert!(
+            found.is_some() || code.is_empty(),
+            "{}: side {side}: {code} is not in {causes:#?}",
+            case.name
+        );
+        found
+    })
+}
+
+fn table() -> String {
+    let mut text = String::from(
+        "# What is told of a failure\n\n\
+         `vpnhost explain`, `status`, `up`, the log (field `reason`) and the documents of `--json` (field `reason`) \
+         name each cause with a code that does not change, and a sentence. The protocol tells a peer little: the end \
+         that refuses knows why, the other knows what it asked for. Ask the end whose sentence says more.\n\n\
+         This file is made by a test that provokes each of them; `RENEW=1 cargo test --release -p vpnhost-ike \
+         --test endpoints failures` writes it anew.\n",
+    );
+    for case in CASES {
+        let [initiator, responder] = provoke(case);
+        // Writing to a String does not fail.
+        let _ = write!(
+            text,
+            "\n## {}\n\n{}.\n\n| end | code | sentence |\n| --- | --- | --- |\n",
+            case.name, case.how
+        );
+        for (end, reason) in [("initiator", initiator), ("responder", responder)] {
+            let _ = match reason {
+                Some(reason) => {
+                    writeln!(text, "| {end} | `{}` | {} |", reason.code(), reason.in_full())
+                }
+                None => writeln!(text, "| {end} | | it hears nothing of it |"),
+            };
+        }
+    }
+    text
+}
+
+#[test]
+fn the_table_of_failures_in_the_documentation_is_what_happens() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vpnhost/FAILURES.md");
+    let table = table();
+    if std::env::var_os("RENEW").is_some() {
+        std::fs::write(&path, &table).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == table,
+        "FAILURES.md is another: RENEW=1 cargo test --release -p vpnhost-ike --test endpoints failures\n{table}"
+    );
+}
