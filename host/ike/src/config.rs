@@ -1,5 +1,9 @@
 //! Every knob of the endpoint and of a connection, with its default.
 
+mod authentication;
+
+pub use authentication::{LocalAuth, OwnCertificate, PeerAuth, Trust};
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -7,14 +11,19 @@ use std::time::Duration;
 
 use vpnhost_crypto::SecretBytes;
 use vpnhost_model::{EspSuite, Identity, IkeSuite, Lifetime, Mode, TrafficSelector};
+use vpnhost_pki::Crl;
 
 /// What the endpoint as a whole is configured with.
 #[derive(Clone, Debug)]
 pub struct EndpointConfig {
     /// The connections, in the order of the file: a responder takes the first that fits.
     pub connections: Vec<Arc<PeerConfig>>,
+    /// Revocation lists that are there from the start; those fetched later come by `Command::UseCrls`.
+    pub crls: Vec<Crl>,
     /// Pools that virtual addresses come from.
     pub pools: Vec<PoolConfig>,
+    /// Whether peers are told which RFC 7427 signatures are verified here; without it they sign by the older methods.
+    pub signature_hashes: bool,
     /// Whether SAs with legacy algorithms may be set up: the operator's floor.
     pub allow_legacy: bool,
     /// Half-open IKE SAs as responder above which a COOKIE is asked for (RFC 7296 §2.6).
@@ -32,7 +41,9 @@ impl Default for EndpointConfig {
     fn default() -> Self {
         Self {
             connections: Vec::new(),
+            crls: Vec::new(),
             pools: Vec::new(),
+            signature_hashes: true,
             allow_legacy: false,
             cookie_threshold: 32,
             ports: [500, 4500],
@@ -57,7 +68,11 @@ pub struct PeerConfig {
     pub local_id: Identity,
     /// Who the peer must be.
     pub peer_id: PeerIdentity,
-    /// The secrets, by peer identity.
+    /// How this host proves it.
+    pub local_auth: LocalAuth,
+    /// How the peer has to.
+    pub peer_auth: PeerAuth,
+    /// The secrets, by peer identity, for sides that prove themselves with a shared key.
     pub secrets: Secrets,
     /// IKE suites in order of preference.
     pub ike: Vec<IkeSuite>,
@@ -94,10 +109,17 @@ pub enum PeerIdentity {
 /// Pre-shared keys.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Secrets {
-    /// The key of each peer, by the peer's identity.
+    /// The key of each peer, by the peer's identity, [`Identity::folded`].
     pub by_peer: BTreeMap<Identity, SecretBytes>,
     /// The key of every other peer.
     pub default: Option<SecretBytes>,
+}
+
+impl Secrets {
+    /// Returns a peer's own key.
+    pub fn of(&self, peer: &Identity) -> Option<&SecretBytes> {
+        self.by_peer.get(&peer.folded())
+    }
 }
 
 /// When an initiator begins.

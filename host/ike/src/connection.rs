@@ -240,6 +240,8 @@ impl IkeEndpoint {
         for id in outdated {
             self.end_sa(now, id, CloseReason::Reconfigured);
         }
+        self.host.gather_crls();
+        self.rejudge_all(now);
         self.begin_configured(now);
     }
 

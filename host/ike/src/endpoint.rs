@@ -148,7 +148,8 @@ impl IkeEndpoint {
                 });
             }
             Command::Configure(config) => self.configure(now, *config),
-            Command::UseCrypto(crypto) => self.host.crypto = crypto,
+            Command::UseCrypto(crypto) => self.use_crypto(crypto),
+            Command::UseCrls(crls) => self.use_crls(now, crls),
             Command::Shutdown => self.shut_down(now),
         }
     }

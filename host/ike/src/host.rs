@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoBackend, CryptoError, DrawnRandom, SecureRandom};
 use vpnhost_model::{ChildSaId, ChildSpi, Identity, IkeSaId, IkeSpi, Instant, LocalAddress, Now, Path};
+use vpnhost_pki::Crl;
 use vpnhost_policy::{Policy, Question, QuestionSet};
 
 use crate::config::{EndpointConfig, PeerConfig};
@@ -39,6 +40,9 @@ pub(crate) struct Host {
     pub(crate) arrivals: Vec<String>,
     /// Connections of which an IKE SA may have a twin.
     pub(crate) twins: Vec<String>,
+    /// Revocation lists of the configuration, and those fetched since.
+    crls: Arc<[Crl]>,
+    fetched_crls: Vec<Crl>,
     pub(crate) endings: Vec<Ending>,
     pub(crate) shutting_down: bool,
     outputs: VecDeque<Output>,
@@ -157,6 +161,7 @@ impl Host {
     ) -> Self {
         let mut pools = Pools::default();
         pools.configure(&config.pools);
+        let crls = config.crls.as_slice().into();
         Self {
             config,
             crypto,
@@ -173,6 +178,8 @@ impl Host {
             letters: VecDeque::new(),
             arrivals: Vec::new(),
             twins: Vec::new(),
+            crls,
+            fetched_crls: Vec::new(),
             endings: Vec::new(),
             shutting_down: false,
             outputs: VecDeque::new(),
@@ -182,6 +189,22 @@ impl Host {
             last_ike_sa: 0,
             last_child_sa: 0,
         }
+    }
+
+    /// Returns the revocation lists.
+    pub(crate) fn crls(&self) -> Arc<[Crl]> {
+        Arc::clone(&self.crls)
+    }
+
+    /// Takes revocation lists that were fetched, beside those of the configuration.
+    pub(crate) fn use_crls(&mut self, fetched: Vec<Crl>) {
+        self.fetched_crls = fetched;
+        self.gather_crls();
+    }
+
+    /// Puts the revocation lists of the configuration and those fetched together.
+    pub(crate) fn gather_crls(&mut self) {
+        self.crls = self.config.crls.iter().chain(&self.fetched_crls).cloned().collect();
     }
 
     /// Adds an output behind the others.

@@ -4,8 +4,12 @@ use std::net::IpAddr;
 
 use vpnhost_crypto::{ActiveKeyExchange, CryptoBackend, CryptoError, SecretBytes};
 use vpnhost_model::{ChildSaId, IkeSaId, Path};
+use vpnhost_pki::Crl;
 
+use crate::auth::signature::Signed;
+use crate::auth::verified::AuthVerified;
 use crate::config::EndpointConfig;
+use crate::output::AuthenticationFailure;
 
 /// What an operator, or the driver for him, orders.
 pub enum Command {
@@ -28,6 +32,9 @@ pub enum Command {
     Configure(Box<EndpointConfig>),
     /// Takes algorithms for new SAs from another backend.
     UseCrypto(&'static dyn CryptoBackend),
+    /// Takes revocation lists that were fetched, in place of those fetched before: the certificates of all peers that
+    /// are up are judged again.
+    UseCrls(Vec<Crl>),
     /// Deletes everything and begins nothing more: an orderly end. When `IkeEndpoint::is_idle` the
     /// driver may stop.
     Shutdown,
@@ -74,4 +81,8 @@ pub enum JobResult {
     Responded(Result<(Vec<u8>, SecretBytes), CryptoError>),
     /// A key exchange was completed.
     Completed(Result<SecretBytes, CryptoError>),
+    /// This host's AUTH payload was signed.
+    Signed(Result<Signed, AuthenticationFailure>),
+    /// A peer's AUTH payload and certificates were verified, or its certificates alone again.
+    PeerVerified(Result<AuthVerified, AuthenticationFailure>),
 }

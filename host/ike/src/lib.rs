@@ -79,9 +79,11 @@ pub mod wire;
 mod work;
 
 pub use auth::eap::{EapConfig, EapFailure, EapMethod, EapOutcome, EapSetup, EapStep};
+pub use auth::signature::{SignJob, Signed};
+pub use auth::verified::{AuthVerified, CertificateFacts, RejudgeJob, VerifyJob};
 pub use config::{
-    ChildConfig, EncapsulationPolicy, EndpointConfig, Gateway, PeerConfig, PeerIdentity, PoolConfig,
-    RequestAddress, Secrets, SelectorConfig, Start, Timing,
+    ChildConfig, EncapsulationPolicy, EndpointConfig, Gateway, LocalAuth, OwnCertificate, PeerAuth,
+    PeerConfig, PeerIdentity, PoolConfig, RequestAddress, Secrets, SelectorConfig, Start, Timing, Trust,
 };
 pub use endpoint::IkeEndpoint;
 pub use error::IkeError;

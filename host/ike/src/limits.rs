@@ -111,6 +111,15 @@ pub const ANSWER_ARRIVES: Duration = Duration::from_secs(3);
 /// Deletes that are remembered while an answer is awaited which may make what they delete.
 pub const EARLY_DELETES: usize = 16;
 
+/// CAs that a CERTREQ payload names, 20 octets each; IKE_SA_INIT is never sent in fragments.
+pub const AUTHORITIES: usize = 24;
+
+/// An authenticated peer's certificate is judged again after this at the latest.
+pub const CERTIFICATE_JUDGED_AGAIN: Duration = Duration::from_secs(24 * 3600);
+
+/// Between judgements of many peers' certificates when newer revocation lists are there, on average.
+pub const JUDGEMENT_PAUSE: Duration = Duration::from_millis(20);
+
 /// How long an IKE SA that ended repeats its last reply.
 pub const LAST_REPLY: Duration = Duration::from_secs(15);
 

@@ -11,6 +11,8 @@ use vpnhost_model::{
 use vpnhost_pki::Refusal;
 use vpnhost_policy::Question;
 
+use crate::auth::signature::SignJob;
+use crate::auth::verified::{CertificateFacts, RejudgeJob, VerifyJob};
 use crate::input::JobResult;
 pub use crate::reason::CloseReason;
 
@@ -155,6 +157,12 @@ pub enum Job {
     RespondKeyExchange(&'static dyn KeyExchangeAlgorithm, Vec<u8>, DrawnRandom),
     /// Completes one.
     CompleteKeyExchange(Box<dyn ActiveKeyExchange>, Vec<u8>),
+    /// Signs this host's AUTH payload.
+    Sign(Box<SignJob>),
+    /// Verifies a peer's certificates and AUTH payload.
+    VerifyPeer(Box<VerifyJob>),
+    /// Judges the certificates of an authenticated peer again.
+    RejudgePeer(Box<RejudgeJob>),
 }
 
 impl Job {
@@ -166,6 +174,9 @@ impl Job {
                 JobResult::Responded(algorithm.respond(&peer, &mut random))
             }
             Self::CompleteKeyExchange(active, peer) => JobResult::Completed(active.complete(&peer)),
+            Self::Sign(job) => JobResult::Signed(job.run()),
+            Self::VerifyPeer(job) => JobResult::PeerVerified(job.run()),
+            Self::RejudgePeer(job) => JobResult::PeerVerified(job.run()),
         }
     }
 }
@@ -176,6 +187,9 @@ impl std::fmt::Debug for Job {
             Self::StartKeyExchange(..) => "StartKeyExchange",
             Self::RespondKeyExchange(..) => "RespondKeyExchange",
             Self::CompleteKeyExchange(..) => "CompleteKeyExchange",
+            Self::Sign(_) => "Sign",
+            Self::VerifyPeer(_) => "VerifyPeer",
+            Self::RejudgePeer(_) => "RejudgePeer",
         })
     }
 }
@@ -363,6 +377,8 @@ pub struct IkeSaFacts {
     pub local_id: Identity,
     /// Who the peer is.
     pub peer_id: Identity,
+    /// The certificate that the peer proved itself with.
+    pub certificate: Option<CertificateFacts>,
     /// Whether a NAT is before this host.
     pub local_behind_nat: bool,
     /// Whether a NAT is before the peer.

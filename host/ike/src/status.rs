@@ -8,11 +8,13 @@ use vpnhost_model::{
     TrafficSelector,
 };
 
+use crate::auth::verified::CertificateFacts;
 use crate::endpoint::IkeEndpoint;
 use crate::sa::IkeSa;
 use crate::sa::estate::{ChildPhase, ChildSa};
 use crate::sa::state::{Established, State};
 use crate::timer::Timer;
+use crate::wire::payload::AuthMethod;
 
 /// An IKE SA in any state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,10 @@ pub struct IkeSaStatus {
     pub local_id: Option<Identity>,
     /// Who the peer is, once established.
     pub peer_id: Option<Identity>,
+    /// How the peer proved itself, once established.
+    pub auth_method: Option<AuthMethod>,
+    /// The certificate that the peer proved itself with.
+    pub certificate: Option<CertificateFacts>,
     /// Whether a NAT is before this host.
     pub local_behind_nat: bool,
     /// Whether a NAT is before the peer, or it says so.
@@ -185,6 +191,8 @@ fn ike_sa_status(sa: &IkeSa, now: Instant) -> IkeSaStatus {
         path: sa.path,
         local_id: established.map(|established| established.local_id.clone()),
         peer_id: established.map(|established| established.peer_id.clone()),
+        auth_method: established.map(|established| established.proof.method()),
+        certificate: established.and_then(|established| established.proof.certificate().cloned()),
         local_behind_nat: sa.nat.local,
         peer_behind_nat: sa.nat.peer,
         age: now - established.map_or(sa.begun, |established| established.since),

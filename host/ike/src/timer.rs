@@ -35,6 +35,8 @@ pub enum Timer {
     Handover(ChildSaId),
     /// A replaced IKE SA was not deleted by the peer that replaced it.
     ReplacedIkeSa,
+    /// The peer's certificate ends, or is to be judged again.
+    CertificateEnds,
     /// A set of fragments remained incomplete.
     Fragments,
     /// An exchange that was put off is tried again.

@@ -79,6 +79,19 @@ impl Identity {
         })
     }
 
+    /// Returns the identity by which it is found among many: names in small letters.
+    pub fn folded(&self) -> Self {
+        match self {
+            Self::Fqdn(name) => Self::Fqdn(name.to_ascii_lowercase()),
+            Self::Email(name) => Self::Email(name.to_ascii_lowercase()),
+            Self::Ipv4(_)
+            | Self::Ipv6(_)
+            | Self::DistinguishedName(_)
+            | Self::KeyId(_)
+            | Self::Other { .. } => self.clone(),
+        }
+    }
+
     /// Tells whether both name the same peer: names compare without regard to ASCII case.
     pub fn matches(&self, other: &Self) -> bool {
         match (self, other) {

@@ -57,6 +57,17 @@ pub fn identities(certificate: &Certificate) -> Vec<Identity> {
     named.into_iter().chain(other).collect()
 }
 
+/// Tells whether both name the same peer: distinguished names compare as RFC 5280 §7.1 says, whatever their encoding.
+pub fn matches(one: &Identity, other: &Identity) -> bool {
+    match (one, other) {
+        (Identity::DistinguishedName(one), Identity::DistinguishedName(other)) => {
+            one == other
+                || Name::from_der(one).is_ok_and(|one| Name::from_der(other).is_ok_and(|other| one == other))
+        }
+        (one, other) => one.matches(other),
+    }
+}
+
 /// Returns an identity as operators write it, a distinguished name too.
 pub fn text_of(identity: &Identity) -> String {
     match identity {

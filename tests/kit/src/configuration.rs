@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use vpnhost_crypto::SecretBytes;
 use vpnhost_ike::{
-    ChildConfig, EncapsulationPolicy, EndpointConfig, Gateway, PeerConfig, PeerIdentity, RequestAddress,
-    Secrets, SelectorConfig, Start, Timing,
+    ChildConfig, EncapsulationPolicy, EndpointConfig, Gateway, LocalAuth, PeerAuth, PeerConfig, PeerIdentity,
+    RequestAddress, Secrets, SelectorConfig, Start, Timing,
 };
 use vpnhost_model::{EspSuite, Identity, IkeSuite, Lifetime, Mode, Sequence, TrafficSelector};
 
@@ -65,6 +65,8 @@ pub fn initiator(children: Vec<ChildConfig>) -> PeerConfig {
         gateways: vec![gateway(B_ADDRESS)],
         local_id: identity("a.lab"),
         peer_id: PeerIdentity::Is(identity("b.lab")),
+        local_auth: LocalAuth::SharedKey,
+        peer_auth: PeerAuth::SharedKey,
         secrets: Secrets { by_peer: BTreeMap::new(), default: Some(secret) },
         ike: IkeSuite::parse_all(IKE).expect("an IKE suite"),
         children,

@@ -164,7 +164,8 @@ mod tests {
     use std::time::Duration;
 
     use vpnhost_ike::config::{
-        ChildConfig, EncapsulationPolicy, PeerIdentity, RequestAddress, Secrets, Start, Timing,
+        ChildConfig, EncapsulationPolicy, LocalAuth, PeerAuth, PeerIdentity, RequestAddress, Secrets, Start,
+        Timing,
     };
     use vpnhost_model::{Identity, Lifetime, TrafficSelector};
 
@@ -192,6 +193,8 @@ mod tests {
             gateways: Vec::new(),
             local_id: Identity::Fqdn("carol".into()),
             peer_id: PeerIdentity::Any,
+            local_auth: LocalAuth::SharedKey,
+            peer_auth: PeerAuth::SharedKey,
             secrets: Secrets::default(),
             ike: Vec::new(),
             children: vec![child.clone(), child],

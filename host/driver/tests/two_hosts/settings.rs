@@ -9,8 +9,8 @@ use std::time::Duration;
 use vpnhost_crypto::{CryptoError, SecretBytes, SecureRandom};
 use vpnhost_driver::{DnsMode, HostConfig, TunSettings};
 use vpnhost_ike::config::{
-    ChildConfig, EncapsulationPolicy, EndpointConfig, Gateway, PeerConfig, PeerIdentity, RequestAddress,
-    Secrets, SelectorConfig, Start, Timing,
+    ChildConfig, EncapsulationPolicy, EndpointConfig, Gateway, LocalAuth, PeerAuth, PeerConfig, PeerIdentity,
+    RequestAddress, Secrets, SelectorConfig, Start, Timing,
 };
 use vpnhost_model::{EspSuite, Identity, IkeSuite, Lifetime, Mode, Sequence, TrafficSelector};
 
@@ -65,6 +65,8 @@ pub(crate) fn connection(side: usize, secret: &[u8]) -> PeerConfig {
         },
         local_id: identity(side),
         peer_id: PeerIdentity::Is(identity(1 - side)),
+        local_auth: LocalAuth::SharedKey,
+        peer_auth: PeerAuth::SharedKey,
         secrets,
         ike: IkeSuite::parse_all("aes128gcm16-prfsha256-x25519").unwrap(),
         children: vec![child(net(side), net(1 - side))],

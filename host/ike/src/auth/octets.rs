@@ -20,4 +20,24 @@ impl SignedOctets<'_> {
     pub(crate) fn maced_id(&self, prf: &dyn PrfAlgorithm) -> Result<SecretBytes, CryptoError> {
         prf.key(self.sk_p.expose())?.compute(&[self.id_body])
     }
+
+    /// Returns them for a job on another thread.
+    pub(crate) fn owned(&self, prf: &dyn PrfAlgorithm) -> Result<OwnedOctets, CryptoError> {
+        let (message, nonce) = (self.message.to_vec(), self.nonce.to_vec());
+        Ok(OwnedOctets { message, nonce, maced_id: self.maced_id(prf)? })
+    }
+}
+
+/// The same as one thing of its own.
+pub(crate) struct OwnedOctets {
+    message: Vec<u8>,
+    nonce: Vec<u8>,
+    maced_id: SecretBytes,
+}
+
+impl OwnedOctets {
+    /// Returns the parts that are signed, one after the other.
+    pub(crate) fn parts(&self) -> [&[u8]; 3] {
+        [&self.message, &self.nonce, self.maced_id.expose()]
+    }
 }

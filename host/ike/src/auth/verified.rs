@@ -1,15 +1,58 @@
 //! The proof that a peer's AUTH payload was right: nothing but this file can make one.
 
-use vpnhost_crypto::{PrfAlgorithm, SecretBytes};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::auth::octets::SignedOctets;
-use crate::auth::shared_key;
+use vpnhost_crypto::{CryptoBackend, PrfAlgorithm, SecretBytes};
+use vpnhost_model::Identity;
+use vpnhost_pki::{Certificate, Crl, Refusal, Verified, identity, verify_for};
+
+use crate::auth::octets::{OwnedOctets, SignedOctets};
+use crate::auth::{shared_key, signature};
+use crate::config::Trust;
 use crate::output::AuthenticationFailure;
+use crate::wire::payload::{AuthMethod, Authentication};
 
 /// The AUTH payload was verified. An established IKE SA holds one; a rekeyed IKE SA inherits it.
 #[derive(Clone, Debug)]
-pub(crate) struct AuthVerified {
-    _only_made_here: (),
+pub struct AuthVerified {
+    method: AuthMethod,
+    certificate: Option<Arc<PeerCertificate>>,
+}
+
+/// The certificate that a peer proved itself with.
+#[derive(Debug)]
+struct PeerCertificate {
+    facts: CertificateFacts,
+    /// What the peer sent, to be judged again.
+    sent: Vec<Certificate>,
+}
+
+/// What people want to know of a peer's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// Whose it is.
+    pub subject: String,
+    /// Who issued it.
+    pub issuer: String,
+    /// The trust anchor.
+    pub ca: String,
+    /// The serial number in hexadecimal digits.
+    pub serial: String,
+    /// When it or a CA above it expires, in seconds since 1970.
+    pub not_after: i64,
+}
+
+impl AuthVerified {
+    /// Returns how the peer proved itself.
+    pub(crate) fn method(&self) -> AuthMethod {
+        self.method
+    }
+
+    /// Returns what is known of the peer's certificate, if it proved itself with one.
+    pub(crate) fn certificate(&self) -> Option<&CertificateFacts> {
+        self.certificate.as_ref().map(|certificate| &certificate.facts)
+    }
 }
 
 /// Verifies a peer's AUTH data made with a pre-shared key.
@@ -26,10 +69,100 @@ pub(crate) fn verify_shared_key(
         shared_key::compute(prf, secret, octets).map_err(|_| AuthenticationFailure::WrongSecret)?;
     // `SecretBytes` compares in constant time.
     if expected == SecretBytes::copy_of(auth_data) {
-        Ok(AuthVerified { _only_made_here: () })
+        Ok(AuthVerified { method: AuthMethod::SHARED_KEY, certificate: None })
     } else {
         Err(AuthenticationFailure::WrongSecret)
     }
+}
+
+/// By what a certificate is judged, and when.
+pub(crate) struct Court {
+    pub(crate) crypto: &'static dyn CryptoBackend,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) crls: Arc<[Crl]>,
+    /// Since 1970.
+    pub(crate) now: Duration,
+}
+
+impl Court {
+    fn judge(&self, sent: &[Certificate], peer: &Identity) -> Result<Verified, Refusal> {
+        let store = self.trust.store(&self.crls);
+        verify_for(self.crypto, &store, (sent, peer), self.now, &self.trust.rules)
+    }
+}
+
+/// Verifies a peer's certificates and the AUTH payload signed with them, on whatever thread the driver chooses.
+pub struct VerifyJob {
+    pub(crate) court: Court,
+    /// The certificates of the peer's CERT payloads, its own first.
+    pub(crate) sent: Vec<Vec<u8>>,
+    pub(crate) peer: Identity,
+    pub(crate) authentication: Authentication,
+    pub(crate) octets: OwnedOctets,
+}
+
+impl VerifyJob {
+    /// Does the work.
+    pub(crate) fn run(self) -> Result<AuthVerified, AuthenticationFailure> {
+        let refused = AuthenticationFailure::Certificate;
+        let sent = self.certificates().map_err(refused)?;
+        let verified = self.court.judge(&sent, &self.peer).map_err(refused)?;
+        let allow_legacy = self.court.trust.rules.allow_legacy;
+        let (key, proof) = (&verified.key, &self.authentication);
+        signature::verify(self.court.crypto, key, proof, &self.octets, allow_legacy)?;
+        Ok(AuthVerified { method: proof.method, certificate: Some(remember(&verified, sent)) })
+    }
+
+    /// Returns the peer's certificate and those that help; one that sends none may be known by its identity.
+    fn certificates(&self) -> Result<Vec<Certificate>, Refusal> {
+        let Some((own, others)) = self.sent.split_first() else {
+            let trust = &self.court.trust;
+            let of_peer =
+                |known: &&Certificate| identity::bind(known, &self.peer, trust.rules.wildcards).is_ok();
+            let known = trust.known.iter().find(of_peer).ok_or(Refusal::NoCertificate)?;
+            return Ok(vec![known.clone()]);
+        };
+        let own = Certificate::from_der(own).map_err(|_| Refusal::Unreadable)?;
+        let others = others.iter().filter_map(|octets| Certificate::from_der(octets).ok());
+        Ok(std::iter::once(own).chain(others).collect())
+    }
+}
+
+/// Judges the certificate of an authenticated peer again: time has passed, or there are newer revocation lists.
+pub struct RejudgeJob {
+    pub(crate) court: Court,
+    pub(crate) proof: AuthVerified,
+    pub(crate) peer: Identity,
+}
+
+impl RejudgeJob {
+    /// Does the work.
+    pub(crate) fn run(self) -> Result<AuthVerified, AuthenticationFailure> {
+        let Some(certificate) = &self.proof.certificate else { return Ok(self.proof) };
+        let verified = self.court.judge(&certificate.sent, &self.peer);
+        let verified = verified.map_err(AuthenticationFailure::Certificate)?;
+        let certificate = Some(remember(&verified, certificate.sent.clone()));
+        Ok(AuthVerified { method: self.proof.method, certificate })
+    }
+}
+
+fn remember(verified: &Verified, sent: Vec<Certificate>) -> Arc<PeerCertificate> {
+    let name = |certificate: Option<&Certificate>| {
+        certificate.map_or_else(String::new, |certificate| certificate.subject().to_string())
+    };
+    let own = verified.path.last();
+    let facts = CertificateFacts {
+        subject: name(own),
+        issuer: own.map_or_else(String::new, |own| own.issuer().to_string()),
+        ca: name(verified.path.first()),
+        serial: own.map_or_else(String::new, |own| hexadecimal(own.serial())),
+        not_after: verified.not_after,
+    };
+    Arc::new(PeerCertificate { facts, sent })
+}
+
+fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::exchange::create_child_sa::{ChildDecision, LocalChild};
 use crate::exchange::ike_auth::RemoteAuth;
 use crate::exchange::rekey_ike_sa::{IkeRekeyDecision, LocalIkeRekey};
 use crate::host::Host;
+use crate::input::JobResult;
 use crate::output::CloseReason;
 use crate::sa::IkeSa;
 use crate::sa::queue::Task;
@@ -70,9 +71,22 @@ impl IkeSa {
             }
             return;
         }
+        if track == Track::Certificate {
+            if let Resumed::Work(JobResult::PeerVerified(judgement)) = resumed {
+                self.on_rejudged(now, judgement);
+            }
+            return;
+        }
         match (&self.state, track) {
             (State::SaInitSent(_), _) => self.resume_init_sent(host, now, resumed),
-            (State::SaInitAnswered(_), _) => self.resume_init_answered(host, now, resumed),
+            (State::SaInitAnswered(_), _) => match resumed {
+                Resumed::Work(JobResult::PeerVerified(result)) => {
+                    self.on_initiator_verified(host, now, result)
+                }
+                resumed @ (Resumed::Answer(..) | Resumed::Work(_)) => {
+                    self.resume_init_answered(host, now, resumed)
+                }
+            },
             (State::AuthSent(_), _) => self.resume_auth_sent(host, now, resumed),
             (State::Authorizing(_), _) => self.resume_authorizing(host, now, resumed),
             (State::Established(_), Track::Local) => self.resume_local(host, now, resumed),

@@ -5,3 +5,4 @@ pub(crate) mod cookie;
 pub mod fragmentation;
 pub(crate) mod initial_contact;
 pub(crate) mod nat_detection;
+pub(crate) mod signature_hashes;

@@ -1,16 +1,16 @@
 //! Whether a peer that has proved its identity may come in.
 
 use vpnhost_model::{Identity, Now};
-use vpnhost_policy::{Answer, Authorization, PeerClaim, Question};
+use vpnhost_policy::{Answer, Attribute, Authorization, PeerClaim, Question};
 
+use crate::auth::verified::{AuthVerified, CertificateFacts};
 use crate::sa::IkeSa;
-use crate::wire::payload::AuthMethod;
 
 /// Builds the claim of a peer.
 pub(crate) fn question(
     now: Now,
     sa: &IkeSa,
-    connection: &str,
+    (connection, proof): (&str, &AuthVerified),
     (local_id, peer_id): (&Identity, &Identity),
     other_sas: usize,
 ) -> Question {
@@ -19,13 +19,25 @@ pub(crate) fn question(
         role: sa.role,
         local_id: local_id.clone(),
         peer_id: peer_id.clone(),
-        auth_method: AuthMethod::SHARED_KEY.0,
+        auth_method: proof.method().0,
         remote: sa.path.remote,
         unix_secs: now.unix.as_secs(),
         utc_offset_secs: now.utc_offset_secs,
         other_sas: u32::try_from(other_sas).unwrap_or(u32::MAX),
-        hints: Vec::new(),
+        hints: proof.certificate().map_or_else(Vec::new, hints),
     })
+}
+
+/// Tells policies what is known of the peer's certificate.
+fn hints(certificate: &CertificateFacts) -> Vec<Attribute> {
+    let CertificateFacts { subject, issuer, ca, serial, not_after } = certificate;
+    vec![
+        Attribute::new("certificate.subject", subject),
+        Attribute::new("certificate.issuer", issuer),
+        Attribute::new("certificate.ca", ca),
+        Attribute::new("certificate.serial", serial),
+        Attribute::new("certificate.not_after", not_after.to_string()),
+    ]
 }
 
 /// Reads the answer; none is a refusal.

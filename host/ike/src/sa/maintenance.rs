@@ -22,6 +22,11 @@ impl IkeSa {
     /// Sets the timers of an IKE SA that was just established or rekeyed, and has its plan made.
     pub(crate) fn start_maintenance(&mut self, host: &mut Host, now: Now, cause: SituationCause) {
         self.set_timers(host, now);
+        self.watch_certificate(now);
+        if cause != SituationCause::ESTABLISHED {
+            // A judgement that was under way ended with the IKE SA that this one replaces.
+            self.rejudge_certificate(host, now);
+        }
         self.plan_maintenance(host, now, cause, None);
     }
 
@@ -148,6 +153,7 @@ impl IkeSa {
             }
             Timer::Handover(id) => self.on_handover_timer(host, id),
             Timer::ReplacedIkeSa => self.on_replaced_timer(host, now),
+            Timer::CertificateEnds => self.rejudge_certificate(host, now),
             Timer::Fragments => {
                 if let Some(secured) = &mut self.secured {
                     secured.drop_fragments();

@@ -2,11 +2,14 @@
 // All of it is test code, also outside of functions marked so.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
+mod certificates;
 mod collisions;
 mod decisions;
 mod endings;
 mod failures;
 mod hostile;
+#[path = "../../../pki/tests/rules/maker.rs"]
+mod maker;
 mod pump;
 mod random_interaction;
 mod rekeying;

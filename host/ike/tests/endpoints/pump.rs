@@ -8,8 +8,9 @@ use std::time::Duration;
 use vpnhost_crypto::{CryptoError, SecretBytes, SecureRandom};
 use vpnhost_ike::{
     ChildConfig, ChildSaKeys, Command, EncapsulationPolicy, EndpointConfig, Event, Gateway,
-    HostConfiguration, IkeEndpoint, IkeSaStatus, Job, JobId, Output, PeerConfig, PeerIdentity, QuestionId,
-    RequestAddress, Secrets, SelectorConfig, Start, Timing, TrafficReport, Transmit, TransmitKind, limits,
+    HostConfiguration, IkeEndpoint, IkeSaStatus, Job, JobId, LocalAuth, Output, PeerAuth, PeerConfig,
+    PeerIdentity, QuestionId, RequestAddress, Secrets, SelectorConfig, Start, Timing, TrafficReport,
+    Transmit, TransmitKind, limits,
 };
 use vpnhost_model::{
     ChildSaId, Encapsulation, EspSuite, Identity, IkeSaId, IkeSuite, Instant, Lifetime, Mode, Now, Path,
@@ -403,6 +404,8 @@ pub(crate) fn initiator(ike: &str, children: Vec<ChildConfig>) -> PeerConfig {
         gateways: vec![Gateway { address: "192.0.2.2:500".parse().unwrap() }],
         local_id: id("a.lab"),
         peer_id: PeerIdentity::Is(id("b.lab")),
+        local_auth: LocalAuth::SharedKey,
+        peer_auth: PeerAuth::SharedKey,
         secrets: Secrets { by_peer: BTreeMap::new(), default: Some(secret) },
         ike: IkeSuite::parse_all(ike).unwrap(),
         children,

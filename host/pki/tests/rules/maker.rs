@@ -1,6 +1,6 @@
 //! Makes certificates and lists for tests, signed with Ed25519.
 
-use vpnhost_crypto::{CryptoBackend, KeyKind, PrivateKey, SecureRandom, Signature, SigningKey};
+use vpnhost_crypto::{CryptoBackend, PrivateKey, SecureRandom, Signature, SigningKey};
 use vpnhost_pki::{Certificate, Crl, Name};
 
 /// The time of every test, and a day.
@@ -13,9 +13,13 @@ pub(crate) struct Key(pub(crate) PrivateKey, Box<dyn SigningKey>);
 impl Key {
     pub(crate) fn new(seed: u8) -> Self {
         let head = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
-        let private = PrivateKey::read(&[&head[..], &[seed; 32]].concat()).expect("PKCS#8");
+        Self::of(PrivateKey::read(&[&head[..], &[seed; 32]].concat()).expect("PKCS#8"))
+    }
+
+    pub(crate) fn of(private: PrivateKey) -> Self {
         let backend: &dyn CryptoBackend = vpnhost_rustcrypto::backend();
-        let algorithm = backend.find_signature(Signature::ED25519, KeyKind::Ed25519).expect("it is there");
+        let mut fitting = backend.signature().iter().filter(|algorithm| algorithm.id().fits(private.kind()));
+        let algorithm = fitting.next().expect("it is there");
         let loaded = algorithm.load(&private).expect("any seed is a key");
         Self(private, loaded)
     }

@@ -94,6 +94,8 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
                 gateways: Vec::new(),
                 local_id: vpnhost_model::Identity::Fqdn(String::new()),
                 peer_id: vpnhost_ike::config::PeerIdentity::Any,
+                local_auth: vpnhost_ike::config::LocalAuth::SharedKey,
+                peer_auth: vpnhost_ike::config::PeerAuth::SharedKey,
                 secrets: vpnhost_ike::config::Secrets::default(),
                 ike,
                 children,

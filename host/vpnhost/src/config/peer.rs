@@ -137,7 +137,7 @@ fn secrets(
         (None, its, own) => {
             let secret = its.or(own)??;
             match peer_id {
-                PeerIdentity::Is(identity) => drop(secrets.by_peer.insert(identity.clone(), secret)),
+                PeerIdentity::Is(identity) => drop(secrets.by_peer.insert(identity.folded(), secret)),
                 PeerIdentity::Any => secrets.default = Some(secret),
             }
         }
@@ -147,7 +147,7 @@ fn secrets(
 
 fn is_usable(secrets: &Secrets, peer_id: &PeerIdentity, many: Option<&Item<'_>>) -> bool {
     let PeerIdentity::Is(identity) = peer_id else { return true };
-    let is_there = secrets.default.is_some() || secrets.by_peer.keys().any(|other| other.matches(identity));
+    let is_there = secrets.default.is_some() || secrets.of(identity).is_some();
     if let (false, Some(item)) = (is_there, many) {
         item.error(
             Wrong::new(format!("holds no secret of {identity}"))

@@ -89,12 +89,10 @@ pub(super) fn many(item: &Item<'_>, directories: &Directories) -> Option<BTreeMa
                     let wrong = short(&format!("the secret of {identity}"));
                     item.tell(Problem { hint: wrong.hint, ..Problem::warning(place(), wrong.what) });
                 }
-                let is_second = secrets.keys().any(|other: &Identity| other.matches(&identity));
-                if is_second {
+                if secrets.insert(identity.folded(), secret).is_some() {
                     complete = false;
                     item.tell(Problem::error(place(), format!("{identity} has a secret already")));
                 }
-                secrets.insert(identity, secret);
             }
             Err(what) => {
                 complete = false;

@@ -1,7 +1,11 @@
 //! IKE_AUTH as this host begins it.
 
 use vpnhost_model::{Mode, Now, Protocol, Role, Suite};
+use vpnhost_policy::Answer;
 
+use crate::auth::certificates;
+use crate::auth::signature::Signed;
+use crate::auth::verified::AuthVerified;
 use crate::config::{PeerConfig, PeerIdentity};
 use crate::error::IkeError;
 use crate::exchange::ike_sa_init::{InitRecord, join, notify};
@@ -9,6 +13,7 @@ use crate::exchange::{proposals, selectors};
 use crate::extension::configuration;
 use crate::extension::initial_contact;
 use crate::host::Host;
+use crate::input::JobResult;
 use crate::output::{AuthenticationFailure, CloseReason};
 use crate::question::rank_proposals;
 use crate::reason::Asked;
@@ -16,11 +21,12 @@ use crate::sa::IkeSa;
 use crate::sa::child::NewChild;
 use crate::sa::queue::Task;
 use crate::sa::state::State;
-use crate::wire::payload::{AuthMethod, Authentication, Identification, NotifyType};
+use crate::wire::payload::{Identification, NotifyType};
 use crate::wire::{ExchangeType, Message, Payload};
-use crate::work::{Resumed, Track};
+use crate::work::{AnsweredBy, Resumed, Track};
 
-use super::{AuthError, AuthSent, Authorizing, OfferedChild, secret_for_expected};
+use super::proof::{AuthError, OwnClaim, PeerClaim, Step};
+use super::{AuthSent, Authorizing, OfferedChild, Verifying};
 
 impl IkeSa {
     /// Ranks the suites of the first Child SA.
@@ -30,23 +36,29 @@ impl IkeSa {
         let usable = proposals::usable_esp(host.crypto, host.config.allow_legacy, configured);
         let suites = proposals::without_key_exchange(&usable);
         let menu: Vec<Suite> = suites.iter().copied().map(Suite::Esp).collect();
-        self.state = State::AuthSent(Box::new(AuthSent { child: None, init, suites }));
+        self.state = State::AuthSent(Box::new(AuthSent { child: None, init, suites, verifying: None }));
         let about = (connection.name.as_str(), Role::Initiator);
         let question = rank_proposals::question(host.crypto, self, about, &menu, None);
         self.ask(host, now, Track::Local, question);
         Ok(())
     }
 
-    /// Sends the proof once the suites are ranked.
+    /// Makes the proof once the suites are ranked, sends it once it is made, and goes on once the peer's is verified.
     pub(crate) fn resume_auth_sent(&mut self, host: &mut Host, now: Now, resumed: Resumed) {
-        let (State::AuthSent(auth), Resumed::Answer(answer, by)) = (&mut self.state, resumed) else { return };
-        auth.suites = rank_proposals::ranked(answer, &auth.suites);
-        if auth.suites.is_empty() {
-            return self.end(host, now, CloseReason::NothingToOffer(Protocol::ESP));
-        }
-        let order = join(&auth.suites);
-        self.decided(host, "rank_proposals", by, order);
-        match self.send_auth(host, now) {
+        let result = match resumed {
+            Resumed::Answer(answer, by) => self.on_suites_ranked(host, now, answer, by),
+            Resumed::Work(JobResult::Signed(signed)) => {
+                signed.map_err(AuthError::from).and_then(|signed| self.send_auth(host, now, signed))
+            }
+            Resumed::Work(JobResult::PeerVerified(verified)) => {
+                return self.on_responder_verified(host, now, verified);
+            }
+            // It waits for nothing else.
+            Resumed::Work(JobResult::Started(_) | JobResult::Responded(_) | JobResult::Completed(_)) => {
+                return;
+            }
+        };
+        match result {
             Ok(()) => {}
             Err(AuthError::Ike(error)) => self.settle(host, now, Err(error)),
             Err(AuthError::Failed(failure)) => {
@@ -55,20 +67,59 @@ impl IkeSa {
         }
     }
 
-    fn send_auth(&mut self, host: &mut Host, now: Now) -> Result<(), AuthError> {
-        let Some(connection) = self.connection.clone() else { return Ok(()) };
-        let secret = secret_for_expected(&connection).ok_or(AuthenticationFailure::NoSecret)?;
+    fn on_suites_ranked(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        answer: Option<Answer>,
+        by: AnsweredBy,
+    ) -> Result<(), AuthError> {
+        let State::AuthSent(auth) = &mut self.state else { return Ok(()) };
+        auth.suites = rank_proposals::ranked(answer, &auth.suites);
+        if auth.suites.is_empty() {
+            self.end(host, now, CloseReason::NothingToOffer(Protocol::ESP));
+            return Ok(());
+        }
+        let order = join(&auth.suites);
+        self.decided(host, "rank_proposals", by, order);
+        match self.sign_as_initiator(host)? {
+            Step::Done(signed) => self.send_auth(host, now, signed),
+            Step::Job(job) => {
+                self.work(host, Track::Local, job);
+                Ok(())
+            }
+        }
+    }
+
+    fn sign_as_initiator(&self, host: &mut Host) -> Result<Step<Signed>, AuthError> {
+        let (State::AuthSent(auth), Some(connection)) = (&self.state, &self.connection) else {
+            return Err(IkeError::Local("the state").into());
+        };
         let id = Identification::new(connection.local_id.clone());
-        let data = self.sign(Role::Initiator, secret, &id)?;
+        let claim = OwnClaim {
+            connection,
+            role: Role::Initiator,
+            id: &id,
+            peer: None,
+            init: &auth.init,
+            authorities: auth.init.authorities.as_deref(),
+        };
+        self.sign_own(host, &claim)
+    }
+
+    fn send_auth(&mut self, host: &mut Host, now: Now, signed: Signed) -> Result<(), AuthError> {
+        let Some(connection) = self.connection.clone() else { return Ok(()) };
         let child = self.offer_first_child(host, &connection)?;
-        let mut payloads = vec![Payload::IdInitiator(id)];
+        let mut payloads = vec![Payload::IdInitiator(Identification::new(connection.local_id.clone()))];
+        payloads.extend(signed.certificates);
+        payloads.extend(certificates::request(host.crypto, std::iter::once(&*connection)));
         if let PeerIdentity::Is(peer) = &connection.peer_id {
             if initial_contact::is_first(host, peer) {
                 payloads.push(notify(NotifyType::INITIAL_CONTACT));
             }
             payloads.push(Payload::IdResponder(Identification::new(peer.clone())));
         }
-        payloads.push(Payload::Authentication(Authentication { method: AuthMethod::SHARED_KEY, data }));
+        payloads.push(signed.authentication);
         payloads.extend(configuration::request(connection.request_address).map(Payload::Configuration));
         let suites: Vec<Suite> = child.suites.iter().copied().map(Suite::Esp).collect();
         let offer = proposals::offer(&suites, &child.spi_in.0.to_be_bytes());
@@ -103,9 +154,8 @@ impl IkeSa {
 
     /// Takes the response to IKE_AUTH.
     pub(crate) fn on_auth_response(&mut self, host: &mut Host, now: Now, message: Message) {
-        let State::AuthSent(auth) = &mut self.state else { return };
+        let State::AuthSent(auth) = &self.state else { return };
         let Some(connection) = self.connection.clone() else { return };
-        let (init, child) = (auth.init.clone(), auth.child.clone());
         let (Some(id), Some(authentication)) = (message.id_responder(), message.authentication()) else {
             // RFC 7296, 2.21.2: without the responder's AUTH there is no IKE SA.
             let reason = match message.error_notify() {
@@ -114,16 +164,41 @@ impl IkeSa {
             };
             return self.end(host, now, reason);
         };
+        let claim = PeerClaim {
+            connection: &connection,
+            role: Role::Responder,
+            id,
+            authentication,
+            message: &message,
+            init: &auth.init,
+        };
+        let step = self.verify_peer(host, now, &claim);
         let peer_id = id.identity.clone();
-        match self.verify(&connection, Role::Responder, (id, authentication), &init) {
+        if let State::AuthSent(auth) = &mut self.state {
+            auth.verifying = Some(Box::new(Verifying { connection, peer_id, message }));
+        }
+        match step {
+            Ok(Step::Done(proof)) => self.on_responder_verified(host, now, Ok(proof)),
+            Ok(Step::Job(job)) => self.work(host, Track::Local, job),
+            Err(failure) => self.on_responder_verified(host, now, Err(failure)),
+        }
+    }
+
+    fn on_responder_verified(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        verified: Result<AuthVerified, AuthenticationFailure>,
+    ) {
+        let State::AuthSent(auth) = &mut self.state else { return };
+        let Some(verifying) = auth.verifying.take() else { return };
+        let (init, child) = (auth.init.clone(), auth.child.clone());
+        let Verifying { connection, peer_id, message } = *verifying;
+        match verified {
             Ok(proof) => {
                 let local_id = connection.local_id.clone();
-                self.authorize(
-                    host,
-                    now,
-                    Track::Local,
-                    Authorizing { proof, connection, local_id, peer_id, init, message, child },
-                );
+                let authorizing = Authorizing { proof, connection, local_id, peer_id, init, message, child };
+                self.authorize(host, now, Track::Local, authorizing);
             }
             Err(failure) => self.refuse_peer(host, now, CloseReason::AuthenticationFailed(failure)),
         }

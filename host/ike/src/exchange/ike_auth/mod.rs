@@ -1,38 +1,48 @@
 //! IKE_AUTH: who both sides are, proved, and the first Child SA (RFC 7296 §1.2, §2.15).
 
 mod initiator;
+pub(crate) mod proof;
 mod responder;
 
 use std::sync::Arc;
 
-use vpnhost_crypto::SecretBytes;
 use vpnhost_model::{ChildSpi, EspSuite, Identity, Now, Role, TrafficSelector};
-use vpnhost_policy::SituationCause;
+use vpnhost_policy::{Answer, SituationCause};
 
-use crate::auth::octets::SignedOctets;
-use crate::auth::shared_key;
-use crate::auth::verified::{self, AuthVerified};
-use crate::config::{PeerConfig, PeerIdentity, Secrets};
-use crate::error::IkeError;
+use crate::auth::signature::Signed;
+use crate::auth::verified::AuthVerified;
+use crate::config::PeerConfig;
 use crate::exchange::create_child_sa::ChildDecision;
 use crate::exchange::ike_sa_init::InitRecord;
 use crate::exchange::shape::{ExchangeShapes, Shape};
 use crate::extension::initial_contact;
 use crate::host::Host;
-use crate::output::{AuthenticationFailure, CloseReason, Event};
+use crate::input::JobResult;
+use crate::output::{CloseReason, Event};
 use crate::question::authorize_peer;
 use crate::sa::IkeSa;
 use crate::sa::queue::Task;
 use crate::sa::state::{Established, State};
-use crate::wire::payload::{AuthMethod, Authentication, Identification, NotifyType};
+use crate::wire::payload::NotifyType;
 use crate::wire::{ExchangeType, Message, Payload, PayloadType};
 use crate::work::{AnsweredBy, Resumed, Track};
+
+use proof::{AuthError, Step};
 
 /// This host has sent its proof, or is about to.
 pub(crate) struct AuthSent {
     pub(crate) child: Option<OfferedChild>,
     init: InitRecord,
     suites: Vec<EspSuite>,
+    /// The peer's response, while its proof is being verified.
+    verifying: Option<Box<Verifying>>,
+}
+
+/// A message whose sender's proof is being verified.
+pub(crate) struct Verifying {
+    connection: Arc<PeerConfig>,
+    peer_id: Identity,
+    message: Message,
 }
 
 /// The first Child SA as this host offers it.
@@ -70,59 +80,36 @@ pub(crate) struct RemoteAuth {
 }
 
 impl IkeSa {
-    /// Computes the AUTH data of this host's role.
-    fn sign(&self, role: Role, secret: &SecretBytes, id: &Identification) -> Result<Vec<u8>, IkeError> {
-        let init = match &self.state {
-            State::AuthSent(auth) => &auth.init,
-            State::SaInitAnswered(init) => &init.init,
-            State::Authorizing(authorizing) => &authorizing.init,
-            State::SaInitSent(_)
-            | State::Established(_)
-            | State::Rekeyed
-            | State::Closing(_)
-            | State::Gone
-            | State::Closed => return Err(IkeError::Local("the state")),
-        };
-        let secured = self.secured()?;
-        let body = id.signed_octets();
-        let octets = signed_octets(role, secured, init, &body);
-        Ok(shared_key::compute(secured.prf, secret, &octets)?.into_public())
-    }
-
-    /// Verifies the peer's proof, in its role.
-    fn verify(
-        &self,
-        connection: &PeerConfig,
-        peer_role: Role,
-        (id, authentication): (&Identification, &Authentication),
-        init: &InitRecord,
-    ) -> Result<AuthVerified, AuthenticationFailure> {
-        if !admits_identity(&connection.peer_id, &id.identity) {
-            return Err(AuthenticationFailure::UnknownIdentity);
-        }
-        let secret = secret_for(&connection.secrets, &id.identity).ok_or(AuthenticationFailure::NoSecret)?;
-        if authentication.method != AuthMethod::SHARED_KEY {
-            return Err(another_method(authentication.method));
-        }
-        let Some(secured) = &self.secured else { return Err(AuthenticationFailure::WrongSecret) };
-        let body = id.signed_octets();
-        let octets = signed_octets(peer_role, secured, init, &body);
-        verified::verify_shared_key(secured.prf, secret, &octets, &authentication.data)
-    }
-
     /// Asks whether a peer that has proved its identity is welcome.
     fn authorize(&mut self, host: &mut Host, now: Now, track: Track, authorizing: Authorizing) {
         self.connection = Some(Arc::clone(&authorizing.connection));
         let others = host.directory.peers.get(&authorizing.peer_id).map_or(0, |sas| sas.len());
         let ids = (&authorizing.local_id, &authorizing.peer_id);
-        let question = authorize_peer::question(now, self, &authorizing.connection.name, ids, others);
+        let about = (authorizing.connection.name.as_str(), &authorizing.proof);
+        let question = authorize_peer::question(now, self, about, ids, others);
         self.state = State::Authorizing(Box::new(authorizing));
         self.ask(host, now, track, question);
     }
 
-    /// Goes on once it is decided whether the peer is welcome.
+    /// Goes on once it is decided whether the peer is welcome, or once a responder's own proof is signed.
     pub(crate) fn resume_authorizing(&mut self, host: &mut Host, now: Now, resumed: Resumed) {
-        let Resumed::Answer(answer, by) = resumed else { return };
+        match resumed {
+            Resumed::Answer(answer, by) => self.on_verdict(host, now, answer, by),
+            Resumed::Work(JobResult::Signed(Ok(signed))) => self.finish_authorizing(host, now, Some(signed)),
+            Resumed::Work(JobResult::Signed(Err(failure))) => {
+                self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure));
+            }
+            // It waits for nothing else.
+            Resumed::Work(
+                JobResult::Started(_)
+                | JobResult::Responded(_)
+                | JobResult::Completed(_)
+                | JobResult::PeerVerified(_),
+            ) => {}
+        }
+    }
+
+    fn on_verdict(&mut self, host: &mut Host, now: Now, answer: Option<Answer>, by: AnsweredBy) {
         let verdict = authorize_peer::verdict(answer);
         let outcome =
             verdict.as_ref().map_or_else(|reason| format!("refused: {reason}"), |()| "allowed".into());
@@ -137,21 +124,28 @@ impl IkeSa {
             }
             return self.refuse_auth(host, now, reason);
         }
-        let signed = match self.role {
-            Role::Initiator => Ok(None),
-            Role::Responder => self.sign_as_responder(),
-        };
-        let signed = match signed {
-            Ok(signed) => signed,
-            Err(error) => return self.settle(host, now, Err(error)),
-        };
+        if self.role.is_initiator() {
+            return self.finish_authorizing(host, now, None);
+        }
+        match self.sign_as_responder(host) {
+            Ok(Step::Done(signed)) => self.finish_authorizing(host, now, Some(signed)),
+            Ok(Step::Job(job)) => self.work(host, Track::Remote, job),
+            Err(AuthError::Ike(error)) => self.settle(host, now, Err(error)),
+            Err(AuthError::Failed(failure)) => {
+                self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure));
+            }
+        }
+    }
+
+    /// The peer is welcome, and a responder's own proof is made: the IKE SA is up.
+    fn finish_authorizing(&mut self, host: &mut Host, now: Now, signed: Option<Signed>) {
         let State::Authorizing(authorizing) = std::mem::replace(&mut self.state, State::Closed) else {
             return;
         };
         self.establish(host, now, &authorizing);
         match signed {
             None => self.finish_auth_as_initiator(host, now, *authorizing),
-            Some(reply) => self.decide_first_child(host, now, *authorizing, reply),
+            Some(signed) => self.decide_first_child(host, now, *authorizing, signed),
         }
     }
 
@@ -210,69 +204,6 @@ impl IkeSa {
     }
 }
 
-/// What AUTH of a role covers.
-fn signed_octets<'a>(
-    role: Role,
-    secured: &'a crate::sa::secured::Secured,
-    init: &'a InitRecord,
-    id_body: &'a [u8],
-) -> SignedOctets<'a> {
-    match role {
-        Role::Initiator => {
-            SignedOctets { message: &init.request, nonce: &init.nonce_r, sk_p: &secured.keys.sk_pi, id_body }
-        }
-        Role::Responder => {
-            SignedOctets { message: &init.response, nonce: &init.nonce_i, sk_p: &secured.keys.sk_pr, id_body }
-        }
-    }
-}
-
-fn admits_identity(expected: &PeerIdentity, peer: &Identity) -> bool {
-    match expected {
-        PeerIdentity::Is(identity) => identity.matches(peer),
-        PeerIdentity::Any => true,
-    }
-}
-
-fn secret_for<'a>(secrets: &'a Secrets, peer: &Identity) -> Option<&'a SecretBytes> {
-    let own = secrets.by_peer.iter().find(|(identity, _)| identity.matches(peer)).map(|(_, secret)| secret);
-    own.or(secrets.default.as_ref())
-}
-
-/// Returns the secret to begin with: the expected peer's, or the only one there is.
-fn secret_for_expected(connection: &PeerConfig) -> Option<&SecretBytes> {
-    let secrets = &connection.secrets;
-    match &connection.peer_id {
-        PeerIdentity::Is(peer) => secret_for(secrets, peer),
-        PeerIdentity::Any => {
-            let mut all = secrets.by_peer.values().chain(&secrets.default);
-            all.next().filter(|_| all.next().is_none())
-        }
-    }
-}
-
-/// The peer proves itself in a way that the connection does not want.
-fn another_method(used: AuthMethod) -> AuthenticationFailure {
-    AuthenticationFailure::Method { used: used.to_string(), wanted: "a pre-shared key" }
-}
-
-enum AuthError {
-    Ike(IkeError),
-    Failed(AuthenticationFailure),
-}
-
-impl From<IkeError> for AuthError {
-    fn from(error: IkeError) -> Self {
-        Self::Ike(error)
-    }
-}
-
-impl From<AuthenticationFailure> for AuthError {
-    fn from(failure: AuthenticationFailure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 /// RFC 7296 §1.2, §2.15, §2.16 and appendix C.2.
 pub(crate) const SHAPES: ExchangeShapes = ExchangeShapes {
     exchange: ExchangeType::IKE_AUTH,
@@ -285,6 +216,7 @@ pub(crate) const SHAPES: ExchangeShapes = ExchangeShapes {
                 PayloadType::TS_INITIATOR,
                 PayloadType::TS_RESPONDER,
             ],
+            // CERT and CERTREQ may stand in any of these forms, and several times.
             &[PayloadType::AUTHENTICATION, PayloadType::ID_RESPONDER, PayloadType::CONFIGURATION],
         ),
         Shape::of(

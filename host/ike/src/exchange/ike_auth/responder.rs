@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use vpnhost_model::{Now, Role};
+use vpnhost_model::{Identity, Now, Role};
+use vpnhost_pki::identity;
 
-use crate::config::{PeerConfig, SelectorConfig};
+use crate::auth::certificates;
+use crate::auth::signature::Signed;
+use crate::auth::verified::AuthVerified;
+use crate::config::{PeerAuth, PeerConfig, SelectorConfig};
 use crate::error::IkeError;
 use crate::exchange::create_child_sa::{ChildOffer, Next, Refusal};
 use crate::exchange::ike_sa_init::notify;
@@ -15,53 +19,70 @@ use crate::output::{AuthenticationFailure, CloseReason};
 use crate::sa::IkeSa;
 use crate::sa::state::State;
 use crate::timer::Timer;
-use crate::wire::payload::{
-    AuthMethod, Authentication, Identification, Notify, NotifyType, SecurityAssociation,
-};
+use crate::wire::payload::{Authentication, Identification, Notify, NotifyType, SecurityAssociation};
 use crate::wire::{ExchangeType, Message, Payload};
 use crate::work::{Resumed, Track};
 
-use super::{Authorizing, RemoteAuth, admits_identity, secret_for};
+use super::proof::{
+    AuthError, OwnClaim, PeerClaim, Step, admits_identity, admits_method, another_method, secret_for,
+};
+use super::{Authorizing, RemoteAuth, Verifying};
 
 impl IkeSa {
     /// Takes the IKE_AUTH request: finds the connection that it is for, and verifies the proof.
     pub(crate) fn on_auth_request(&mut self, host: &mut Host, now: Now, message: Message) {
         let State::SaInitAnswered(state) = &self.state else { return };
         let Some(id) = message.id_initiator().cloned() else { return };
-        let init = state.init.clone();
         let suite = self.secured.as_ref().map(|secured| secured.suite);
         let fits = |connection: &&Arc<PeerConfig>| {
             let wanted = message.id_responder().map(|id| &id.identity);
             suite.is_some_and(|suite| connection.ike.contains(&suite))
-                && wanted.is_none_or(|wanted| connection.local_id.matches(wanted))
+                && wanted.is_none_or(|wanted| identity::matches(&connection.local_id, wanted))
                 && admits_identity(&connection.peer_id, &id.identity)
         };
         let fitting: Vec<Arc<PeerConfig>> = state.candidates.iter().filter(fits).cloned().collect();
-        let with_secret =
-            fitting.iter().find(|connection| secret_for(&connection.secrets, &id.identity).is_some());
-        let Some(connection) = with_secret.cloned() else {
-            let failure = if fitting.is_empty() {
-                AuthenticationFailure::UnknownIdentity
-            } else {
-                AuthenticationFailure::NoSecret
-            };
-            return self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure));
+        let connection = match for_peer(&fitting, &id.identity, message.authentication()) {
+            Ok(connection) => Arc::clone(connection),
+            Err(failure) => return self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure)),
         };
         self.connection = Some(Arc::clone(&connection));
-        // RFC 7296, 2.16: an initiator that leaves out AUTH wants EAP.
-        let Some(authentication) = message.authentication() else {
-            let method = AuthenticationFailure::Method { used: "EAP".to_owned(), wanted: "a pre-shared key" };
-            return self.refuse_auth(host, now, CloseReason::AuthenticationFailed(method));
+        let Some(authentication) = message.authentication() else { return };
+        let claim = PeerClaim {
+            connection: &connection,
+            role: Role::Initiator,
+            id: &id,
+            authentication,
+            message: &message,
+            init: &state.init,
         };
-        match self.verify(&connection, Role::Initiator, (&id, authentication), &init) {
+        let step = self.verify_peer(host, now, &claim);
+        if let State::SaInitAnswered(state) = &mut self.state {
+            state.verifying = Some(Box::new(Verifying { connection, peer_id: id.identity, message }));
+        }
+        match step {
+            Ok(Step::Done(proof)) => self.on_initiator_verified(host, now, Ok(proof)),
+            Ok(Step::Job(job)) => self.work(host, Track::Remote, job),
+            Err(failure) => self.on_initiator_verified(host, now, Err(failure)),
+        }
+    }
+
+    /// Goes on once the peer's proof is verified.
+    pub(crate) fn on_initiator_verified(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        verified: Result<AuthVerified, AuthenticationFailure>,
+    ) {
+        let State::SaInitAnswered(state) = &mut self.state else { return };
+        let Some(verifying) = state.verifying.take() else { return };
+        let init = state.init.clone();
+        let Verifying { connection, peer_id, message } = *verifying;
+        match verified {
             Ok(proof) => {
-                let (local_id, peer_id) = (connection.local_id.clone(), id.identity);
-                self.authorize(
-                    host,
-                    now,
-                    Track::Remote,
-                    Authorizing { proof, connection, local_id, peer_id, init, message, child: None },
-                );
+                let local_id = connection.local_id.clone();
+                let child = None;
+                let authorizing = Authorizing { proof, connection, local_id, peer_id, init, message, child };
+                self.authorize(host, now, Track::Remote, authorizing);
             }
             Err(failure) => self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure)),
         }
@@ -74,15 +95,22 @@ impl IkeSa {
         self.end(host, now, reason);
     }
 
-    /// Makes IDr and AUTH.
-    pub(super) fn sign_as_responder(&self) -> Result<Option<Vec<Payload>>, IkeError> {
-        let State::Authorizing(authorizing) = &self.state else { return Err(IkeError::Local("the state")) };
-        let secret = secret_for(&authorizing.connection.secrets, &authorizing.peer_id)
-            .ok_or(IkeError::Local("the secret"))?;
+    /// Makes this host's proof.
+    pub(super) fn sign_as_responder(&self, host: &mut Host) -> Result<Step<Signed>, AuthError> {
+        let State::Authorizing(authorizing) = &self.state else {
+            return Err(IkeError::Local("the state").into());
+        };
         let id = Identification::new(authorizing.local_id.clone());
-        let data = self.sign(Role::Responder, secret, &id)?;
-        let authentication = Authentication { method: AuthMethod::SHARED_KEY, data };
-        Ok(Some(vec![Payload::IdResponder(id), Payload::Authentication(authentication)]))
+        let authorities = certificates::requested(&authorizing.message);
+        let claim = OwnClaim {
+            connection: &authorizing.connection,
+            role: Role::Responder,
+            id: &id,
+            peer: Some(&authorizing.peer_id),
+            init: &authorizing.init,
+            authorities: authorities.as_deref(),
+        };
+        self.sign_own(host, &claim)
     }
 
     /// Gives addresses and decides the first Child SA.
@@ -91,9 +119,12 @@ impl IkeSa {
         host: &mut Host,
         now: Now,
         authorizing: Authorizing,
-        mut reply: Vec<Payload>,
+        signed: Signed,
     ) {
-        let Authorizing { connection, peer_id, message, init, .. } = authorizing;
+        let Authorizing { connection, local_id, peer_id, message, init, .. } = authorizing;
+        let mut reply = vec![Payload::IdResponder(Identification::new(local_id))];
+        reply.extend(signed.certificates);
+        reply.push(signed.authentication);
         let owner = (&peer_id, self.id);
         let granted = configuration::grant(&mut host.pools, &connection, owner, message.configuration());
         let mut failed = None;
@@ -194,6 +225,25 @@ impl IkeSa {
             established.remote = Some(remote);
         }
     }
+}
+
+/// Finds the connection that a peer is for among those that its identity fits: the first that wants the proof that
+/// it brings, and for a shared key has one.
+fn for_peer<'a>(
+    fitting: &'a [Arc<PeerConfig>],
+    peer: &Identity,
+    authentication: Option<&Authentication>,
+) -> Result<&'a Arc<PeerConfig>, AuthenticationFailure> {
+    let first = fitting.first().ok_or(AuthenticationFailure::UnknownIdentity)?;
+    let used = authentication.map(|authentication| authentication.method);
+    let mut proving = fitting.iter().filter(|it| admits_method(&it.peer_auth, used)).peekable();
+    if proving.peek().is_none() {
+        return Err(another_method(used, &first.peer_auth));
+    }
+    let by_secret = |it: &PeerConfig| it.peer_auth == PeerAuth::SharedKey;
+    proving
+        .find(|it| !by_secret(it) || secret_for(&it.secrets, peer).is_some())
+        .ok_or(AuthenticationFailure::NoSecret)
 }
 
 /// A connection whose peers can only be reached at addresses out of its pools requires them to ask.

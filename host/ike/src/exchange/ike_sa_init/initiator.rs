@@ -6,10 +6,12 @@ use std::sync::Arc;
 use vpnhost_crypto::{CryptoError, SecretBytes};
 use vpnhost_model::{Encapsulation, IkeSpi, KeyExchange as Method, Now, Path, Protocol, Role, Suite};
 
+use crate::auth::certificates;
 use crate::config::PeerConfig;
 use crate::error::IkeError;
 use crate::exchange::proposals;
 use crate::exchange::shape;
+use crate::extension::signature_hashes;
 use crate::host::Host;
 use crate::input::JobResult;
 use crate::limits;
@@ -155,6 +157,8 @@ impl IkeSa {
         payloads.push(Payload::Nonce(Nonce { data: init.nonce_i.clone() }));
         payloads.append(&mut nat);
         payloads.push(notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED));
+        payloads
+            .extend(signature_hashes::notify(host, self.connection.iter().map(|connection| &**connection)));
         let flags = Flags { initiator: true, version: false, response: false };
         let header = Header::new((self.spi_i, IkeSpi::ZERO), ExchangeType::IKE_SA_INIT, flags, 0);
         init.request = Message { header, payloads }.encode()?;
@@ -262,7 +266,13 @@ impl IkeSa {
         }
         let Some(active) = init.active.take() else { return Ok(()) };
         init.stage = Stage::CompletingKeyExchange;
-        init.answer = Some(Answer { octets: datagram.to_vec(), suite, nonce_r: nonce.data.clone() });
+        init.answer = Some(Answer {
+            octets: datagram.to_vec(),
+            suite,
+            nonce_r: nonce.data.clone(),
+            hashes: signature_hashes::read(host, message),
+            authorities: certificates::requested(message),
+        });
         let data = ke.data.clone();
         self.window.withdraw();
         self.timers.stop(Timer::Retransmit);
@@ -284,6 +294,8 @@ impl IkeSa {
             response: answer.octets,
             nonce_i: init.nonce_i.clone(),
             nonce_r: answer.nonce_r,
+            hashes: answer.hashes,
+            authorities: answer.authorities,
         };
         self.secure(host, answer.suite, shared, &record)?;
         self.window = Window::new(1, 0);

@@ -11,11 +11,12 @@ pub(crate) use responder::{accept, nonce_of, unprotected};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use vpnhost_crypto::{ActiveKeyExchange, CryptoError, SecretBytes};
+use vpnhost_crypto::{ActiveKeyExchange, CryptoError, Hash, SecretBytes};
 use vpnhost_model::{IkeSuite, KeyExchange as Method};
 
 use crate::config::PeerConfig;
 use crate::error::IkeError;
+use crate::exchange::ike_auth::Verifying;
 use crate::exchange::shape::{ExchangeShapes, Shape};
 use crate::extension::nat_detection;
 use crate::host::Host;
@@ -54,6 +55,8 @@ struct Answer {
     octets: Vec<u8>,
     suite: IkeSuite,
     nonce_r: Vec<u8>,
+    hashes: Vec<Hash>,
+    authorities: Option<Vec<u8>>,
 }
 
 /// The peer begins.
@@ -64,6 +67,8 @@ pub(crate) struct SaInitAnswered {
     suite: Option<IkeSuite>,
     offer: SecurityAssociation,
     key_exchange: KeyExchange,
+    /// The peer's IKE_AUTH request, while its proof is being verified.
+    pub(crate) verifying: Option<Box<Verifying>>,
 }
 
 /// What IKE_AUTH needs of IKE_SA_INIT.
@@ -75,6 +80,10 @@ pub(crate) struct InitRecord {
     pub(crate) response: Vec<u8>,
     pub(crate) nonce_i: Vec<u8>,
     pub(crate) nonce_r: Vec<u8>,
+    /// The hashes that the peer verifies RFC 7427 signatures over.
+    pub(crate) hashes: Vec<Hash>,
+    /// The CAs of the peer's CERTREQ, if it is the responder and sent one.
+    pub(crate) authorities: Option<Vec<u8>>,
 }
 
 impl SaInitSent {

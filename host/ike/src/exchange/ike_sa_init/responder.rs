@@ -5,11 +5,13 @@ use std::sync::Arc;
 use vpnhost_crypto::{CryptoError, SecretBytes};
 use vpnhost_model::{IkeSuite, KeyExchange as Method, Now, Path, Protocol, Role, Suite};
 
+use crate::auth::certificates;
 use crate::config::{EncapsulationPolicy, PeerConfig};
 use crate::error::IkeError;
 use crate::exchange::proposals;
 use crate::exchange::shape;
 use crate::extension::cookie::CookieClaim;
+use crate::extension::signature_hashes;
 use crate::host::Host;
 use crate::input::JobResult;
 use crate::limits;
@@ -59,8 +61,14 @@ pub(crate) fn accept(host: &mut Host, now: Now, path: Path, datagram: &[u8]) -> 
     }
     let (id, spi) = host.name_ike_sa().ok()?;
     let nonce_r = host.draw_nonce().ok()?;
-    let init =
-        InitRecord { request: datagram.to_vec(), response: Vec::new(), nonce_i: nonce.data.clone(), nonce_r };
+    let init = InitRecord {
+        request: datagram.to_vec(),
+        response: Vec::new(),
+        nonce_i: nonce.data.clone(),
+        nonce_r,
+        hashes: signature_hashes::read(host, &message),
+        authorities: None,
+    };
     host.directory.inits.insert((header.spi_i, nonce.data.clone()), id);
     let state = State::SaInitAnswered(Box::new(SaInitAnswered {
         candidates,
@@ -69,6 +77,7 @@ pub(crate) fn accept(host: &mut Host, now: Now, path: Path, datagram: &[u8]) -> 
         suite: None,
         offer: offer.clone(),
         key_exchange: ke.clone(),
+        verifying: None,
     }));
     let mut sa = IkeSa::new(now, (id, Role::Responder), (header.spi_i, spi), path, state);
     sa.find_nats(host, &message);
@@ -259,6 +268,12 @@ impl IkeSa {
         if self.fragmentation {
             payloads.push(notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED));
         }
+        // RFC 7427, 4: only whoever told its own hashes understands ours.
+        let candidates = init.candidates.iter().map(|connection| &**connection);
+        if !init.init.hashes.is_empty() {
+            payloads.extend(signature_hashes::notify(host, candidates.clone()));
+        }
+        payloads.extend(certificates::request(host.crypto, candidates));
         let flags = Flags { initiator: false, version: false, response: true };
         let header = Header::new((self.spi_i, self.spi_r), ExchangeType::IKE_SA_INIT, flags, 0);
         let octets = Message { header, payloads }.encode()?;

@@ -1,0 +1,89 @@
+//! CERT and CERTREQ payloads (RFC 7296 §3.6, §3.7): whom the peer is asked to be certified by, and which of this
+//! host's certificates answers the peer.
+
+use std::sync::Arc;
+
+use vpnhost_crypto::CryptoBackend;
+
+use crate::config::{LocalAuth, OwnCertificate, PeerAuth, PeerConfig};
+use crate::limits;
+use crate::wire::payload::{Certificate, CertificateEncoding, CertificateRequest};
+use crate::wire::{Message, Payload};
+
+/// Returns the CERTREQ payload for the connections that a peer may belong to, if any wants a certificate.
+///
+/// One without hashes asks for any certificate: so do connections with more CAs than fit.
+pub(crate) fn request<'a>(
+    crypto: &dyn CryptoBackend,
+    connections: impl Iterator<Item = &'a PeerConfig>,
+) -> Option<Payload> {
+    let trusts: Vec<_> = connections
+        .filter_map(|connection| match &connection.peer_auth {
+            PeerAuth::Certificate(trust) => Some(trust),
+            PeerAuth::SharedKey => None,
+        })
+        .collect();
+    if trusts.is_empty() {
+        return None;
+    }
+    let mut hashes: Vec<[u8; 20]> = Vec::new();
+    for anchor in trusts.iter().flat_map(|trust| &trust.anchors) {
+        let hash = anchor.key_hash(crypto).ok()?;
+        if !hashes.contains(&hash) {
+            hashes.push(hash);
+        }
+        if hashes.len() > limits::AUTHORITIES {
+            hashes.clear();
+            break;
+        }
+    }
+    let (encoding, authorities) = (CertificateEncoding::X509_SIGNATURE, hashes.concat());
+    Some(Payload::CertificateRequest(CertificateRequest { encoding, authorities }))
+}
+
+/// Returns the hashes of a message's CERTREQ payloads for X.509; none if it has no such payload.
+pub(crate) fn requested(message: &Message) -> Option<Vec<u8>> {
+    let requests = message.payloads.iter().filter_map(|payload| {
+        let Payload::CertificateRequest(request) = payload else { return None };
+        (request.encoding == CertificateEncoding::X509_SIGNATURE).then_some(request.authorities.as_slice())
+    });
+    let requests: Vec<&[u8]> = requests.collect();
+    (!requests.is_empty()).then(|| requests.concat())
+}
+
+/// Returns the X.509 certificates of a message, the peer's own first; what is beyond the bound is left out.
+pub(crate) fn sent(message: &Message) -> Vec<Vec<u8>> {
+    let certificates = message.payloads.iter().filter_map(|payload| {
+        let Payload::Certificate(certificate) = payload else { return None };
+        (certificate.encoding == CertificateEncoding::X509_SIGNATURE).then(|| certificate.data.clone())
+    });
+    certificates.take(vpnhost_pki::limits::PEER_CERTIFICATES).collect()
+}
+
+/// Chooses the certificate that a peer asks for: the first that one of the CAs is above, else the first.
+pub(crate) fn choose<'a>(
+    crypto: &dyn CryptoBackend,
+    connection: &'a PeerConfig,
+    requested: Option<&[u8]>,
+) -> Option<&'a Arc<OwnCertificate>> {
+    let LocalAuth::Certificate(own) = &connection.local_auth else { return None };
+    let anchors = match &connection.peer_auth {
+        PeerAuth::Certificate(trust) => trust.anchors.as_slice(),
+        PeerAuth::SharedKey => &[],
+    };
+    let asked = requested.and_then(|hashes| {
+        own.iter().find(|certificate| certificate.credential().answers(crypto, hashes, anchors))
+    });
+    asked.or(own.first())
+}
+
+/// Returns the CERT payloads of a certificate of this host: its own first, then those up to a CA.
+pub(crate) fn payloads(own: &OwnCertificate) -> Vec<Payload> {
+    let certificates = own.credential().certificates().iter();
+    certificates
+        .map(|certificate| {
+            let (encoding, data) = (CertificateEncoding::X509_SIGNATURE, certificate.der().to_vec());
+            Payload::Certificate(Certificate { encoding, data })
+        })
+        .collect()
+}

@@ -1,0 +1,109 @@
+//! How the two ends of a connection prove who they are (RFC 7296 §2.15): not necessarily both in the same way.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use vpnhost_crypto::{CryptoError, Signature, SignatureAlgorithm, SigningKey};
+use vpnhost_pki::{Certificate, Credential, Crl, Rules, Store};
+
+/// How this host proves who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalAuth {
+    /// With the secret that both know, out of the connection's secrets.
+    SharedKey,
+    /// With a certificate and its private key; of several the one that the peer's CERTREQ asks for.
+    Certificate(Vec<Arc<OwnCertificate>>),
+}
+
+/// How the peer has to prove who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerAuth {
+    /// With the secret that both know, out of the connection's secrets.
+    SharedKey,
+    /// With a certificate that leads to a trust anchor.
+    Certificate(Arc<Trust>),
+}
+
+impl PeerAuth {
+    /// Returns what it is called in sentences.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::SharedKey => "a pre-shared key",
+            Self::Certificate(_) => "a certificate",
+        }
+    }
+}
+
+/// What a peer's certificates are judged by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// CAs, and peers' own certificates that are trusted as they are.
+    pub anchors: Vec<Certificate>,
+    /// Certificates that peers need not send: intermediate CAs, and peers' own.
+    pub known: Vec<Certificate>,
+    /// What is demanded of certificates.
+    pub rules: Rules,
+}
+
+impl Trust {
+    /// Makes the store that a judgement is based on.
+    pub(crate) fn store(&self, crls: &[Crl]) -> Store {
+        let mut store = Store::new(self.anchors.clone());
+        store.add_intermediates(self.known.iter().cloned());
+        crls.iter().for_each(|crl| store.add_crl(crl.clone()));
+        store
+    }
+}
+
+/// A certificate of this host with its key, which is made ready to sign once for each algorithm.
+pub struct OwnCertificate {
+    credential: Credential,
+    ready: Mutex<Vec<(Signature, Arc<dyn SigningKey>)>>,
+}
+
+impl OwnCertificate {
+    /// Takes a certificate and its key.
+    pub fn new(credential: Credential) -> Self {
+        Self { credential, ready: Mutex::default() }
+    }
+
+    /// Returns the certificates and the key.
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// Returns the key, ready to sign with an algorithm.
+    pub(crate) fn signing_key(
+        &self,
+        algorithm: &dyn SignatureAlgorithm,
+    ) -> Result<Arc<dyn SigningKey>, CryptoError> {
+        let ready = || self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, key)) = ready().iter().find(|(id, _)| *id == algorithm.id()) {
+            return Ok(Arc::clone(key));
+        }
+        // Two threads may do so at once: whoever is first is remembered twice, and no harm is done.
+        let key: Arc<dyn SigningKey> = algorithm.load(self.credential.key())?.into();
+        ready().push((algorithm.id(), Arc::clone(&key)));
+        Ok(key)
+    }
+
+    /// Forgets what an algorithm made ready, since another is used from now on.
+    pub(crate) fn forget_ready(&self) {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl PartialEq for OwnCertificate {
+    /// The own certificate has the public key, to which one private key belongs.
+    fn eq(&self, other: &Self) -> bool {
+        self.credential.certificates() == other.credential.certificates()
+    }
+}
+
+impl Eq for OwnCertificate {}
+
+impl fmt::Debug for OwnCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OwnCertificate({:?})", self.credential.certificates())
+    }
+}

@@ -1,0 +1,374 @@
+//! Certificates: every method of signing, chains, what is refused and by which code, and what ends an IKE SA later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use vpnhost_crypto::{PrivateKey, SecretBytes};
+use vpnhost_ike::{
+    AuthenticationFailure, CloseReason, Command, Event, LocalAuth, OwnCertificate, PeerAuth, PeerConfig,
+    PeerIdentity, Trust,
+};
+use vpnhost_model::Identity;
+use vpnhost_pki::{Certificate, Credential, Rules, identity};
+
+use crate::maker::{DAY, Key, NOW, Plan, crl, extension, names, purposes};
+use crate::pump::*;
+
+const ROOT: u8 = 1;
+const MIDDLE: u8 = 2;
+
+fn root() -> Certificate {
+    Plan::ca("CN=root", "CN=root").sign(&Key::new(ROOT), &Key::new(ROOT))
+}
+
+fn middle() -> Certificate {
+    Plan::ca("CN=middle", "CN=root").sign(&Key::new(MIDDLE), &Key::new(ROOT))
+}
+
+/// What the certificate of `name` below the intermediate CA is made of.
+fn plan(name: &'static str, subject: &'static str) -> Plan {
+    Plan::end(subject, "CN=middle").with(names(&[(2, name.as_bytes())]))
+}
+
+fn own(plan: &Plan, key: &Key) -> LocalAuth {
+    let chain = vec![plan.sign(key, &Key::new(MIDDLE)), middle()];
+    let credential = Credential::new(vpnhost_rustcrypto::backend(), chain, key.0.clone(), true);
+    LocalAuth::Certificate(vec![Arc::new(OwnCertificate::new(credential.expect("they belong together")))])
+}
+
+fn trusting(anchors: Vec<Certificate>, rules: Rules) -> PeerAuth {
+    PeerAuth::Certificate(Arc::new(Trust { anchors, known: Vec::new(), rules }))
+}
+
+/// `A` and `B` with certificates over given keys below an intermediate CA.
+fn certified(a_key: &Key, b_key: &Key, rules: Rules) -> (PeerConfig, PeerConfig) {
+    let mut a = initiator(IKE, vec![child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24")]);
+    a.secrets.default = None;
+    a.local_auth = own(&plan("a.lab", "CN=a"), a_key);
+    a.peer_auth = trusting(vec![root()], rules);
+    let b = PeerConfig { local_auth: own(&plan("b.lab", "CN=b"), b_key), ..responder(&a) };
+    (a, b)
+}
+
+fn ed25519() -> (PeerConfig, PeerConfig) {
+    certified(&Key::new(10), &Key::new(11), Rules::default())
+}
+
+fn up(a: PeerConfig, b: PeerConfig) -> Pump {
+    let mut pump = Pump::new(config(a), config(b));
+    pump.command(A, Command::Initiate("b".into()));
+    pump.settle();
+    pump
+}
+
+/// Returns the code by which a side refused the other.
+fn code(pump: &Pump, side: usize) -> Option<&'static str> {
+    pump.sides[side].events.iter().find_map(|event| match event {
+        Event::IkeSaClosed { reason: CloseReason::AuthenticationFailed(failure), .. } => Some(failure.code()),
+        _ => None,
+    })
+}
+
+fn method(a: PeerConfig, b: PeerConfig) -> u8 {
+    let mut pump = Pump::new(config(a), config(b));
+    use vpnhost_policy::{Question, QuestionKind, QuestionSet};
+    let mut delegated = QuestionSet::EMPTY;
+    delegated.insert(QuestionKind::AuthorizePeer);
+    pump.sides[B].endpoint.delegate(delegated);
+    pump.command(A, Command::Initiate("b".into()));
+    pump.run_for(Duration::from_millis(100));
+    let (id, question) = pump.sides[B].questions.pop().expect("B asks whether A may come in");
+    let Question::AuthorizePeer(claim) = question else { panic!("another question") };
+    let answer = vpnhost_policy::Answer::AuthorizePeer(vpnhost_policy::Authorization::allow());
+    let now = pump.now;
+    pump.sides[B].endpoint.handle_answer(now, id, Some(answer));
+    pump.settle();
+    pump.assert_connected(1);
+    assert!(claim.hints.iter().any(|hint| hint.key == "certificate.subject" && hint.value == "CN=a"));
+    claim.auth_method
+}
+
+fn file(name: &str) -> Key {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/keys/");
+    let text = std::fs::read(format!("{directory}{name}.pem")).expect("a key");
+    Key::of(PrivateKey::read(&text).expect("a key"))
+}
+
+#[test]
+fn ed25519_below_an_intermediate_ca_connects() {
+    let (a, b) = ed25519();
+    let pump = up(a, b);
+    pump.assert_connected(1);
+    let facts = pump.ike_sa(B).certificate.expect("A proved itself with a certificate");
+    assert_eq!(
+        (facts.subject.as_str(), facts.issuer.as_str(), facts.ca.as_str()),
+        ("CN=a", "CN=middle", "CN=root")
+    );
+    assert_eq!((facts.serial.as_str(), facts.not_after), ("07", NOW + 30 * DAY));
+    assert!(pump.ike_sa(A).certificate.is_some());
+    assert_eq!(
+        (pump.sides[A].sent.len(), pump.sides[B].sent.len()),
+        (2, 2),
+        "no message more than with a secret"
+    );
+}
+
+#[test]
+fn every_kind_of_key_signs_as_rfc_7427_has_it() {
+    let rules = Rules { allow_legacy: true, ..Rules::default() };
+    for key in ["rsa", "p256", "p384", "p521", "dsa"] {
+        let (a, b) = certified(&file(key), &file(key), rules);
+        assert_eq!(method(a, b), 14, "{key}");
+    }
+}
+
+#[test]
+fn whoever_does_not_know_rfc_7427_gets_the_older_methods() {
+    let rules = Rules { allow_legacy: true, ..Rules::default() };
+    for (key, number) in [("rsa", 1), ("dsa", 3), ("p256", 9), ("p384", 10), ("p521", 11)] {
+        let (a, b) = certified(&file(key), &file(key), rules);
+        let old = |config: vpnhost_ike::EndpointConfig| vpnhost_ike::EndpointConfig {
+            signature_hashes: false,
+            ..config
+        };
+        let mut pump = Pump::new(old(config(a)), config(b));
+        pump.command(A, Command::Initiate("b".into()));
+        pump.settle();
+        pump.assert_connected(1);
+        assert_eq!(pump.ike_sa(B).auth_method.map(|method| method.0), Some(number), "{key}");
+    }
+}
+
+#[test]
+fn each_refusal_has_its_own_code() {
+    let rules = Rules::default();
+    let refused = |a_auth: LocalAuth, change: &dyn Fn(&mut PeerConfig)| {
+        let (mut a, mut b) = ed25519();
+        a.local_auth = a_auth;
+        change(&mut b);
+        let pump = up(a, b);
+        pump.assert_empty(B);
+        let told = |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::RefusedByPeer { notify, .. }, .. } if notify == "AUTHENTICATION_FAILED");
+        assert!(pump.saw(A, told), "{:?}", pump.sides[A].events);
+        code(&pump, B).expect("B refused it")
+    };
+    let key = Key::new(10);
+    let good = || plan("a.lab", "CN=a");
+    let same = |_: &mut PeerConfig| {};
+    let stranger = Plan::ca("CN=stranger", "CN=stranger").sign(&Key::new(9), &Key::new(9));
+    assert_eq!(
+        refused(own(&good(), &key), &|b| b.peer_auth = trusting(vec![stranger.clone()], rules)),
+        "wrong-ca"
+    );
+    let old = Plan { valid: (NOW - 9 * DAY, NOW - DAY), ..good() };
+    assert_eq!(refused(own(&old, &key), &same), "expired");
+    let early = Plan { valid: (NOW + DAY, NOW + 9 * DAY), ..good() };
+    assert_eq!(refused(own(&early, &key), &same), "not-yet-valid");
+    assert_eq!(refused(own(&plan("mallory.lab", "CN=a"), &key), &same), "wrong-identity");
+    let demanding = Rules { require_eku: true, ..rules };
+    assert_eq!(
+        refused(own(&good(), &key), &|b| b.peer_auth = trusting(vec![root()], demanding)),
+        "missing-eku"
+    );
+    assert_eq!(refused(own(&good().with(purposes(&[3])), &key), &same), "missing-eku");
+    let encrypts = good().with(extension(0x0f, true, b"\x03\x02\x05\x20"));
+    assert_eq!(refused(own(&encrypts, &key), &same), "key-usage");
+    let strict = Rules { revocation: vpnhost_pki::Revocation::Strict, ..rules };
+    assert_eq!(
+        refused(own(&good(), &key), &|b| b.peer_auth = trusting(vec![root()], strict)),
+        "revocation-unknown"
+    );
+    assert_eq!(refused(own(&good(), &key), &|b| b.peer_auth = PeerAuth::SharedKey), "auth-method");
+}
+
+#[test]
+fn a_revoked_certificate_is_refused() {
+    let (a, b) = ed25519();
+    let mut b = config(b);
+    b.crls = vec![crl("CN=middle", &Key::new(MIDDLE), (NOW - DAY, NOW + DAY), &[7])];
+    let mut pump = Pump::new(config(a), b);
+    pump.command(A, Command::Initiate("b".into()));
+    pump.settle();
+    assert_eq!(code(&pump, B), Some("revoked"));
+}
+
+#[test]
+fn legacy_signatures_need_leave_on_both_sides() {
+    let rules = Rules { allow_legacy: true, ..Rules::default() };
+    let (a, b) = certified(&file("dsa"), &Key::new(11), rules);
+    let (mut strict_a, mut strict_b) = (config(a), config(b));
+    strict_a.allow_legacy = false;
+    strict_b.allow_legacy = false;
+    let mut pump = Pump::new(strict_a, strict_b);
+    pump.command(A, Command::Initiate("b".into()));
+    pump.settle();
+    assert_eq!(code(&pump, A), Some("no-common-signature"));
+}
+
+#[test]
+fn an_initiator_refuses_a_responder_and_says_so() {
+    let (a, mut b) = ed25519();
+    b.local_auth = own(&plan("mallory.lab", "CN=b"), &Key::new(11));
+    let mut pump = up(a, b);
+    assert_eq!(code(&pump, A), Some("wrong-identity"));
+    pump.run_for(Duration::from_secs(60));
+    pump.assert_empty(A);
+    pump.assert_empty(B);
+}
+
+#[test]
+fn one_side_may_have_a_secret_and_the_other_a_certificate() {
+    let secret = SecretBytes::new(b"a secret that both know".to_vec());
+    let (mut a, mut b) = ed25519();
+    a.local_auth = LocalAuth::SharedKey;
+    b.peer_auth = PeerAuth::SharedKey;
+    a.secrets.default = Some(secret.clone());
+    b.secrets.default = Some(secret);
+    let pump = up(a, b);
+    pump.assert_connected(1);
+    assert!(pump.ike_sa(A).certificate.is_some() && pump.ike_sa(B).certificate.is_none());
+}
+
+#[test]
+fn the_responder_takes_the_connection_that_wants_what_the_peer_brings() {
+    let (a, b) = ed25519();
+    let by_secret = PeerConfig {
+        name: "secret".into(),
+        local_auth: LocalAuth::SharedKey,
+        peer_auth: PeerAuth::SharedKey,
+        ..b.clone()
+    };
+    let mut both = config(by_secret);
+    both.connections.push(Arc::new(b));
+    let mut pump = Pump::new(config(a), both);
+    pump.command(A, Command::Initiate("b".into()));
+    pump.settle();
+    pump.assert_connected(1);
+    assert_eq!(pump.ike_sa(B).connection.as_deref(), Some("a"));
+}
+
+#[test]
+fn of_several_certificates_the_requested_ca_chooses() {
+    let (mut a, b) = ed25519();
+    let other_ca = Plan::ca("CN=other", "CN=other").sign(&Key::new(8), &Key::new(8));
+    let other = Plan::end("CN=a", "CN=other").with(names(&[(2, b"a.lab")])).sign(&Key::new(12), &Key::new(8));
+    let chain = vec![other, other_ca];
+    let credential = Credential::new(vpnhost_rustcrypto::backend(), chain, Key::new(12).0, true).unwrap();
+    let LocalAuth::Certificate(own) = &mut a.local_auth else { panic!("it has one") };
+    own.insert(0, Arc::new(OwnCertificate::new(credential)));
+    let pump = up(a, b);
+    pump.assert_connected(1);
+    assert_eq!(pump.ike_sa(B).certificate.unwrap().ca, "CN=root");
+}
+
+#[test]
+fn a_peer_is_known_by_its_distinguished_name() {
+    let (mut a, mut b) = ed25519();
+    let name = |text: &str| identity::parse(text).expect("a name");
+    a.local_id = name("CN=a");
+    b.peer_id = PeerIdentity::Is(name("cn=A"));
+    let pump = up(a, b);
+    pump.assert_connected(1);
+    assert!(matches!(pump.ike_sa(B).peer_id, Some(Identity::DistinguishedName(_))));
+}
+
+#[test]
+fn a_peer_that_sends_no_certificate_is_known_beforehand() {
+    let (a, mut b) = ed25519();
+    let known = plan("a.lab", "CN=a").sign(&Key::new(10), &Key::new(MIDDLE));
+    b.peer_auth = PeerAuth::Certificate(Arc::new(Trust {
+        anchors: vec![known.clone()],
+        known: vec![known],
+        rules: Rules::default(),
+    }));
+    up(a, b).assert_connected(1);
+}
+
+#[test]
+fn the_end_of_a_certificate_ends_the_ike_sa_with_a_delete() {
+    let (mut a, b) = ed25519();
+    let short = Plan { valid: (NOW - DAY, NOW + 600), ..plan("a.lab", "CN=a") };
+    a.local_auth = own(&short, &Key::new(10));
+    let mut pump = up(a, b);
+    pump.assert_connected(1);
+    pump.run_for(Duration::from_secs(590));
+    pump.assert_connected(1);
+    pump.run_for(Duration::from_secs(30));
+    let ended = |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::CertificateEnded(refusal), .. } if refusal.code() == "expired");
+    assert!(pump.saw(B, ended), "{:?}", pump.sides[B].events);
+    let deleted =
+        |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::DeletedByPeer, .. });
+    assert!(pump.saw(A, deleted), "{:?}", pump.sides[A].events);
+}
+
+#[test]
+fn a_later_revocation_ends_the_ike_sa_with_a_delete_after_a_rekey_too() {
+    for rekey in [false, true] {
+        let (a, b) = ed25519();
+        let mut pump = up(a, b);
+        if rekey {
+            let id = pump.ike_sa(A).id;
+            pump.command(A, Command::RekeyIkeSa(id));
+            pump.settle();
+        }
+        let good = crl("CN=middle", &Key::new(MIDDLE), (NOW - DAY, NOW + DAY), &[9]);
+        pump.command(B, Command::UseCrls(vec![good]));
+        pump.settle();
+        pump.assert_connected(1);
+        let bad = crl("CN=middle", &Key::new(MIDDLE), (NOW, NOW + DAY), &[7]);
+        pump.command(B, Command::UseCrls(vec![bad]));
+        pump.settle();
+        let ended = |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::CertificateEnded(refusal), .. } if refusal.code() == "revoked");
+        assert!(pump.saw(B, ended), "{:?}", pump.sides[B].events);
+        pump.assert_empty(B);
+    }
+}
+
+#[test]
+fn a_signature_by_another_key_is_told_from_a_bad_certificate() {
+    let (a, b) = ed25519();
+    let LocalAuth::Certificate(own) = &a.local_auth else { panic!("it has one") };
+    // The certificate of A, as a thief would send it who has not the key.
+    let mut chain = own[0].credential().certificates().to_vec();
+    let thief = plan("a.lab", "CN=a").sign(&Key::new(66), &Key::new(66));
+    chain[0] = thief;
+    let credential = Credential::new(vpnhost_rustcrypto::backend(), chain, Key::new(66).0, true).unwrap();
+    let a = PeerConfig {
+        local_auth: LocalAuth::Certificate(vec![Arc::new(OwnCertificate::new(credential))]),
+        ..a
+    };
+    let pump = up(a, b);
+    assert_eq!(code(&pump, B), Some("bad-certificate-signature"));
+}
+
+#[test]
+fn a_job_in_between_changes_nothing() {
+    let (a, b) = ed25519();
+    let mut pump = Pump::new(config(a), config(b));
+    for side in [A, B] {
+        pump.sides[side].hold_jobs = true;
+    }
+    pump.command(A, Command::Initiate("b".into()));
+    for _ in 0..12 {
+        pump.settle();
+        pump.run_jobs(A);
+        pump.run_jobs(B);
+    }
+    pump.settle();
+    pump.assert_connected(1);
+}
+
+#[test]
+fn codes_of_failures_never_change() {
+    let failures = [
+        (AuthenticationFailure::WrongSecret, "wrong-secret"),
+        (AuthenticationFailure::UnknownIdentity, "unknown-identity"),
+        (AuthenticationFailure::NoSecret, "no-secret"),
+        (AuthenticationFailure::WrongSignature, "wrong-signature"),
+        (AuthenticationFailure::SignatureAlgorithm("is unknown"), "signature-algorithm"),
+        (AuthenticationFailure::OwnKey, "own-key"),
+    ];
+    for (failure, code) in failures {
+        assert_eq!(failure.code(), code);
+    }
+}
