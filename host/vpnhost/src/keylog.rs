@@ -198,6 +198,7 @@ mod tests {
             path: path(),
             local_id: Identity::Fqdn("carol".into()),
             peer_id: Identity::Fqdn("moon".into()),
+            certificate: None,
             local_behind_nat: false,
             peer_behind_nat: false,
             keys: [octets(1, keys[0]), octets(2, keys[0]), octets(3, keys[1]), octets(4, keys[1])],
