@@ -31,6 +31,7 @@ fn facts(id: IkeSaId) -> Box<IkeSaFacts> {
         path: path(),
         local_id: Identity::Fqdn("carol".into()),
         peer_id: Identity::Fqdn("moon".into()),
+        certificate: None,
         local_behind_nat: false,
         peer_behind_nat: true,
         keys: std::array::from_fn(|_| SecretBytes::default()),
