@@ -8,6 +8,7 @@ pub mod capture;
 pub mod command;
 pub mod judge;
 pub mod lab;
+pub mod matrix;
 pub mod namespace;
 pub mod peers;
 pub mod running;

@@ -85,6 +85,8 @@ pub struct Tunnel {
     pub encapsulation: String,
     /// Largest IKE message before it is fragmented; 0: the default.
     pub fragment_size: u32,
+    /// `allow_legacy`, also where neither suite is an old one.
+    pub legacy: bool,
     /// Half-open SAs from which the gateway asks for cookies (strongSwan only).
     pub cookies: bool,
     /// Further lines for `[host]`.
@@ -123,6 +125,7 @@ impl Tunnel {
             virtual_addresses: (true, false),
             encapsulation: "always".to_owned(),
             fragment_size: 0,
+            legacy: false,
             cookies: false,
             host: String::new(),
             connection: String::new(),
@@ -138,10 +141,10 @@ impl Tunnel {
         if self.client_wants.is_empty() { &self.inner } else { &self.client_wants }
     }
 
-    /// Returns whether either suite is an old one.
+    /// Returns whether `allow_legacy` is to be set.
     #[must_use]
     pub fn is_legacy(&self) -> bool {
-        suite::is_legacy(&self.ike) || suite::is_legacy(&self.esp)
+        self.legacy || suite::is_legacy(&self.ike) || suite::is_legacy(&self.esp)
     }
 
     /// Returns an end's secret.
@@ -180,6 +183,8 @@ impl SaCount {
 
 /// An end that runs.
 pub trait Peer: std::fmt::Debug {
+    /// Takes another configuration while it runs.
+    fn configure(&self, tunnel: &Tunnel) -> Result<()>;
     /// Sets the connection up, waiting for the outcome.
     fn up(&self) -> Result<()>;
     /// Takes the IKE SA down, waiting for the outcome.

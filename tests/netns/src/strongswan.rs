@@ -20,6 +20,7 @@ pub struct Strongswan {
     dir: PathBuf,
     socket: PathBuf,
     space: String,
+    end: End,
 }
 
 impl Strongswan {
@@ -47,7 +48,7 @@ impl Strongswan {
             Some(status) => anyhow::bail!("charon ended ({status}): {}", daemon.log()),
             None => Ok(socket.exists().then_some(())),
         })?;
-        let host = Self { daemon: Some(daemon), dir, socket, space: space.name().to_owned() };
+        let host = Self { daemon: Some(daemon), dir, socket, space: space.name().to_owned(), end };
         host.control(&["--load-all"]).context("swanctl --load-all")?;
         // Its TUN device drops what does not fit into a short queue: that is not what the tests are about.
         space.run("ip link set ipsec0 txqueuelen 5000")?;
@@ -66,6 +67,11 @@ impl Strongswan {
 }
 
 impl Peer for Strongswan {
+    fn configure(&self, tunnel: &Tunnel) -> Result<()> {
+        std::fs::write(self.dir.join("swanctl/swanctl.conf"), swanctl_conf(self.end, tunnel))?;
+        self.control(&["--load-conns"]).map(drop)
+    }
+
     fn up(&self) -> Result<()> {
         self.control(&["--initiate", "--child", CHILD, "--timeout", "20"]).map(drop)
     }

@@ -36,5 +36,5 @@ pub const ESP: [&str; 20] = [
 /// Returns whether one of the suites, which commas part, needs `allow_legacy`.
 #[must_use]
 pub fn is_legacy(suite: &str) -> bool {
-    suite.split(['-', ',']).any(|part| matches!(part, "3des" | "modp1024" | "modp1536"))
+    suite.split(['-', ',']).any(|part| matches!(part, "3des" | "modp1024" | "modp1536" | "sha1" | "prfsha1"))
 }

@@ -33,6 +33,7 @@ pub struct Files {
     dir: PathBuf,
     control: PathBuf,
     space: String,
+    end: End,
 }
 
 impl Files {
@@ -46,6 +47,7 @@ impl Files {
             dir,
             control: lab.socket(&format!("{}-control.sock", end.name())),
             space: end.space(lab).name().to_owned(),
+            end,
         };
         let secret = files.dir.join("lab.psk");
         std::fs::write(&secret, tunnel.secret(end))?;
@@ -166,6 +168,11 @@ impl Vpnhost {
 }
 
 impl Peer for Vpnhost {
+    fn configure(&self, tunnel: &Tunnel) -> Result<()> {
+        std::fs::write(self.files.config(), configuration(&self.files, self.files.end, tunnel))?;
+        self.verb(&["reload"]).map(drop)
+    }
+
     fn up(&self) -> Result<()> {
         self.verb(&["up", CONNECTION]).map(drop)
     }

@@ -4,6 +4,7 @@ pub mod capability;
 pub mod cipher;
 pub mod failure;
 pub mod leak;
+pub mod matrix;
 pub mod network;
 pub mod plugin;
 pub mod session;
@@ -17,6 +18,7 @@ pub fn interop() -> Vec<Story> {
     let rooms = [
         session::stories(),
         cipher::stories(),
+        matrix::stories(),
         network::stories(),
         capability::stories(),
         failure::stories(),
