@@ -12,5 +12,6 @@ mod nat;
 mod pool;
 mod restart;
 mod stream;
+mod suites;
 mod twins;
 mod world;
