@@ -2,7 +2,6 @@
 //! letters from one SA to another. Knows no exchange.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoBackend, CryptoError, DrawnRandom, SecureRandom};
@@ -11,6 +10,7 @@ use vpnhost_pki::Crl;
 use vpnhost_policy::{Policy, Question, QuestionSet};
 
 use crate::config::{EndpointConfig, PeerConfig};
+use crate::crowd::Crowd;
 use crate::extension::cookie::CookieJar;
 use crate::limits;
 use crate::output::{CloseReason, Event, Job, JobId, Output, Transmit, TransmitKind};
@@ -69,10 +69,8 @@ pub(crate) struct Directory {
     pub(crate) peers: BTreeMap<Identity, BTreeSet<IkeSaId>>,
     /// What is known of them.
     established: BTreeMap<IkeSaId, Entry>,
-    /// Half-open IKE SAs as responder, by the peer's address.
-    pub(crate) half_open: BTreeMap<IpAddr, usize>,
-    /// Half-open IKE SAs as responder, in all.
-    pub(crate) all_half_open: usize,
+    /// Half-open IKE SAs as responder, and who failed to authenticate.
+    pub(crate) crowd: Crowd,
 }
 
 /// What is known of an established IKE SA.
@@ -346,29 +344,6 @@ impl Host {
                 self.output(Output::RemoveChildSa(id));
             }
         }
-    }
-
-    /// Counts a half-open IKE SA of an address.
-    pub(crate) fn count_half_open(&mut self, address: IpAddr) {
-        *self.directory.half_open.entry(address).or_insert(0) += 1;
-        self.directory.all_half_open += 1;
-    }
-
-    /// Counts one less.
-    pub(crate) fn uncount_half_open(&mut self, address: IpAddr) {
-        if let Some(count) = self.directory.half_open.get_mut(&address) {
-            *count -= 1;
-            self.directory.all_half_open -= 1;
-            if *count == 0 {
-                self.directory.half_open.remove(&address);
-            }
-        }
-    }
-
-    /// Returns how many half-open IKE SAs there are, in all and of an address.
-    pub(crate) fn half_open(&self, address: IpAddr) -> (usize, usize) {
-        let of_address = self.directory.half_open.get(&address).copied().unwrap_or(0);
-        (self.directory.all_half_open, of_address)
     }
 
     /// Sends an answer to an unprotected message, if not too many were sent lately (RFC 7296 §2.21.4).

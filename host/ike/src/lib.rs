@@ -60,6 +60,7 @@
 mod auth;
 pub mod config;
 mod connection;
+mod crowd;
 mod endpoint;
 mod error;
 mod exchange;

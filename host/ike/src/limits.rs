@@ -7,11 +7,39 @@ pub use crate::wire::limits as wire;
 /// Half-open IKE SAs of a responder, in all; more IKE_SA_INITs are dropped.
 pub const HALF_OPEN: usize = 8192;
 
-/// Half-open IKE SAs of one address.
-pub const HALF_OPEN_PER_ADDRESS: usize = 1024;
+/// Half-open IKE SAs of one source, an IPv4 address or an IPv6 /64 (RFC 8019 §4.2).
+pub const HALF_OPEN_PER_SOURCE: usize = 1024;
 
-/// Half-open IKE SAs of one address above which it has to return a COOKIE.
-pub const HALF_OPEN_PER_ADDRESS_BEFORE_COOKIE: usize = 3;
+/// Half-open IKE SAs of one source from which on it has to return a COOKIE.
+pub const HALF_OPEN_PER_SOURCE_BEFORE_COOKIE: usize = 3;
+
+/// Half-open IKE SAs of a source's surroundings, an IPv4 /24 or an IPv6 /48.
+pub const HALF_OPEN_AROUND: usize = 4096;
+
+/// Half-open IKE SAs of a source's surroundings from which on all who are there have to return a COOKIE.
+pub const HALF_OPEN_AROUND_BEFORE_COOKIE: usize = 16;
+
+/// How long a half-open IKE SA is kept while there are more than [`crate::EndpointConfig::cookie_threshold`] (RFC 8019
+/// §4.1).
+pub const HALF_OPEN_IN_A_CROWD: Duration = Duration::from_secs(8);
+
+/// Failed IKE_AUTHs of one source from which on it is let in seldom.
+pub const FAILURES_BEFORE_PAUSE: u32 = 10;
+
+/// How seldom: an IKE_SA_INIT each.
+pub const FAILING_SOURCE_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long after the last failure a source is no longer suspect.
+pub const FAILURES_FORGOTTEN: Duration = Duration::from_secs(60);
+
+/// Sources whose failures are remembered.
+pub const FAILING_SOURCES: usize = 4096;
+
+/// Messages of a half-open IKE SA that cannot be decrypted, until only one is read in a while.
+pub const NOISE_READ: u32 = 16;
+
+/// How long the next is not read then.
+pub const NOISE_PAUSE: Duration = Duration::from_secs(1);
 
 /// IKE SAs in all, whatever their state.
 pub const IKE_SAS: usize = 65_536;

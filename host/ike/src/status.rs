@@ -142,7 +142,7 @@ impl IkeEndpoint {
             ike_spis: directory.ike_spis.len(),
             child_sas: directory.child_owners.len(),
             child_spis: directory.child_spis.len(),
-            half_open: directory.all_half_open,
+            half_open: directory.crowd.half_open(),
             inits: directory.inits.len(),
             questions: host.questions.len(),
             jobs: host.jobs.len(),

@@ -43,9 +43,18 @@ impl IkeSa {
                 Incoming::BeingDecided | Incoming::Outside => return,
             }
         }
+        if let State::SaInitAnswered(init) = &self.state
+            && !init.reads(now.instant)
+        {
+            return;
+        }
         let Some(secured) = &mut self.secured else { return };
         match secured.open(envelope, datagram) {
-            Unsealed::Noise => {}
+            Unsealed::Noise => {
+                if let State::SaInitAnswered(init) = &mut self.state {
+                    init.heard_noise(now.instant);
+                }
+            }
             Unsealed::Fragment => {
                 self.heard(now);
                 self.timers.set_earlier(Timer::Fragments, now.instant + limits::FRAGMENTS_WAIT);

@@ -20,6 +20,12 @@ impl IkeSa {
         let was_established =
             matches!(self.state, State::Established(_) | State::Rekeyed | State::Closing(_));
         self.leave_half_open(host);
+        if !was_established
+            && !self.role.is_initiator()
+            && matches!(reason, CloseReason::AuthenticationFailed(_))
+        {
+            host.directory.crowd.failed(now.instant, self.path.remote.ip());
+        }
         self.give_up_estate(host, &reason);
         host.forget_ike_sa(self.id);
         self.waits.clear();
@@ -42,7 +48,7 @@ impl IkeSa {
     /// Counts no longer as half open.
     pub(crate) fn leave_half_open(&mut self, host: &mut Host) {
         if let Some(address) = self.counted_half_open.take() {
-            host.uncount_half_open(address);
+            host.directory.crowd.leave(address);
         }
         self.timers.stop(Timer::HalfOpen);
     }

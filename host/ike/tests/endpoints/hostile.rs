@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use vpnhost_ike::Command;
 use vpnhost_ike::wire::payload::{Notify, NotifyType};
 use vpnhost_ike::wire::{ExchangeType, Flags, Header, Message, Payload};
+use vpnhost_ike::{CloseReason, Command, Event};
 use vpnhost_model::IkeSpi;
 
 use crate::pump::*;
@@ -177,7 +177,7 @@ fn a_flood_of_first_messages_leaves_no_state_without_a_cookie() {
         pump.inject(B, "192.0.2.1:500", 500, &octets);
     }
     let half_open = pump.sides[B].endpoint.ike_sas(pump.now).len();
-    assert_eq!(half_open, vpnhost_ike::limits::HALF_OPEN_PER_ADDRESS_BEFORE_COOKIE);
+    assert_eq!(half_open, vpnhost_ike::limits::HALF_OPEN_PER_SOURCE_BEFORE_COOKIE);
     pump.run_for(Duration::from_secs(60));
     pump.assert_empty(B);
 }
@@ -202,5 +202,99 @@ fn random_octets_do_nothing() {
         }
     }
     pump.settle();
+    pump.assert_connected(1);
+}
+
+/// `B` answers anybody who knows its secret; `A` is one of them.
+fn open_house() -> Pump {
+    let net = child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24");
+    let a = initiator("aes128gcm16-prfsha256-x25519", vec![net]);
+    let mut b = responder(&a);
+    b.gateways.clear();
+    Pump::new(config(a), config(b))
+}
+
+/// Begins `count` IKE SAs at `B` in others' names, returning cookies where they are asked for.
+fn crowd(pump: &mut Pump, count: u32) {
+    pump.filter = Box::new(|_, _| false);
+    pump.command(A, Command::Initiate("b".into()));
+    let first = pump.sides[A].sent.last().unwrap().octets.clone();
+    pump.command(A, Command::Terminate("b".into()));
+    for number in 0..count {
+        let mut octets = first.clone();
+        octets[..4].copy_from_slice(&(number + 1).to_be_bytes());
+        let from = format!("198.{}.{}.1:500", 18 + number / 250, number % 250);
+        let before = pump.sides[B].sent.len();
+        pump.inject(B, &from, 500, &octets);
+        let Some(answer) = pump.sides[B].sent.get(before) else { continue };
+        let mut message = Message::decode(&octets).unwrap();
+        if let Some(cookie) = Message::decode(&answer.octets).unwrap().notify(NotifyType::COOKIE) {
+            message.payloads.insert(0, Payload::Notify(cookie.clone()));
+            pump.inject(B, &from, 500, &message.encode().unwrap());
+        }
+    }
+    pump.filter = Box::new(|_, _| true);
+}
+
+#[test]
+fn while_there_is_a_crowd_half_open_ike_sas_are_kept_for_a_shorter_time_and_an_honest_peer_gets_in() {
+    let mut pump = open_house();
+    crowd(&mut pump, 200);
+    let half_open = |pump: &Pump| pump.sides[B].endpoint.holdings().half_open;
+    assert_eq!(half_open(&pump), 200);
+    pump.run_for(vpnhost_ike::limits::HALF_OPEN_IN_A_CROWD + Duration::from_secs(1));
+    assert!(half_open(&pump) <= 33, "only those that began before it was one: {}", half_open(&pump));
+    crowd(&mut pump, 200);
+    pump.command(A, Command::Initiate("b".into()));
+    pump.settle();
+    pump.assert_connected(1);
+}
+
+#[test]
+fn a_crowd_buys_no_plugins_time() {
+    let mut pump = open_house();
+    pump.sides[B].endpoint.delegate([vpnhost_policy::QuestionKind::RankProposals].into_iter().collect());
+    crowd(&mut pump, 200);
+    let asked = pump.sides[B].questions.len();
+    assert!(asked <= 33, "{asked} questions were put for strangers");
+}
+
+#[test]
+fn who_guesses_secrets_is_let_in_seldom_and_others_are_not_hindered() {
+    let net = child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24");
+    let mut a = initiator("aes128gcm16-prfsha256-x25519", vec![net]);
+    let b = responder(&a);
+    a.secrets.default = Some(vpnhost_crypto::SecretBytes::new(b"a guess".to_vec()));
+    let mut pump = Pump::new(config(a), config(b));
+    pump.latency = Duration::from_millis(1);
+    for _ in 0..200 {
+        pump.command(A, Command::Initiate("b".into()));
+        pump.run_for(Duration::from_millis(100));
+    }
+    let failed = |event: &&Event| {
+        matches!(event, Event::IkeSaClosed { reason: CloseReason::AuthenticationFailed(_), .. })
+    };
+    let guesses = pump.sides[B].events.iter().filter(failed).count();
+    let most = vpnhost_ike::limits::FAILURES_BEFORE_PAUSE as usize + 20 / 2 + 1;
+    assert!((5..=most).contains(&guesses), "{guesses} guesses in 20 s");
+}
+
+#[test]
+fn garbage_for_a_half_open_ike_sa_does_not_keep_the_true_peer_out() {
+    let mut pump = pair();
+    pump.filter = Box::new(|from, transmit| from == B || transmit.octets[18] == 34);
+    pump.command(A, Command::Initiate("b".into()));
+    pump.run_for(Duration::from_millis(100));
+    let auth = pump.sides[A].sent.iter().find(|sent| sent.octets[18] == 35).expect("IKE_AUTH").clone();
+    let port = auth.path.remote.port();
+    for at in 0..1000 {
+        let mut garbage = auth.octets.clone();
+        let last = garbage.len() - 1;
+        garbage[28 + at % (last - 28)] ^= 0x55;
+        pump.inject(B, "192.0.2.1:4500", port, &garbage);
+    }
+    assert_eq!(pump.sides[B].endpoint.holdings().half_open, 1, "garbage does not end it");
+    pump.filter = Box::new(|_, _| true);
+    pump.run_for(Duration::from_secs(10));
     pump.assert_connected(1);
 }

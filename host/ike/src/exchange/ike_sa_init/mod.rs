@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use vpnhost_crypto::{ActiveKeyExchange, CryptoError, Hash, SecretBytes};
-use vpnhost_model::{IkeSuite, KeyExchange as Method};
+use vpnhost_model::{IkeSuite, Instant, KeyExchange as Method};
 
 use crate::config::PeerConfig;
 use crate::error::IkeError;
@@ -69,6 +69,30 @@ pub(crate) struct SaInitAnswered {
     key_exchange: KeyExchange,
     /// The peer's IKE_AUTH request, while its proof is being verified.
     pub(crate) verifying: Option<Box<Verifying>>,
+    noise: Noise,
+}
+
+/// What came for a half-open IKE SA and could not be decrypted. The keys are kept (RFC 8019 §4.6): of somebody who sends
+/// garbage only a little is read, and the true peer gets through.
+#[derive(Clone, Copy, Debug, Default)]
+struct Noise {
+    count: u32,
+    quiet_until: Instant,
+}
+
+impl SaInitAnswered {
+    /// Tells whether what comes now is read.
+    pub(crate) fn reads(&self, now: Instant) -> bool {
+        now >= self.noise.quiet_until
+    }
+
+    /// Notes that something could not be decrypted.
+    pub(crate) fn heard_noise(&mut self, now: Instant) {
+        self.noise.count = self.noise.count.saturating_add(1);
+        if self.noise.count >= limits::NOISE_READ {
+            self.noise.quiet_until = now + limits::NOISE_PAUSE;
+        }
+    }
 }
 
 /// What IKE_AUTH needs of IKE_SA_INIT.

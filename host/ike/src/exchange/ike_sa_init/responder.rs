@@ -7,6 +7,7 @@ use vpnhost_model::{IkeSuite, KeyExchange as Method, Now, Path, Protocol, Role, 
 
 use crate::auth::certificates;
 use crate::config::{EncapsulationPolicy, PeerConfig};
+use crate::crowd::Admission;
 use crate::error::IkeError;
 use crate::exchange::proposals;
 use crate::exchange::shape;
@@ -26,7 +27,7 @@ use crate::wire::payload::{KeyExchange, Nonce, Notify, NotifyType, SecurityAssoc
 use crate::wire::{DecodeErrorKind, ExchangeType, Flags, Header, Message, Payload};
 use crate::work::{Resumed, Track};
 
-use super::{InitRecord, SaInitAnswered, notify};
+use super::{InitRecord, Noise, SaInitAnswered, notify};
 
 /// Returns the nonce of an IKE_SA_INIT request, by which a repeated one is known.
 pub(crate) fn nonce_of(datagram: &[u8]) -> Option<Vec<u8>> {
@@ -78,6 +79,7 @@ pub(crate) fn accept(host: &mut Host, now: Now, path: Path, datagram: &[u8]) -> 
         offer: offer.clone(),
         key_exchange: ke.clone(),
         verifying: None,
+        noise: Noise::default(),
     }));
     let mut sa = IkeSa::new(now, (id, Role::Responder), (header.spi_i, spi), path, state);
     sa.find_nats(host, &message);
@@ -87,16 +89,24 @@ pub(crate) fn accept(host: &mut Host, now: Now, path: Path, datagram: &[u8]) -> 
 
 /// Lets a request in: room is left, and whoever asks from where many ask has returned a cookie.
 fn admit(host: &mut Host, now: Now, path: Path, message: &Message) -> bool {
-    let (all, of_address) = host.half_open(path.remote.ip());
-    if all >= limits::HALF_OPEN || of_address >= limits::HALF_OPEN_PER_ADDRESS || host.jobs.is_full() {
-        tracing::debug!(%path, all, of_address, "IKE_SA_INIT dropped: too many are half open");
-        return false;
+    let address = path.remote.ip();
+    let admission = host.directory.crowd.admission(now.instant, address, host.config.cookie_threshold);
+    match admission {
+        Admission::Full => {}
+        Admission::WithCookie | Admission::Open if host.jobs.is_full() => {}
+        Admission::Open => return true,
+        Admission::WithCookie if returns_cookie(host, now, path, message) => {
+            host.directory.crowd.admitted(now.instant, address);
+            return true;
+        }
+        Admission::WithCookie => return false,
     }
-    let crowded =
-        all >= host.config.cookie_threshold || of_address >= limits::HALF_OPEN_PER_ADDRESS_BEFORE_COOKIE;
-    if !crowded {
-        return true;
-    }
+    tracing::debug!(%path, ?admission, "IKE_SA_INIT dropped: there are too many");
+    false
+}
+
+/// Tells whether a request has the cookie that its sender was given; if not, it is given one.
+fn returns_cookie(host: &mut Host, now: Now, path: Path, message: &Message) -> bool {
     let Some(nonce) = message.nonce() else { return false };
     let claim = CookieClaim { nonce_i: &nonce.data, remote: path.remote, spi_i: message.header.spi_i };
     if let Some(cookie) = message.notify(NotifyType::COOKIE)
@@ -174,19 +184,20 @@ pub(crate) fn unprotected(request: &Header, notify: Notify) -> Option<Vec<u8>> {
 impl IkeSa {
     /// Begins to answer: counts as half open, and ranks what both sides can do.
     pub(crate) fn start_answer(&mut self, host: &mut Host, now: Now) {
-        host.count_half_open(self.path.remote.ip());
+        let threshold = host.config.cookie_threshold;
+        host.directory.crowd.enter(self.path.remote.ip());
         self.counted_half_open = Some(self.path.remote.ip());
         let State::SaInitAnswered(init) = &self.state else { return };
         let timing = init.candidates.first().map(|connection| connection.timing).unwrap_or_default();
-        self.timers.set(Timer::HalfOpen, now.instant + timing.half_open);
+        let patience = host.directory.crowd.patience(timing.half_open, threshold);
+        self.timers.set(Timer::HalfOpen, now.instant + patience);
         let menu: Vec<Suite> = init.suites.iter().copied().map(Suite::Ike).collect();
         let key_share = Some(init.key_exchange.method);
         let connection = init.candidates.first().map_or("", |connection| connection.name.as_str());
         let about = (connection, Role::Responder);
         let question = rank_proposals::question(host.crypto, self, about, &menu, key_share);
         // A crowd must not buy plugins' time: then the native policy answers at once.
-        let (all, _) = host.half_open(self.path.remote.ip());
-        if all > host.config.cookie_threshold {
+        if host.directory.crowd.half_open() > threshold {
             let answer = crate::question::answer_natively(&*host.policy, &question);
             let native = crate::work::AnsweredBy::Native;
             return self.resume(host, now, Track::Remote, Resumed::Answer(answer, native));
