@@ -4,11 +4,13 @@
 //! comparison are still at hand: what was asked for, what is allowed, and how they differ. Sentences are for the log,
 //! too, and name neither identities nor addresses; [`CloseReason::detail`] does.
 
+mod identities;
 mod proposals;
 mod refusal;
 mod selectors;
 mod silence;
 
+pub use identities::{IdentityGap, Nearest};
 pub use proposals::{Difference, ProposalGap};
 pub use refusal::Asked;
 pub use selectors::SelectorGap;
@@ -64,6 +66,9 @@ pub enum CloseReason {
     /// The AUTH payload is wrong, or no secret is known.
     #[error("authentication failed: {}", unnamed(.0))]
     AuthenticationFailed(AuthenticationFailure),
+    /// No connection is for the peer's identity, or the one that it asks for.
+    #[error("{0}")]
+    UnknownIdentity(Box<IdentityGap>),
     /// The peer's certificate was good when the IKE SA came up, and is so no longer.
     #[error("the peer's certificate is no longer good")]
     CertificateEnded(Refusal),
@@ -114,6 +119,7 @@ impl CloseReason {
             Self::NoConnection => "no-connection",
             Self::TsUnacceptable(_) => "no-common-selector",
             Self::AuthenticationFailed(failure) => failure.code(),
+            Self::UnknownIdentity(_) => AuthenticationFailure::UnknownIdentity.code(),
             Self::CertificateEnded(refusal) => refusal.code(),
             Self::RefusedByPolicy(_) => "refused-by-policy",
             Self::RefusedByPlugin(_) => "plugin-refused",
@@ -133,6 +139,7 @@ impl CloseReason {
             Self::PeerDead(silence) => Some(silence.detail()),
             Self::RefusedByPeer { asked, notify } => asked.detail(notify),
             Self::TsUnacceptable(gap) => Some(gap.detail()),
+            Self::UnknownIdentity(gap) => Some(gap.detail()),
             Self::AuthenticationFailed(AuthenticationFailure::Certificate(refusal))
             | Self::CertificateEnded(refusal) => Some(refusal.to_string()),
             Self::Local

@@ -22,7 +22,7 @@ impl IkeSa {
         self.leave_half_open(host);
         if !was_established
             && !self.role.is_initiator()
-            && matches!(reason, CloseReason::AuthenticationFailed(_))
+            && matches!(reason, CloseReason::AuthenticationFailed(_) | CloseReason::UnknownIdentity(_))
         {
             host.directory.crowd.failed(now.instant, self.path.remote.ip());
         }

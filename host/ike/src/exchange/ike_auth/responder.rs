@@ -16,6 +16,7 @@ use crate::exchange::{RemoteExchange, proposals};
 use crate::extension::configuration::{self, Granted};
 use crate::host::Host;
 use crate::output::{AuthenticationFailure, CloseReason};
+use crate::reason::IdentityGap;
 use crate::sa::IkeSa;
 use crate::sa::state::State;
 use crate::timer::Timer;
@@ -43,6 +44,11 @@ impl IkeSa {
         let fitting: Vec<Arc<PeerConfig>> = state.candidates.iter().filter(fits).cloned().collect();
         let connection = match for_peer(&fitting, &id.identity, message.authentication()) {
             Ok(connection) => Arc::clone(connection),
+            Err(AuthenticationFailure::UnknownIdentity) => {
+                let wanted = message.id_responder().map(|id| &id.identity);
+                let gap = IdentityGap::find(&id.identity, wanted, suite, &state.candidates);
+                return self.refuse_auth(host, now, CloseReason::UnknownIdentity(Box::new(gap)));
+            }
             Err(failure) => return self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure)),
         };
         self.connection = Some(Arc::clone(&connection));
