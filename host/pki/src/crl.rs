@@ -195,6 +195,14 @@ impl Crl {
     }
 }
 
+impl PartialEq for Crl {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.der == other.0.der
+    }
+}
+
+impl Eq for Crl {}
+
 impl std::fmt::Debug for Crl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Crl({}, {} entries)", self.0.issuer, self.0.entries.len())

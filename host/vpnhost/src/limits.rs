@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(crate) const CONFIG_OCTETS: u64 = 4 << 20;
 /// The largest pre-shared key, in octets.
 pub(crate) const SECRET_OCTETS: u64 = 4 << 10;
+/// The largest private key, in octets.
+pub(crate) const KEY_OCTETS: u64 = 64 << 10;
 /// Octets below which a pre-shared key is called short.
 pub(crate) const SHORT_SECRET: usize = 20;
 /// The largest file of secrets, in octets.

@@ -66,6 +66,7 @@ pub(crate) fn host(prepared: &Prepared, gateways: &Gateways, records: &Records) 
     let routing = |connection: &Connection| (connection.peer.name.clone(), connection.routing);
     HostConfig {
         endpoint: EndpointConfig {
+            crls: configuration.connections.iter().flat_map(|connection| connection.crls.clone()).collect(),
             connections: connections
                 .clone()
                 .map(|it| Arc::new(peer(it, gateways, &settings.listen)))

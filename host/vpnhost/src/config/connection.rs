@@ -76,15 +76,18 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
     let mut proposals = proposal::read(section, "ike", &proposal::IKE, context.allow_legacy, parse);
     let ike = proposals.iter().flat_map(|own| &own.suites).filter_map(ike).collect();
     proposals.extend(child_proposals);
-    let peers = peer::read(section, context.directories, role == Role::Responder);
+    let peers = peer::read(section, context, role == Role::Responder);
     let request_address = request_address(section, role, &children);
     let timing = timing(section);
     lifetime::warn(section, &timing, &children);
+    let judgement = peers.as_ref().and_then(|peers| peers.judgement.as_ref());
     let connection = Connection {
         gateways,
         any,
         routing: routing(section),
         proposals,
+        crls: judgement.map_or_else(Vec::new, |judgement| judgement.crls.clone()),
+        crl_urls: judgement.map_or_else(Vec::new, |judgement| judgement.crl_urls.clone()),
         peer: with_peers(
             peers.as_ref(),
             PeerConfig {
@@ -113,8 +116,11 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
 
 /// Writes who the two ends are into a connection; without that it is not returned at all.
 fn with_peers(peers: Option<&Peers>, config: PeerConfig) -> PeerConfig {
-    let Some(Peers { local_id, peer_id, secrets }) = peers.cloned() else { return config };
-    PeerConfig { local_id, peer_id, secrets, ..config }
+    let Some(Peers { local_id, peer_id, local_auth, peer_auth, secrets, judgement: _ }) = peers.cloned()
+    else {
+        return config;
+    };
+    PeerConfig { local_id, peer_id, local_auth, peer_auth, secrets, ..config }
 }
 
 fn ike(suite: &Suite) -> Option<IkeSuite> {

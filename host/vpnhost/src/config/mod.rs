@@ -4,6 +4,7 @@
 //! can run, as far as that can be known without plugins and crypto backends; [`crate::check`] tells
 //! the rest.
 
+mod certificate;
 mod child;
 mod connection;
 mod document;
@@ -135,6 +136,10 @@ pub(crate) struct Connection {
     pub(crate) any: bool,
     /// What the machine's routing does.
     pub(crate) routing: ConnectionRouting,
+    /// Revocation lists out of files.
+    pub(crate) crls: Vec<vpnhost_pki::Crl>,
+    /// Where further ones are fetched.
+    pub(crate) crl_urls: Vec<String>,
     /// Where its proposals stand, for what only the backends can tell.
     pub(crate) proposals: Vec<Proposals>,
 }

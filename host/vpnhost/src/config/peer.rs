@@ -1,8 +1,10 @@
 //! `local` and `peer` of a connection: who the two ends are, and the secrets that prove it.
 
-use vpnhost_ike::config::{PeerIdentity, Secrets};
+use vpnhost_ike::config::{LocalAuth, PeerAuth, PeerIdentity, Secrets};
 use vpnhost_model::Identity;
 
+use super::certificate::{self, Judgement};
+use super::connection::Context;
 use super::document::Section;
 use super::item::Item;
 use super::secret::{self, Directories};
@@ -13,15 +15,15 @@ use super::value::Wrong;
 pub(super) struct Peers {
     pub(super) local_id: Identity,
     pub(super) peer_id: PeerIdentity,
+    pub(super) local_auth: LocalAuth,
+    pub(super) peer_auth: PeerAuth,
     pub(super) secrets: Secrets,
+    /// Revocation lists of files, and the URLs of others.
+    pub(super) judgement: Option<Judgement>,
 }
 
 /// Reads both tables.
-pub(super) fn read(
-    connection: &Section<'_>,
-    directories: &Directories,
-    responds_only: bool,
-) -> Option<Peers> {
+pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, responds_only: bool) -> Option<Peers> {
     for key in ["local", "peer"] {
         connection.required(key, "{ id = \"carol@example.org\", psk_file = \"carol.psk\" }");
     }
@@ -29,16 +31,29 @@ pub(super) fn read(
     if !local.is_written() || !peer.is_written() {
         return None;
     }
-    let local_id = local.required("id", "\"carol@example.org\"").and_then(|item| item.read(identity));
+    let local_auth = local_auth(&local, context)?;
+    let local_id = match &local_auth {
+        LocalAuth::Certificate(own) => certificate::local_id(&local, own, identity),
+        LocalAuth::SharedKey => {
+            local.required("id", "\"carol@example.org\"").and_then(|item| item.read(identity))
+        }
+    };
     let peer_id = peer_id(&peer, responds_only);
     if let (Some(local_id), Some(PeerIdentity::Is(peer_id))) = (&local_id, &peer_id)
         && local_id.matches(peer_id)
     {
         peer.warn("id", Wrong::new("both ends have the same identity").hint("each should have its own"));
     }
-    refuse_certificates(&local, &["cert", "key", "ca"]);
-    refuse_certificates(&peer, &["ca", "cert", "crl"]);
-    let secrets = peer_id.as_ref().and_then(|peer_id| secrets(&local, &peer, peer_id, directories));
+    let (peer_auth, judgement) = peer_auth(&peer, context)?;
+    for section in [&local, &peer] {
+        refuse_others(section);
+    }
+    let by_secret = local_auth == LocalAuth::SharedKey || peer_auth == PeerAuth::SharedKey;
+    let secrets = if by_secret {
+        peer_id.as_ref().and_then(|peer_id| secrets(&local, &peer, peer_id, context.directories))
+    } else {
+        Some(Secrets::default())
+    };
     let count =
         secrets.as_ref().map_or(0, |secrets| secrets.by_peer.len() + usize::from(secrets.default.is_some()));
     if !responds_only && peer_id == Some(PeerIdentity::Any) && count > 1 {
@@ -47,16 +62,23 @@ pub(super) fn read(
     }
     local.finish();
     peer.finish();
-    Some(Peers { local_id: local_id?, peer_id: peer_id?, secrets: secrets? })
+    Some(Peers {
+        local_id: local_id?,
+        peer_id: peer_id?,
+        local_auth,
+        peer_auth,
+        secrets: secrets?,
+        judgement,
+    })
 }
 
 fn identity(text: &str) -> Result<Identity, Wrong> {
     let wrong = Wrong::new(format!("\"{text}\" is no identity"));
-    Identity::parse(text).ok_or_else(|| {
+    vpnhost_pki::identity::parse(text).ok_or_else(|| {
         if text.contains('=') {
-            wrong.hint("distinguished names come with certificates, which are not in this version")
+            wrong.hint("write a distinguished name as C=CH, O=Example, CN=moon")
         } else {
-            wrong.hint("write a name, user@host, an IP address, or keyid:HEX")
+            wrong.hint("write a name, user@host, an IP address, keyid:HEX, or a distinguished name")
         }
     })
 }
@@ -74,21 +96,53 @@ fn peer_id(peer: &Section<'_>, responds_only: bool) -> Option<PeerIdentity> {
     Some(PeerIdentity::Any)
 }
 
-/// An operator who names certificates relies on them: to go on without would be another thing.
-fn refuse_certificates(section: &Section<'_>, keys: &[&'static str]) {
-    let refuse = |key: &'static str, what: &str| {
-        if let Some(item) = section.item(key) {
-            item.error(Wrong::new(format!("{what} not in this version")).hint("authenticate with psk_file"));
+/// Reads how this host proves itself.
+fn local_auth(local: &Section<'_>, context: &Context<'_>) -> Option<LocalAuth> {
+    if !certificate::is_named(local, &["cert", "key"]) {
+        return Some(LocalAuth::SharedKey);
+    }
+    refuse_both(local, &["psk_file"]);
+    let own = certificate::own(local, context.directories, context.allow_legacy);
+    if own.is_none() {
+        // The other keys are known all the same.
+        local.item("id");
+    }
+    own.map(LocalAuth::Certificate)
+}
+
+/// Reads how the peer has to.
+fn peer_auth(peer: &Section<'_>, context: &Context<'_>) -> Option<(PeerAuth, Option<Judgement>)> {
+    let named = certificate::is_named(peer, &["ca", "cert"]);
+    let with_trust = ["crl", "revocation", "require_eku", "wildcards"];
+    if !named {
+        if let Some(item) = with_trust.iter().find_map(|key| peer.item(key)) {
+            item.error(Wrong::new("means nothing without certificates").hint("write ca = [\"ca.pem\"]"));
         }
-    };
-    keys.iter().for_each(|key| refuse(key, "certificates are"));
-    refuse("eap", "EAP is");
+        return Some((PeerAuth::SharedKey, None));
+    }
+    refuse_both(peer, &["psk_file", "secrets_file"]);
+    let judgement = certificate::judgement(peer, context.directories, context.allow_legacy)?;
+    Some((PeerAuth::Certificate(judgement.trust.clone()), Some(judgement)))
+}
+
+/// One side proves itself in one way; a responder takes another connection for another way.
+fn refuse_both(section: &Section<'_>, keys: &[&'static str]) {
+    for item in keys.iter().filter_map(|key| section.item(key)) {
+        item.error(Wrong::new("stands beside a certificate").hint("leave one of them out"));
+    }
+}
+
+/// An operator who names EAP relies on it: to go on without would be another thing.
+fn refuse_others(section: &Section<'_>) {
+    if let Some(item) = section.item("eap") {
+        item.error(Wrong::new("EAP is not in this version").hint("authenticate with psk_file or cert"));
+    }
     if let Some(item) = section.item("auth") {
         match item.text() {
-            Some("psk") | None => {}
-            Some(other) => {
-                item.error(Wrong::new(format!("\"{other}\" is not in this version")).hint("write \"psk\""))
-            }
+            Some("psk" | "pubkey") | None => {}
+            Some(other) => item.error(
+                Wrong::new(format!("\"{other}\" is not in this version")).hint("write \"psk\" or \"pubkey\""),
+            ),
         }
     }
 }

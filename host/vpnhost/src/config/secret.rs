@@ -70,6 +70,17 @@ pub(super) fn one(item: &Item<'_>, directories: &Directories) -> Option<SecretBy
     Some(secret)
 }
 
+/// Reads a file that only its owner may read, as it is.
+pub(super) fn octets(item: &Item<'_>, directories: &Directories, most: u64) -> Option<SecretBytes> {
+    let (file, is_credential) = directories.secret(item.text()?);
+    // What makes a secret makes no key.
+    let without_hint = |wrong: Wrong| match wrong.what.contains("no such file") {
+        true => Wrong::new(wrong.what),
+        false => wrong,
+    };
+    item.take(read(&file, is_credential, most).map_err(without_hint))
+}
+
 /// Reads a file with the secrets of many: an identity and its secret a line.
 pub(super) fn many(item: &Item<'_>, directories: &Directories) -> Option<BTreeMap<Identity, SecretBytes>> {
     let (file, is_credential) = directories.secret(item.text()?);

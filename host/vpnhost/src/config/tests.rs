@@ -13,6 +13,10 @@ use super::problem::Severity;
 use super::*;
 use crate::exit::Failure;
 
+mod certificates;
+#[path = "../../../pki/tests/rules/maker.rs"]
+#[allow(dead_code, reason = "other tests make more of it")]
+mod maker;
 mod wrong;
 
 /// A directory with secrets.

@@ -156,15 +156,9 @@ const ENDS: &[(&str, &str, &str, &str, &str)] = &[
     ("{ id = \"carol\", psk_file = \".\" }", MOON, "connection.local.psk_file", "is no file", ""),
     ("{ id = \"carol\", psk_file = \"other.psk\" }", MOON, "connection.peer.psk_file", "another secret", ""),
     ("{ psk_file = \"a.psk\" }", MOON, "connection.local.id", "is missing", ""),
-    ("{ id = \"C=CH, O=x\" }", MOON, "connection.local.id", "is no identity", "certificates"),
+    ("{ id = \"XX=CH\" }", MOON, "connection.local.id", "is no identity", "C=CH"),
     ("{ id = \"keyid:xy\" }", MOON, "connection.local.id", "is no identity", "keyid:HEX"),
-    (
-        "{ id = \"carol\", cert = \"c.pem\" }",
-        MOON,
-        "connection.local.cert",
-        "not in this version",
-        "psk_file",
-    ),
+    ("{ id = \"carol\", cert = \"c.pem\" }", MOON, "connection.local.key", "is missing", "carol.key"),
     ("{ id = \"carol\", auth = \"eap\" }", MOON, "connection.local.auth", "not in this version", ""),
     (
         "{ id = \"carol\", pks_file = \"a.psk\" }",
@@ -174,13 +168,7 @@ const ENDS: &[(&str, &str, &str, &str, &str)] = &[
         "psk_file",
     ),
     ("{ id = \"carol\" }", "{ id = \"moon\" }", "connection.peer.psk_file", "is missing", "keygen"),
-    (
-        "{ id = \"carol\" }",
-        "{ id = \"moon\", ca = [\"x\"] }",
-        "connection.peer.ca",
-        "not in this version",
-        "",
-    ),
+    ("{ id = \"carol\" }", "{ id = \"moon\", ca = [\"x\"] }", "connection.peer.ca", "no such file", ""),
     (
         "{ id = \"carol\" }",
         "{ id = \"moon\", secrets_file = \"one\" }",

@@ -1,0 +1,256 @@
+//! Certificates of `local` and `peer`: this host's own with its key, whom the peer must be certified by, and what
+//! certificates are judged by.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use vpnhost_crypto::PrivateKey;
+use vpnhost_ike::config::{OwnCertificate, Trust};
+use vpnhost_model::Identity;
+use vpnhost_pki::{Certificate, Credential, Crl, FileError, Revocation, Rules, identity};
+
+use super::document::Section;
+use super::item::Item;
+use super::secret::{self, Directories};
+use super::value::Wrong;
+use crate::{exit, limits};
+
+/// A certificate that ends sooner is warned of.
+const SOON: i64 = 14 * 86_400;
+
+/// What a peer's certificate is judged by, and where revocation lists are.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Judgement {
+    pub(super) trust: Arc<Trust>,
+    pub(super) crls: Vec<Crl>,
+    pub(super) crl_urls: Vec<String>,
+}
+
+/// Tells whether a side names certificates.
+pub(super) fn is_named(section: &Section<'_>, keys: &[&'static str]) -> bool {
+    // Each is asked for, so that all of them count as known.
+    keys.iter().filter(|key| section.item(key).is_some()).count() > 0
+}
+
+/// Reads this host's certificates and keys: each key finds its own among the certificates, and the others stand
+/// between it and a CA.
+pub(super) fn own(
+    local: &Section<'_>,
+    directories: &Directories,
+    allow_legacy: bool,
+) -> Option<Vec<Arc<OwnCertificate>>> {
+    let certificates = files(local, "cert", directories, Certificate::read_all);
+    let keys = local.required("key", "\"carol.key\"");
+    let (item, certificates) = (local.item("cert")?, certificates?);
+    let mut all = Vec::new();
+    for key in keys?.list() {
+        let private = private_key(&key, directories)?;
+        let credential = pair(&certificates, &private, allow_legacy);
+        let credential = credential.map_err(|error| key_problem(&error));
+        all.push(Arc::new(OwnCertificate::new(key.take(credential)?)));
+    }
+    for own in all.iter().filter_map(|own| own.credential().certificates().first()) {
+        warn_of_time(&item, own);
+    }
+    Some(all).filter(|all| !all.is_empty())
+}
+
+/// Reads a private key out of a file that nobody else may read.
+fn private_key(item: &Item<'_>, directories: &Directories) -> Option<PrivateKey> {
+    let octets = secret::octets(item, directories, limits::KEY_OCTETS)?;
+    let key = PrivateKey::read(octets.expose());
+    item.take(key.map_err(|error| {
+        Wrong::new(format!("holds no private key that can be used: {error}"))
+            .hint("PEM with PKCS#8, PKCS#1 or SEC1, not encrypted: openssl pkey -in OLD -out NEW")
+    }))
+}
+
+/// Puts a key, its certificate and those above it together.
+fn pair(all: &[Certificate], key: &PrivateKey, allow_legacy: bool) -> Result<Credential, FileError> {
+    let crypto = vpnhost_rustcrypto::backend();
+    let mut failed = FileError::Empty { what: "certificate" };
+    for own in all {
+        let mut chain = vec![own.clone()];
+        // RFC 7296, 3.6: the CA at the end is what the peer trusts, and need not be sent.
+        while let Some(above) = chain.last().and_then(|last| issuer(all, last))
+            && !chain.contains(above)
+        {
+            chain.push(above.clone());
+        }
+        match Credential::new(crypto, chain, key.clone(), allow_legacy) {
+            Ok(credential) => return Ok(credential),
+            Err(error) => {
+                // The first certificate is the one that was meant.
+                if failed == (FileError::Empty { what: "certificate" }) {
+                    failed = error;
+                }
+            }
+        }
+    }
+    Err(failed)
+}
+
+fn issuer<'a>(all: &'a [Certificate], of: &Certificate) -> Option<&'a Certificate> {
+    all.iter().find(|above| above.subject() == of.issuer() && !above.is_self_issued())
+}
+
+fn key_problem(error: &FileError) -> Wrong {
+    let wrong = Wrong::new(error.to_string());
+    match error {
+        FileError::KeyMismatch { .. } => wrong.hint("name the key that the certificate was made for"),
+        FileError::Key(_) => wrong.hint("make a new key, or write allow_legacy = true below [floor]"),
+        FileError::TooLarge { .. }
+        | FileError::Empty { .. }
+        | FileError::Unreadable { .. }
+        | FileError::NoBackend => wrong,
+    }
+}
+
+/// Returns who this host is: as it is written, which the certificate must say too, or as the certificate says.
+pub(super) fn local_id(
+    local: &Section<'_>,
+    own: &[Arc<OwnCertificate>],
+    read: impl FnOnce(&str) -> Result<Identity, Wrong>,
+) -> Option<Identity> {
+    let first = own.first()?.credential().certificates().first()?;
+    let Some(item) = local.item("id") else {
+        return identity::identities(first).into_iter().next();
+    };
+    let id = item.read(read)?;
+    let of_all = own.iter().filter_map(|own| own.credential().certificates().first());
+    for certificate in of_all {
+        if identity::bind(certificate, &id, false).is_err() {
+            let names: Vec<String> =
+                identity::identities(certificate).iter().map(identity::text_of).collect();
+            let wrong = Wrong::new(format!(
+                "the certificate of {} is not for {}",
+                certificate.subject(),
+                identity::text_of(&id)
+            ));
+            item.error(wrong.hint(format!("it is for {}", names.join("; "))));
+            return None;
+        }
+    }
+    Some(id)
+}
+
+/// Reads what a peer's certificate is judged by.
+pub(super) fn judgement(
+    peer: &Section<'_>,
+    directories: &Directories,
+    allow_legacy: bool,
+) -> Option<Judgement> {
+    let cas = match peer.item("ca") {
+        Some(_) => files(peer, "ca", directories, Certificate::read_all)?,
+        None => Vec::new(),
+    };
+    let own = match peer.item("cert") {
+        Some(_) => files(peer, "cert", directories, Certificate::read_all)?,
+        None => Vec::new(),
+    };
+    if let Some(item) = peer.item("ca") {
+        cas.iter().for_each(|ca| warn_of_time(&item, ca));
+        if let Some(other) = cas.iter().find(|ca| !ca.is_ca() && !ca.is_self_issued()) {
+            item.warn(
+                Wrong::new(format!(
+                    "{} is no CA: only its own certificate is trusted by it",
+                    other.subject()
+                ))
+                .hint("a peer's own certificate stands in cert"),
+            );
+        }
+    }
+    let words = [("off", Revocation::Off), ("soft", Revocation::Soft), ("strict", Revocation::Strict)];
+    let revocation = peer.word("revocation", &words, Revocation::Soft);
+    let (crls, crl_urls) = revocation_lists(peer, directories)?;
+    if let (Some(item), Revocation::Strict, true, true) =
+        (peer.item("revocation"), revocation, crls.is_empty(), crl_urls.is_empty())
+    {
+        item.warn(
+            Wrong::new("every certificate is refused: there is no revocation list")
+                .hint("write crl = [\"ca.crl\"], or a URL with http://"),
+        );
+    }
+    let rules = Rules {
+        allow_legacy,
+        revocation,
+        require_eku: peer.flag("require_eku", false),
+        wildcards: peer.flag("wildcards", false),
+        ..Rules::default()
+    };
+    let anchors = [cas, own.clone()].concat();
+    Some(Judgement { trust: Arc::new(Trust { anchors, known: own, rules }), crls, crl_urls })
+}
+
+/// Reads revocation lists out of files; those with a URL are fetched by the daemon.
+fn revocation_lists(peer: &Section<'_>, directories: &Directories) -> Option<(Vec<Crl>, Vec<String>)> {
+    let (mut crls, mut urls) = (Vec::new(), Vec::new());
+    for item in peer.item("crl").map(|item| item.list()).unwrap_or_default() {
+        let text = item.text()?;
+        if text.starts_with("http://") {
+            urls.push(text.to_owned());
+        } else if text.contains("://") {
+            item.error(
+                Wrong::new("is fetched by http:// only: a list is signed, and needs no TLS")
+                    .hint("write the URL with http://, or the name of a file"),
+            );
+            return None;
+        } else {
+            crls.extend(item.take(read(&directories.resolve(text), Crl::read_all))?);
+        }
+    }
+    Some((crls, urls))
+}
+
+/// Reads every file of a key.
+fn files<T>(
+    section: &Section<'_>,
+    key: &'static str,
+    directories: &Directories,
+    parse: fn(&[u8]) -> Result<Vec<T>, FileError>,
+) -> Option<Vec<T>> {
+    let item = section.required(key, "\"carol.pem\"")?;
+    let mut all = Vec::new();
+    for item in item.list() {
+        all.extend(item.take(read(&directories.resolve(item.text()?), parse))?);
+    }
+    Some(all)
+}
+
+fn read<T>(file: &PathBuf, parse: fn(&[u8]) -> Result<Vec<T>, FileError>) -> Result<Vec<T>, Wrong> {
+    let shown = file.display();
+    let failed =
+        |error: std::io::Error| Wrong::new(format!("{shown} cannot be read: {}", exit::plain(&error)));
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(Wrong::new(format!("{shown} is no file")));
+    }
+    if usize::try_from(metadata.len()).is_ok_and(|length| length > vpnhost_pki::limits::FILE_OCTETS) {
+        return Err(Wrong::new(format!(
+            "{shown}: {}",
+            FileError::TooLarge { limit: vpnhost_pki::limits::FILE_OCTETS }
+        )));
+    }
+    let octets = std::fs::read(file).map_err(failed)?;
+    parse(&octets).map_err(|error| Wrong::new(format!("{shown}: {error}")))
+}
+
+/// Tells of a certificate that is not valid now, or not for long: a peer will refuse it, while other connections go on.
+fn warn_of_time(item: &Item<'_>, certificate: &Certificate) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    let (begin, end) = certificate.validity();
+    let subject = certificate.subject();
+    let days = |seconds: i64| seconds / 86_400;
+    if now > end {
+        let wrong = Wrong::new(format!("the certificate of {subject} expired {} days ago", days(now - end)));
+        item.warn(wrong.hint("peers refuse it: have a new one issued"));
+    } else if now < begin {
+        let what = format!("the certificate of {subject} becomes valid in {} days", days(begin - now) + 1);
+        item.warn(Wrong::new(what).hint("is this machine's clock right?"));
+    } else if end - now < SOON {
+        let wrong = Wrong::new(format!("the certificate of {subject} expires in {} days", days(end - now)));
+        item.warn(wrong.hint("have a new one issued"));
+    }
+}

@@ -1,0 +1,162 @@
+//! Certificates in `local` and `peer`: what is read, and what is told of mistakes.
+
+use vpnhost_ike::config::{LocalAuth, PeerAuth};
+use vpnhost_model::Identity;
+use vpnhost_pki::{Certificate, Revocation, identity};
+
+use super::Ground;
+use super::maker::{DAY, Key, NOW, Plan, names};
+
+/// From 1970 into the next century.
+const EVER: (i64, i64) = (0, 8 * NOW / 3);
+
+impl Ground {
+    /// Writes a certificate as `NAME.pem`.
+    fn certificate(&self, name: &str, certificate: &Certificate) {
+        std::fs::write(self.dir.path().join(format!("{name}.pem")), certificate.der()).unwrap();
+    }
+
+    /// A CA, an intermediate CA, and carol's certificate and key.
+    fn certified() -> Self {
+        let ground = Self::new();
+        let ca = |plan: Plan| Plan { valid: EVER, ..plan };
+        ground.certificate("ca", &ca(Plan::ca("CN=ca", "CN=ca")).sign(&Key::new(1), &Key::new(1)));
+        ground.certificate("mid", &ca(Plan::ca("CN=mid", "CN=ca")).sign(&Key::new(2), &Key::new(1)));
+        ground.certificate("carol", &carol().sign(&Key::new(3), &Key::new(2)));
+        for (name, seed) in [("carol.key", 3), ("other.key", 4)] {
+            let path = ground.dir.path().join(name);
+            std::fs::write(&path, Key::new(seed).0.pkcs8()).unwrap();
+            let only_owner = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(&path, only_owner).unwrap();
+        }
+        ground
+    }
+
+    /// Returns what is wrong with a file that has these two ends.
+    fn wrong(&self, local: &str, peer: &str) -> String {
+        self.read(&ends(local, peer)).map(|_| ()).expect_err("it is wrong").to_string()
+    }
+}
+
+fn carol() -> Plan {
+    let names = names(&[(2, b"carol.example.org"), (2, b"*.example.org")]);
+    Plan { valid: EVER, ..Plan::end("C=CH, CN=carol", "CN=mid") }.with(names)
+}
+
+fn ends(local: &str, peer: &str) -> String {
+    format!(
+        "[[connection]]\nname = \"corp\"\ngateway = [\"192.0.2.1\"]\nlocal = {local}\npeer = {peer}\n\
+         [[connection.child]]\nname = \"net\"\nremote_ts = [\"10.20.0.0/24\"]\n"
+    )
+}
+
+const LOCAL: &str =
+    "{ id = \"carol.example.org\", cert = [\"carol.pem\", \"mid.pem\", \"ca.pem\"], key = \"carol.key\" }";
+const PEER: &str = "{ id = \"moon.example.org\", ca = [\"ca.pem\"] }";
+
+#[test]
+fn a_certificate_its_chain_and_its_key_are_read() {
+    let peer = &Ground::certified().good(&ends(LOCAL, PEER)).connections[0].peer;
+    let LocalAuth::Certificate(own) = &peer.local_auth else { panic!("a certificate proves it") };
+    let subjects: Vec<String> =
+        own[0].credential().certificates().iter().map(|own| own.subject().to_string()).collect();
+    assert_eq!(subjects, ["C=CH, CN=carol", "CN=mid"], "the CA itself is not sent");
+    let PeerAuth::Certificate(trust) = &peer.peer_auth else { panic!("a certificate proves it") };
+    assert_eq!((trust.anchors.len(), trust.rules.revocation), (1, Revocation::Soft));
+    assert!(!trust.rules.require_eku && !trust.rules.wildcards);
+    assert!(peer.secrets.by_peer.is_empty() && peer.secrets.default.is_none());
+}
+
+#[test]
+fn without_an_id_the_subject_says_who_this_host_is() {
+    let local = "{ cert = [\"carol.pem\", \"mid.pem\"], key = \"carol.key\" }";
+    let peer = &Ground::certified().good(&ends(local, PEER)).connections[0].peer;
+    assert!(matches!(peer.local_id, Identity::DistinguishedName(_)));
+    assert_eq!(identity::text_of(&peer.local_id), "C=CH, CN=carol");
+}
+
+#[test]
+fn each_side_may_prove_itself_in_its_own_way() {
+    let ground = Ground::certified();
+    let secret = "{ id = \"moon.example.org\", psk_file = \"a.psk\" }";
+    let peer = &ground.good(&ends(LOCAL, secret)).connections[0].peer;
+    assert!(peer.local_auth != LocalAuth::SharedKey && peer.peer_auth == PeerAuth::SharedKey);
+    assert_eq!(peer.secrets.by_peer.len(), 1);
+    let local = "{ id = \"carol\", psk_file = \"a.psk\" }";
+    let peer = &ground.good(&ends(local, PEER)).connections[0].peer;
+    assert!(peer.local_auth == LocalAuth::SharedKey && peer.peer_auth != PeerAuth::SharedKey);
+    assert_eq!(peer.secrets.by_peer.len(), 1);
+}
+
+#[test]
+fn what_is_demanded_of_certificates_is_read() {
+    let peer = "{ id = \"moon\", ca = \"ca.pem\", revocation = \"strict\", crl = [\"http://ca/x.crl\"], \
+                require_eku = true, wildcards = true }";
+    let configuration = Ground::certified().good(&ends(LOCAL, peer));
+    let connection = &configuration.connections[0];
+    let PeerAuth::Certificate(trust) = &connection.peer.peer_auth else { panic!("a certificate proves it") };
+    assert_eq!(trust.rules.revocation, Revocation::Strict);
+    assert!(trust.rules.require_eku && trust.rules.wildcards);
+    assert_eq!(connection.crl_urls, ["http://ca/x.crl"]);
+}
+
+#[test]
+fn mistakes_with_certificates_are_told_with_what_helps() {
+    let ground = Ground::certified();
+    let local = |rest: &str| format!("{{ id = \"carol.example.org\", cert = [\"carol.pem\"], {rest} }}");
+    for (local, peer, what, hint) in [
+        (
+            local("key = \"other.key\""),
+            PEER,
+            "does not belong to the certificate of C=CH, CN=carol",
+            "made for",
+        ),
+        (local("key = \"no.key\""), PEER, "no such file", ""),
+        (local("key = \"carol.pem\""), PEER, "open to others", "chmod 600"),
+        (local("psk_file = \"a.psk\""), PEER, "connection.local.key", "write key"),
+        (local("key = \"carol.key\", psk_file = \"a.psk\""), PEER, "beside a certificate", "leave one"),
+        (LOCAL.replace("carol.example.org", "mallory"), PEER, "is not for mallory", "carol.example.org"),
+        (LOCAL.replace("carol.pem", "a.psk"), PEER, "no certificate in it", ""),
+        (LOCAL.to_owned(), "{ id = \"moon\", ca = \"x.pem\" }", "no such file", ""),
+        (
+            LOCAL.to_owned(),
+            "{ id = \"moon\", ca = \"ca.pem\", crl = \"https://x\" }",
+            "http:// only",
+            "http://",
+        ),
+        (
+            LOCAL.to_owned(),
+            "{ id = \"moon\", psk_file = \"a.psk\", crl = \"x\" }",
+            "without certificates",
+            "ca =",
+        ),
+    ] {
+        let told = ground.wrong(&local, peer);
+        assert!(told.contains(what) && told.contains(hint), "{what}: {told}");
+    }
+}
+
+#[test]
+fn a_certificate_that_ended_is_warned_of() {
+    let ground = Ground::certified();
+    let old = Plan { valid: (DAY, 9 * DAY), ..carol() };
+    ground.certificate("carol", &old.sign(&Key::new(3), &Key::new(2)));
+    let warnings = ground.good(&ends(LOCAL, PEER)).warnings;
+    assert!(warnings.iter().any(|warning| warning.what.contains("expired")), "{warnings:?}");
+}
+
+#[test]
+fn ten_thousand_secrets_are_read_and_found() {
+    let ground = Ground::new();
+    let lines: Vec<String> = (0..10_000)
+        .map(|number| format!("User{number}@Example.org a secret of user {number}, long enough"))
+        .collect();
+    ground.secret("users", &lines.join("\n"));
+    let begun = std::time::Instant::now();
+    let text = ends("{ id = \"moon\" }", "{ id = \"%any\", secrets_file = \"users\" }");
+    let text = text.replace("gateway = [\"192.0.2.1\"]", "gateway = [\"%any\"]");
+    let peer = &ground.good(&text).connections[0].peer;
+    let user = Identity::parse("user9999@example.org").unwrap();
+    assert!(peer.secrets.of(&user).is_some());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "it is found by an index");
+}
