@@ -99,6 +99,38 @@ pub struct Tunnel {
     pub tables: (String, String),
     /// The program and its options before `run`.
     pub program: Program,
+    /// Certificates, in the place of secrets.
+    pub certificates: Option<Certificates>,
+}
+
+/// What the ends prove themselves with where they do so by certificates.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    /// Where `pki.sh` made them.
+    pub dir: PathBuf,
+    /// The client's certificate, by the name of its file.
+    pub client: String,
+    /// The gateway's.
+    pub gateway: String,
+    /// The CA that an end of ours trusts.
+    pub trusted: String,
+    /// Further keys of `peer` for ours, each after a comma.
+    pub demands: String,
+    /// Further certificates of a client that is strongSwan: each is a connection of that name.
+    pub others: Vec<String>,
+    /// Whether strongSwan speaks RFC 7427.
+    pub digital_signatures: bool,
+}
+
+impl Certificates {
+    /// Returns an end's certificate.
+    #[must_use]
+    pub fn of(&self, end: End) -> &str {
+        match end {
+            End::Client => &self.client,
+            End::Gateway => &self.gateway,
+        }
+    }
 }
 
 /// Where vpnhost lies.
@@ -132,6 +164,7 @@ impl Tunnel {
             child: String::new(),
             tables: (String::new(), String::new()),
             program: Program { path: program.to_path_buf(), options: Vec::new() },
+            certificates: None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::command::run;
-use crate::peers::{CHILD, CONNECTION, End, Peer, SaCount, Tunnel};
+use crate::peers::{CHILD, CONNECTION, Certificates, End, Peer, SaCount, Tunnel};
 use crate::{Lab, Running, wait};
 
 /// What charon loads; kernel-libipsec comes before kernel-netlink and takes SAs and policies.
@@ -37,6 +37,9 @@ impl Strongswan {
         let socket = lab.socket(&format!("{}.vici", end.name()));
         std::fs::write(dir.join("strongswan.conf"), strongswan_conf(&dir, &socket, tunnel))?;
         std::fs::write(dir.join("swanctl/swanctl.conf"), swanctl_conf(end, tunnel))?;
+        if let Some(certificates) = &tunnel.certificates {
+            copy(certificates, end, &dir.join("swanctl"))?;
+        }
         if socket.exists() {
             std::fs::remove_file(&socket)?;
         }
@@ -120,10 +123,29 @@ impl Peer for Strongswan {
     }
 }
 
+/// Puts certificates and keys where strongSwan looks for them.
+fn copy(certificates: &Certificates, end: End, into: &Path) -> Result<()> {
+    let of_client = || certificates.others.iter().filter(|_| end == End::Client);
+    let own = std::iter::once(certificates.of(end)).chain(of_client().map(String::as_str));
+    let copy = |file: String, sub: &str| {
+        let from = certificates.dir.join(&file);
+        std::fs::copy(&from, into.join(sub).join(&file)).with_context(|| from.display().to_string()).map(drop)
+    };
+    for name in own {
+        copy(format!("{name}.pem"), "x509")?;
+        copy(format!("{name}.key"), "private")?;
+    }
+    // The intermediate CA is one that strongSwan sends, and trusts only below the root.
+    ["root.pem", "middle.pem"].into_iter().try_for_each(|ca| copy(ca.to_owned(), "x509ca"))
+}
+
 fn strongswan_conf(dir: &Path, socket: &Path, tunnel: &Tunnel) -> String {
     let mut options = String::from("  retransmit_timeout = 1\n  close_ike_on_child_failure = no\n");
     if tunnel.fragment_size > 0 {
         options += &format!("  fragment_size = {}\n", tunnel.fragment_size);
+    }
+    if tunnel.certificates.as_ref().is_some_and(|certificates| !certificates.digital_signatures) {
+        options += "  signature_authentication = no\n";
     }
     if tunnel.cookies {
         options += "  cookie_threshold_ip = 1\n  cookie_threshold = 1\n  block_threshold = 0\n";
@@ -166,14 +188,34 @@ fn swanctl_conf(end: End, tunnel: &Tunnel) -> String {
             format!("local_ts = {}", tunnel.inner.join(", "))
         }
     };
+    let body = |own: &str, trusted: &str| {
+        format!(
+            "{connection}\x20   local {{\n      {own}\n      id = {local}\n    }}\n\
+             \x20   remote {{\n      {trusted}\n      id = {remote}\n    }}\n\
+             \x20   children {{\n      {CHILD} {{\n        {child}\n        esp_proposals = {esp}\n        rekey_time = 0\n      }}\n    }}\n",
+            esp = tunnel.esp,
+        )
+    };
+    let (own, trusted) = match &tunnel.certificates {
+        Some(certificates) => (
+            format!("auth = pubkey\n      certs = {}.pem", certificates.of(end)),
+            "auth = pubkey\n      cacerts = root.pem",
+        ),
+        None => ("auth = psk".to_owned(), "auth = psk"),
+    };
+    let others = tunnel.certificates.iter().flat_map(|certificates| &certificates.others);
+    let others: String = others
+        .filter(|_| end == End::Client)
+        .map(|name| {
+            let own = format!("auth = pubkey\n      certs = {name}.pem");
+            format!("  {name} {{\n{}  }}\n", body(&own, trusted))
+        })
+        .collect();
     format!(
-        "connections {{\n  {CONNECTION} {{\n{connection}\
-         \x20   local {{\n      auth = psk\n      id = {local}\n    }}\n\
-         \x20   remote {{\n      auth = psk\n      id = {remote}\n    }}\n\
-         \x20   children {{\n      {CHILD} {{\n        {child}\n        esp_proposals = {esp}\n        rekey_time = 0\n      }}\n    }}\n  }}\n}}\n\
+        "connections {{\n  {CONNECTION} {{\n{body}  }}\n{others}}}\n\
          pools {{\n  vip4 {{\n    addrs = 10.30.0.0/24\n    dns = 10.20.0.10\n  }}\n  vip6 {{\n    addrs = fd30::/112\n  }}\n}}\n\
          secrets {{\n  ike-lab {{\n    id-1 = carol.lab\n    id-2 = moon.lab\n    secret = \"{secret}\"\n  }}\n}}\n",
-        esp = tunnel.esp,
+        body = body(&own, trusted),
         secret = tunnel.secret(end),
     )
 }

@@ -271,6 +271,17 @@ fn quoted<S: AsRef<str>>(items: impl IntoIterator<Item = S>) -> String {
     format!("[{}]", items.join(", "))
 }
 
+/// Returns what an end proves itself with, and what it demands of the other.
+fn proofs(files: &Files, end: End, tunnel: &Tunnel) -> (String, String) {
+    let Some(certificates) = &tunnel.certificates else {
+        let secret = format!("psk_file = \"{}/lab.psk\"", files.dir.display());
+        return (secret.clone(), secret);
+    };
+    let (dir, name) = (certificates.dir.display(), certificates.of(end));
+    let own = format!("cert = [\"{dir}/{name}.pem\", \"{dir}/middle.pem\"], key = \"{dir}/{name}.key\"");
+    (own, format!("ca = \"{dir}/{}.pem\"{}", certificates.trusted, certificates.demands))
+}
+
 fn configuration(files: &Files, end: End, tunnel: &Tunnel) -> String {
     let dir = files.dir.display();
     let (local, remote) = (end.identity(), end.other().identity());
@@ -300,13 +311,13 @@ fn configuration(files: &Files, end: End, tunnel: &Tunnel) -> String {
         0 => String::new(),
         octets => format!("fragment_size = {octets}\n"),
     };
+    let (own, its) = proofs(files, end, tunnel);
     format!(
         "[host]\n{fragments}control = \"{control}\"\ntun = {{ name = \"vpn0\", mtu = 1400 }}\n\
          keylog = \"{dir}/keylog\"\n{host}\n\
          [floor]\nallow_legacy = {legacy}\n\n\
          [[connection]]\nname = \"{CONNECTION}\"\nrole = \"{role}\"\ngateway = [\"{gateway}\"]\n\
-         local = {{ id = \"{local}\", psk_file = \"{dir}/lab.psk\" }}\n\
-         peer = {{ id = \"{remote}\", psk_file = \"{dir}/lab.psk\" }}\n\
+         local = {{ id = \"{local}\", {own} }}\npeer = {{ id = \"{remote}\", {its} }}\n\
          ike = {ike}\nstart = \"manual\"\n{request}encapsulation = {encapsulation:?}\n{connection}\n\
          [[connection.child]]\nname = \"{CHILD}\"\n{selectors}\nesp = {esp}\n{child}\n{pools}\n{tables}\n",
         host = tunnel.host,

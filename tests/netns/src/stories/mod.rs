@@ -1,6 +1,7 @@
 //! The stories: what a tunnel must do, each in namespaces of its own.
 
 pub mod capability;
+pub mod certificate;
 pub mod cipher;
 pub mod failure;
 pub mod leak;
@@ -22,6 +23,7 @@ pub fn interop() -> Vec<Story> {
         network::stories(),
         capability::stories(),
         failure::stories(),
+        certificate::stories(),
         plugin::stories(),
     ];
     rooms.into_iter().flatten().collect()

@@ -1,0 +1,140 @@
+//! Certificates against strongSwan, in both roles: each kind of key below an intermediate CA, by RFC 7427 and by the
+//! older methods; and what is refused, each with its own code.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::session::PLAYERS;
+use crate::command::run;
+use crate::peers::{CHILD, CONNECTION, Certificates, End, Pair, Player, SaCount, Tunnel, start};
+use crate::story::{Ground, Story};
+use crate::traffic::ping;
+use crate::{Lab, Strongswan, Topology, Vpnhost, lab, vpnhost, wait};
+
+const PKI: &str = include_str!("../../pki.sh");
+const SOON: Duration = Duration::from_secs(15);
+
+/// Returns the stories.
+#[must_use]
+pub fn stories() -> Vec<Story> {
+    let mut stories = Vec::new();
+    for kind in ["rsa", "ecdsa", "ecdsa384", "ecdsa521", "ed25519"] {
+        stories.push(Story::new(format!("certificate-{kind}"), move |ground: &Ground| {
+            both_roles(ground, kind, true)
+        }));
+        // RFC 8420: Ed25519 has no older method.
+        if kind != "ed25519" {
+            stories.push(Story::new(format!("certificate-{kind}-older"), move |ground: &Ground| {
+                both_roles(ground, kind, false)
+            }));
+        }
+    }
+    stories.push(Story::new("certificate-refusals-responder", refusals_as_responder));
+    stories.push(Story::new("certificate-refusals-initiator", refusals_as_initiator));
+    stories
+}
+
+/// Makes certificates, and returns a tunnel with them.
+fn certified(ground: &Ground, lab: &Lab, kind: &str) -> Result<(Tunnel, Certificates)> {
+    let dir = lab.dir().join("pki");
+    std::fs::create_dir_all(&dir)?;
+    let script = dir.join("pki.sh");
+    std::fs::write(&script, PKI)?;
+    run(std::process::Command::new("sh").arg(&script).arg(&dir))?;
+    let certificates = Certificates {
+        dir,
+        client: format!("carol-{kind}"),
+        gateway: format!("moon-{kind}"),
+        trusted: "root".to_owned(),
+        demands: String::new(),
+        others: Vec::new(),
+        digital_signatures: true,
+    };
+    Ok((Tunnel::new(&ground.vpnhost, "aes128gcm16-prfsha256-x25519", "aes128gcm16"), certificates))
+}
+
+fn both_roles(ground: &Ground, kind: &str, digital_signatures: bool) -> Result<()> {
+    let lab = ground.lab(Topology::Direct)?;
+    let (mut tunnel, certificates) = certified(ground, &lab, kind)?;
+    tunnel.certificates = Some(Certificates { digital_signatures, ..certificates });
+    // RFC 7296, 3.8: method 1 of strongSwan is SHA-1.
+    tunnel.legacy = !digital_signatures;
+    for (client, gateway, role) in PLAYERS {
+        let pair = Pair::start(&lab, (client, gateway), &tunnel)?;
+        pair.client.up().with_context(|| format!("set-up as {role}"))?;
+        pair.expect(SaCount::ONE, SOON)?;
+        ping(&lab.carol, lab::ALICE, 2).with_context(|| format!("ping as {role}"))?;
+        pair.client.stop()?;
+        pair.gateway.stop()?;
+    }
+    Ok(())
+}
+
+/// What strongSwan shows, and the code by which ours refuses it.
+const REFUSALS: [(&str, &str); 6] = [
+    ("carol-stranger", "wrong-ca"),
+    ("carol-expired", "expired"),
+    ("carol-early", "not-yet-valid"),
+    ("carol-revoked", "revoked"),
+    ("carol-mallory", "wrong-identity"),
+    ("carol-noeku", "missing-eku"),
+];
+
+/// A gateway of ours, and one strongSwan that comes with one certificate after another.
+fn refusals_as_responder(ground: &Ground) -> Result<()> {
+    let lab = ground.lab(Topology::Direct)?;
+    let (mut tunnel, certificates) = certified(ground, &lab, "ecdsa")?;
+    let crl = certificates.dir.join("middle.crl");
+    tunnel.certificates = Some(Certificates {
+        demands: format!(", crl = {crl:?}, require_eku = true"),
+        others: REFUSALS.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        ..certificates
+    });
+    let gateway = Vpnhost::start(&lab, End::Gateway, &tunnel)?;
+    let client = Strongswan::start(&lab, End::Client, &tunnel)?;
+    for (name, code) in REFUSALS {
+        let up = client.control(&["--initiate", "--ike", name, "--child", CHILD, "--timeout", "10"]);
+        ensure!(up.is_err(), "{name} is let in");
+        expect_code(&gateway, &["explain"], code).with_context(|| name.to_owned())?;
+    }
+    // The right one is let in all the same.
+    client.control(&["--initiate", "--ike", CONNECTION, "--child", CHILD, "--timeout", "20"])?;
+    ping(&lab.carol, lab::ALICE, 1)?;
+    crate::peers::Peer::stop(Box::new(client))?;
+    gateway.end().map(drop)
+}
+
+/// One strongSwan, and a client of ours that trusts others, or asks for more than there is.
+fn refusals_as_initiator(ground: &Ground) -> Result<()> {
+    let lab = ground.lab(Topology::Direct)?;
+    let (mut tunnel, certificates) = certified(ground, &lab, "ecdsa")?;
+    tunnel.certificates = Some(certificates.clone());
+    let gateway = start(Player::Strongswan, &lab, End::Gateway, &tunnel)?;
+    let strict = ", revocation = \"strict\"".to_owned();
+    for (trusted, demands, code) in
+        [("stranger", String::new(), "wrong-ca"), ("root", strict, "revocation-unknown")]
+    {
+        let certificates = Certificates { trusted: trusted.to_owned(), demands, ..certificates.clone() };
+        let tunnel = Tunnel { certificates: Some(certificates), ..tunnel.clone() };
+        let client = Vpnhost::start(&lab, End::Client, &tunnel)?;
+        let output = client.files().verb(&["up", CONNECTION])?;
+        vpnhost::expect_error(&output, 1, &[])?;
+        expect_code(&client, &["explain", CONNECTION], code)?;
+        wait::until_true("no SA at the gateway", SOON, || Ok(gateway.sas()? == SaCount::NONE))?;
+        client.end()?;
+    }
+    gateway.stop()
+}
+
+/// Waits until `explain` tells a refusal with its code.
+fn expect_code(host: &Vpnhost, verb: &[&str], code: &str) -> Result<()> {
+    let mut told = String::new();
+    let quoted = format!("\"{code}\"");
+    wait::until_true("the refusal", SOON, || {
+        // One document a line.
+        told = host.verb(&[&["--json"], verb].concat())?;
+        Ok(told.contains(&quoted))
+    })
+    .with_context(|| format!("{code}: {told}"))
+}
