@@ -16,6 +16,7 @@ use crate::control::document::{Backend, Backends};
 use crate::control::server::{self, Facts, Known, Later};
 use crate::exit::Failure;
 use crate::gateways::{self, Gateways};
+use crate::lists::Lists;
 use crate::notify::Notify;
 use crate::wiring::{self, Records};
 
@@ -48,6 +49,7 @@ struct Current {
     prepared: Option<Arc<Prepared>>,
     records: Records,
     gateways: Gateways,
+    lists: Lists,
 }
 
 impl Daemon {
@@ -84,8 +86,9 @@ impl Daemon {
         let Configuration { host, .. } = &prepared.configuration;
         let control = self.control.clone().unwrap_or_else(|| host.control.clone());
         current.look_up(&prepared.configuration, |_| true).await;
+        current.lists.fetch(&prepared.configuration).await;
         current.records = Records::open(&prepared.configuration, &Records::default())?;
-        let config = wiring::host(&prepared, &current.gateways, &current.records);
+        let config = wiring::host(&prepared, current.places(), &current.records);
         let summary = summary(&prepared);
         current.control.clone_from(&control);
         current.prepared = Some(Arc::new(prepared));
@@ -108,15 +111,15 @@ impl Daemon {
         let (Some(host), Some(prepared)) = (self.host.get(), current.prepared.clone()) else { return };
         let before = current.gateways.clone();
         current.look_up(&prepared.configuration, wanted).await;
-        if current.gateways == before {
-            return;
+        let other_lists = current.lists.fetch(&prepared.configuration).await;
+        if current.gateways != before {
+            self.tell(&current);
         }
-        self.tell(&current);
         // Another reason why a name leads nowhere is news, but not to the host.
-        if current.gateways.leads_where(&before) {
+        if current.gateways.leads_where(&before) && !other_lists {
             return;
         }
-        let config = wiring::host(&prepared, &current.gateways, &current.records);
+        let config = wiring::host(&prepared, current.places(), &current.records);
         if let Err(error) = host.reload(config).await {
             // The next look sees the news again.
             current.gateways = before;
@@ -143,7 +146,8 @@ impl Daemon {
         let records = Records::open(&prepared.configuration, &current.records)?;
         let before = current.gateways.clone();
         current.look_up(&prepared.configuration, |_| true).await;
-        let config = wiring::host(&prepared, &current.gateways, &records);
+        current.lists.fetch(&prepared.configuration).await;
+        let config = wiring::host(&prepared, current.places(), &records);
         let taken = host.reload(config).await;
         if taken.is_err() {
             current.gateways = before;
@@ -218,6 +222,11 @@ impl server::Daemon for Daemon {
 }
 
 impl Current {
+    /// Returns what the network was asked for.
+    fn places(&self) -> (&Gateways, &Lists) {
+        (&self.gateways, &self.lists)
+    }
+
     async fn look_up(&mut self, configuration: &Configuration, wanted: impl Fn(&str) -> bool) {
         let all = gateways::names(configuration, |_| true);
         self.gateways.look_up(&all, gateways::names(configuration, wanted)).await;

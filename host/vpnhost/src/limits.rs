@@ -7,6 +7,14 @@ use std::time::Duration;
 pub(crate) const CONFIG_OCTETS: u64 = 4 << 20;
 /// The largest pre-shared key, in octets.
 pub(crate) const SECRET_OCTETS: u64 = 4 << 10;
+/// How long fetching a revocation list may take.
+pub(crate) const FETCH: Duration = Duration::from_secs(8);
+/// The largest answer with one, in octets.
+pub(crate) const FETCH_OCTETS: usize = vpnhost_pki::limits::CRL_OCTETS + (64 << 10);
+/// After this it is fetched again.
+pub(crate) const FETCH_AGAIN: Duration = Duration::from_secs(600);
+/// After this it is tried again, if it could not be fetched.
+pub(crate) const FETCH_FAILED_AGAIN: Duration = Duration::from_secs(60);
 /// The largest private key, in octets.
 pub(crate) const KEY_OCTETS: u64 = 64 << 10;
 /// Octets below which a pre-shared key is called short.

@@ -17,6 +17,7 @@ mod keygen;
 mod keylog;
 mod limits;
 mod list;
+mod lists;
 mod logging;
 mod manual;
 mod notify;

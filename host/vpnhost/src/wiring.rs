@@ -16,6 +16,7 @@ use crate::decisions::DecisionFile;
 use crate::exit::{self, Failure};
 use crate::gateways::Gateways;
 use crate::keylog::WiresharkKeys;
+use crate::lists::Lists;
 
 /// What is written besides the log; kept over a reload that does not change it.
 #[derive(Clone, Default)]
@@ -57,7 +58,11 @@ impl Records {
 }
 
 /// Makes a host's configuration.
-pub(crate) fn host(prepared: &Prepared, gateways: &Gateways, records: &Records) -> HostConfig {
+pub(crate) fn host(
+    prepared: &Prepared,
+    (gateways, lists): (&Gateways, &Lists),
+    records: &Records,
+) -> HostConfig {
     let Prepared { configuration, assembly, plugins } = prepared;
     let settings = &configuration.host;
     let connections = configuration.connections.iter();
@@ -66,7 +71,7 @@ pub(crate) fn host(prepared: &Prepared, gateways: &Gateways, records: &Records) 
     let routing = |connection: &Connection| (connection.peer.name.clone(), connection.routing);
     HostConfig {
         endpoint: EndpointConfig {
-            crls: configuration.connections.iter().flat_map(|connection| connection.crls.clone()).collect(),
+            crls: connections.clone().flat_map(|it| &it.crls).chain(lists.all()).cloned().collect(),
             connections: connections
                 .clone()
                 .map(|it| Arc::new(peer(it, gateways, &settings.listen)))

@@ -10,7 +10,7 @@ use crate::command::run;
 use crate::peers::{CHILD, CONNECTION, Certificates, End, Pair, Player, SaCount, Tunnel, start};
 use crate::story::{Ground, Story};
 use crate::traffic::ping;
-use crate::{Lab, Strongswan, Topology, Vpnhost, lab, vpnhost, wait};
+use crate::{Lab, Running, Strongswan, Topology, Vpnhost, lab, vpnhost, wait};
 
 const PKI: &str = include_str!("../../pki.sh");
 const SOON: Duration = Duration::from_secs(15);
@@ -31,6 +31,7 @@ pub fn stories() -> Vec<Story> {
         }
     }
     stories.push(Story::new("certificate-refusals-responder", refusals_as_responder));
+    stories.push(Story::new("certificate-list-by-http", list_by_http));
     stories.push(Story::new("certificate-refusals-initiator", refusals_as_initiator));
     stories
 }
@@ -103,6 +104,34 @@ fn refusals_as_responder(ground: &Ground) -> Result<()> {
     ping(&lab.carol, lab::ALICE, 1)?;
     crate::peers::Peer::stop(Box::new(client))?;
     gateway.end().map(drop)
+}
+
+/// The gateway fetches the list from a server in the inner network, and refuses whom it names.
+fn list_by_http(ground: &Ground) -> Result<()> {
+    let lab = ground.lab(Topology::Direct)?;
+    let (mut tunnel, certificates) = certified(ground, &lab, "ecdsa")?;
+    let mut command = lab.alice.command("python3");
+    command.args(["-m", "http.server", "8080", "--directory"]).arg(&certificates.dir);
+    let server = Running::start(&mut command, &lab.dir().join("http.log"))?;
+    let url = format!("http://{}:8080/middle.crl", lab::ALICE);
+    let mut fetch = lab.moon.command("python3");
+    fetch.args(["-c", "import sys, urllib.request; urllib.request.urlopen(sys.argv[1])", &url]);
+    wait::until_true("the server", SOON, || Ok(run(&mut fetch).is_ok()))?;
+    let revoked = "carol-revoked";
+    tunnel.certificates = Some(Certificates {
+        demands: format!(", crl = {url:?}"),
+        others: vec![revoked.to_owned()],
+        ..certificates
+    });
+    let gateway = Vpnhost::start(&lab, End::Gateway, &tunnel)?;
+    let client = Strongswan::start(&lab, End::Client, &tunnel)?;
+    let up = client.control(&["--initiate", "--ike", revoked, "--child", CHILD, "--timeout", "10"]);
+    ensure!(up.is_err(), "{revoked} is let in");
+    expect_code(&gateway, &["explain"], "revoked")?;
+    client.control(&["--initiate", "--ike", CONNECTION, "--child", CHILD, "--timeout", "20"])?;
+    crate::peers::Peer::stop(Box::new(client))?;
+    gateway.end()?;
+    server.stop("TERM").map(drop)
 }
 
 /// One strongSwan, and a client of ours that trusts others, or asks for more than there is.
