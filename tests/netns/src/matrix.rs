@@ -110,13 +110,13 @@ fn go_together(a: (usize, usize), b: (usize, usize)) -> bool {
 
 fn all_pairs() -> BTreeSet<Pair> {
     let mut pairs = BTreeSet::new();
-    for first in 0..SIZES.len() {
-        for second in first + 1..SIZES.len() {
+    for (first, &size) in SIZES.iter().enumerate() {
+        for (second, &other) in SIZES.iter().enumerate().skip(first + 1) {
             if STRANGERS.contains(&(first, second)) {
                 continue;
             }
-            for a in (0..SIZES[first]).map(|value| (first, value)) {
-                let partners = (0..SIZES[second]).map(|value| (second, value));
+            for a in (0..size).map(|value| (first, value)) {
+                let partners = (0..other).map(|value| (second, value));
                 pairs.extend(partners.filter(|&b| go_together(a, b)).map(|b| (a, b)));
             }
         }

@@ -1,4 +1,5 @@
-//! scapy as an independent judge of ESP: `tests/netns/esp/judge.py`, in a virtual environment below target.
+//! Independent judges in Python, in a virtual environment below target: scapy of ESP (`tests/netns/esp/judge.py`), and the
+//! cryptography package of a recorded IKE_AUTH with DSS (`tests/netns/ike/dss.py`).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +10,7 @@ use crate::steps::{Outcome, logged, logged_status};
 use crate::test::count_before;
 use crate::tools;
 
-/// Lets scapy and our ESP open each other's packets, and counts.
+/// Lets scapy and our ESP open each other's packets, and an exchange with DSS be verified; counts.
 pub(crate) fn run() -> Result<Outcome> {
     if let Some(text) = tools::missing(&[tools::PYTHON]) {
         return Ok(Outcome::Skipped(text));
@@ -19,17 +20,25 @@ pub(crate) fn run() -> Result<Outcome> {
         Ok(python) => python,
         Err(error) => return Ok(Outcome::Skipped(format!("scapy is not to be had here: {error:#}"))),
     };
-    let build = ["build", "--release", "--workspace", "--example", "esp_oracle"];
-    logged("build esp_oracle", Command::new("cargo").args(build))?;
-    let oracle = crate::target().join("release/examples/esp_oracle");
+    let esp = judged(&python, "esp_oracle", &directory.join("judge.py"))?;
+    let dss = judged(&python, "dss_exchange", &crate::root().join("tests/netns/ike/dss.py"))?;
+    Ok(Outcome::Counted { passed: esp.0 + dss.0, failed: esp.1 + dss.1 })
+}
+
+/// Builds an example that shows what is to be judged, and lets a script judge it; returns how much is right and how much
+/// is not.
+fn judged(python: &Path, example: &str, script: &Path) -> Result<(usize, usize)> {
+    let build = ["build", "--release", "--workspace", "--example", example];
+    logged(&format!("build {example}"), Command::new("cargo").args(build))?;
+    let shown = crate::target().join("release/examples").join(example);
     let mut judge = Command::new(python);
-    let (status, text) = logged_status("scapy", judge.arg(directory.join("judge.py")).arg(oracle))?;
+    let (status, text) = logged_status(&format!("judge {example}"), judge.arg(script).arg(shown))?;
     let sum = text.lines().rev().find(|line| line.contains(" passed, ")).unwrap_or_default();
     let (passed, failed) = (count_before(sum, "passed"), count_before(sum, "failed"));
     if passed == 0 || (failed == 0 && !status.success()) {
         bail!("the judge itself failed: {status}");
     }
-    Ok(Outcome::Counted { passed, failed })
+    Ok((passed, failed))
 }
 
 /// Makes the virtual environment, unless it is there already with just these requirements; returns its Python.
