@@ -186,7 +186,7 @@ fn outcome(batch: &Batch) -> String {
         }
         Verdict::Dropped(cause) => format!("drop {}", cause.name()),
         Verdict::Reply => "drop too_big".to_owned(),
-        Verdict::Pending => "error undecided".to_owned(),
+        Verdict::Pending | Verdict::Waits => "error undecided".to_owned(),
     }
 }
 

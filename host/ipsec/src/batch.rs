@@ -21,6 +21,8 @@ pub enum Verdict {
     Deliver,
     /// It is an ICMP error about an outbound packet, for the TUN.
     Reply,
+    /// It waits for its SA, elsewhere; [`crate::Outbound::release`] brings it back.
+    Waits,
     /// It was dropped and counted.
     Dropped(DropCause),
 }

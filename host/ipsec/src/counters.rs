@@ -48,6 +48,14 @@ causes! {
     CongestionMarked = "congestion_marked";
     /// Outbound: no SA for it.
     NoSa = "no_sa";
+    /// Outbound: as many packets wait for their SA as may.
+    QueueFull = "queue_full";
+    /// Outbound: it waited for its SA, which took too long.
+    WaitedTooLong = "waited_too_long";
+    /// Outbound: it waited for its SA, which did not come up.
+    SetUpFailed = "set_up_failed";
+    /// Outbound: a fragment, which transport mode does not carry (RFC 4303 §3.3.4).
+    Fragmented = "fragment";
     /// Outbound: the sequence numbers are used up (RFC 4303 §3.3.3).
     Exhausted = "exhausted";
     /// Outbound: larger than the tunnel's MTU and not to be fragmented; the sender may have been told.
@@ -72,6 +80,8 @@ pub struct Counters {
     pub packets_in: AtomicU64,
     /// Their octets.
     pub bytes_in: AtomicU64,
+    /// Inner packets that waited for their SA.
+    pub waited: AtomicU64,
     /// Inner packets that were fragmented.
     pub fragmented: AtomicU64,
     /// TCP SYN whose MSS was lowered.
@@ -95,6 +105,7 @@ impl Counters {
             ("bytes_out", &self.bytes_out),
             ("packets_in", &self.packets_in),
             ("bytes_in", &self.bytes_in),
+            ("waited", &self.waited),
             ("fragmented", &self.fragmented),
             ("mss_clamped", &self.mss_clamped),
             ("icmp_errors", &self.icmp_errors),

@@ -23,8 +23,8 @@ pub enum CommandError {
     /// The SA has no selectors, too many, or ends of different families.
     #[error("the traffic selectors of {0} are none, too many or invalid")]
     Selectors(ChildSaId),
-    /// Only tunnel mode is known here.
-    #[error("transport mode of {0} is not supported")]
+    /// Transport mode is between two hosts.
+    #[error("the traffic selectors of {0} are not those of two hosts, as transport mode needs them")]
     TransportMode(ChildSaId),
     /// The key's IV, block or ICV does not fit a slot's head- and tailroom.
     #[error("the packet layout of {0} does not fit")]

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoError, PacketKey, PacketLayout};
 use vpnhost_model::{ChildSaId, ChildSpi, Encapsulation, Instant, Mode, Path, Sequence, TrafficSelector};
 
-use crate::batch::{Arrival, Batch, Verdict};
+use crate::batch::{Arrival, Batch, Packet, Verdict};
 use crate::counters::{Counters, DropCause, add};
 use crate::error::CommandError;
 use crate::lifetime::{SaActivity, SoftLimits};
@@ -17,6 +18,7 @@ use crate::packet::{Header, protocol};
 use crate::replay::ReplayWindow;
 use crate::report::{RateLimit, Reports, TrafficReport};
 use crate::sad::Sad;
+use crate::transport::{self, Hosts};
 use crate::{ecn, esp, limits, mss, selectors};
 
 /// An SA that receives.
@@ -77,6 +79,8 @@ struct Sa {
     layout: PacketLayout,
     window: ReplayWindow,
     mtu: u16,
+    /// Between whom, in transport mode.
+    hosts: Option<Hosts>,
     told_first: bool,
     told_soft: bool,
     told_moved: Option<Instant>,
@@ -167,12 +171,15 @@ impl Inbound {
     fn install(&mut self, sa: InboundSa) -> Result<(), CommandError> {
         let layout = sa.key.layout();
         self.sas.admit(sa.id)?;
-        if sa.mode == Mode::Transport {
-            return Err(CommandError::TransportMode(sa.id));
-        }
         if !selectors::are_valid(&sa.local) || !selectors::are_valid(&sa.remote) {
             return Err(CommandError::Selectors(sa.id));
         }
+        let hosts = match sa.mode {
+            Mode::Tunnel => None,
+            Mode::Transport => {
+                Some(Hosts::of(&sa.local, &sa.remote).ok_or(CommandError::TransportMode(sa.id))?)
+            }
+        };
         if !esp::fits(&layout) {
             return Err(CommandError::Layout(sa.id));
         }
@@ -186,7 +193,7 @@ impl Inbound {
         let window = ReplayWindow::new(size, sa.sequence == Sequence::EXTENDED, sa.last_sequence);
         let mtu = self.mtus.tunnel_mtu(&sa.path, &layout);
         let (id, spi) = (sa.id, sa.spi);
-        let sa = Sa { sa, layout, window, mtu, told_first: false, told_soft: false, told_moved: None };
+        let sa = Sa { sa, layout, window, mtu, hosts, told_first: false, told_soft: false, told_moved: None };
         self.spis.insert(spi, self.sas.insert(id, sa)?);
         Ok(())
     }
@@ -245,9 +252,11 @@ impl Inbound {
         let text_start = packet.start + esp::front(&sa.layout);
         let text_end = packet.start + packet.len - sa.layout.icv_len;
         let (inner, next_header) = esp::read_trailer(&octets[text_start..text_end])?;
-        let octets = &mut octets[text_start..text_start + inner];
-        let len = sa.take_inner(octets, (next_header, packet.tos), &self.counters)?;
-        (packet.start, packet.len) = (text_start, len);
+        let text = text_start..text_start + inner;
+        let (inner, next_header) = sa.unwrap(octets, (text, next_header), packet)?;
+        let start = inner.start;
+        let len = sa.take_inner(&mut octets[inner], (next_header, packet.tos), &self.counters)?;
+        (packet.start, packet.len) = (start, len);
         sa.sa.activity.inbound.carry(len);
         add(&self.counters.packets_in, 1);
         add(&self.counters.bytes_in, len as u64);
@@ -260,6 +269,23 @@ impl Inbound {
 }
 
 impl Sa {
+    /// Returns where the inner packet lies, and whose protocol number it has: in transport mode it gets its header.
+    fn unwrap(
+        &self,
+        slot: &mut [u8],
+        (text, next_header): (Range<usize>, u8),
+        packet: &Packet,
+    ) -> Result<(Range<usize>, u8), DropCause> {
+        let Some(hosts) = self.hosts.filter(|_| next_header != protocol::NONE) else {
+            return Ok((text, next_header));
+        };
+        let by_udp = |arrival: Arrival| arrival.path.encapsulation == Encapsulation::Udp;
+        let translated = packet.arrival.is_some_and(by_udp);
+        let arrived = transport::Arrived { hosts, next_header, tos: packet.tos, translated };
+        let inner = transport::rebuild(slot, text, &arrived)?;
+        Ok((inner, if hosts.local.is_ipv4() { protocol::IPV4 } else { protocol::IPV6 }))
+    }
+
     /// Checks an inner packet and fits it to this side; returns its length.
     fn take_inner(
         &self,

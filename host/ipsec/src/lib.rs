@@ -24,7 +24,7 @@
 //!     match packet.verdict() {
 //!         Verdict::Send(path) => { let _ = (path, packet.tos(), octets); }
 //!         Verdict::Reply => { /* write the ICMP error to the TUN */ }
-//!         Verdict::Deliver | Verdict::Pending | Verdict::Dropped(_) => {}
+//!         Verdict::Deliver | Verdict::Pending | Verdict::Waits | Verdict::Dropped(_) => {}
 //!     }
 //! }
 //! while let Some(report) = outbound.poll_report() { let _ = report; }
@@ -51,6 +51,8 @@ mod report;
 mod sad;
 mod selectors;
 mod spd;
+mod transport;
+mod waiting;
 
 pub use batch::{Arrival, Batch, Packet, Verdict};
 pub use counters::{Counters, DropCause};

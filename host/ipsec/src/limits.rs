@@ -20,6 +20,16 @@ pub const MOVED_INTERVAL: Duration = Duration::from_secs(1);
 pub const ACQUIRE_INTERVAL: Duration = Duration::from_secs(1);
 /// Pairs of addresses that are remembered for [`ACQUIRE_INTERVAL`].
 pub const ACQUIRE_MEMORY: usize = 32;
+/// Packets that wait for their SA, in all.
+pub const WAITING: usize = 64;
+/// Their octets, in all.
+pub const WAITING_OCTETS: usize = 64 << 10;
+/// Slots of a batch that are kept for a packet that waited and may have to be fragmented.
+pub const FRAGMENTS_OF_ONE: usize = 4;
+/// Packets that wait and have one destination, lest it take the room of the others.
+pub const WAITING_FOR_ONE: usize = 16;
+/// How long a packet waits for its SA: who sent it has sent another by then.
+pub const WAITING_TIME: Duration = Duration::from_secs(10);
 /// The time between two reports of unknown SPIs.
 pub const UNKNOWN_SPI_INTERVAL: Duration = Duration::from_secs(1);
 /// ICMP errors at once (RFC 1812 §4.3.2.8, RFC 4443 §2.4(f)).

@@ -64,7 +64,8 @@ impl PathMtus {
         self.learned.len() != before
     }
 
-    /// Returns the largest inner packet of an SA.
+    /// Returns the largest inner packet of an SA. In transport mode, which saves a header, it would be a little larger: both
+    /// modes take the same, so that a flow does not depend on which one was agreed.
     pub(crate) fn tunnel_mtu(&self, path: &Path, layout: &PacketLayout) -> u16 {
         let remote = path.remote.ip();
         let learned = self.learned.get(&remote).map_or(u16::MAX, |(mtu, _)| *mtu);

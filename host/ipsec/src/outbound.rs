@@ -17,6 +17,8 @@ use crate::packet::{Header, protocol};
 use crate::report::{AcquireMemory, RateLimit, Reports, TrafficReport};
 use crate::sad::Sad;
 use crate::spd::Spd;
+use crate::transport::{self, Hosts};
+use crate::waiting::Waiting;
 use crate::{ecn, esp, fragment, icmp, limits, mss, selectors};
 
 /// An SA that sends.
@@ -58,6 +60,10 @@ pub enum OutboundCommand {
     Remove(ChildSaId),
     /// The path MTU to a peer was learned.
     PathMtu(IpAddr, u16),
+    /// Packets to these wait for an SA where there is none yet; all others are dropped.
+    Expect(Vec<TrafficSelector>),
+    /// No SA comes for the packets to these that wait.
+    GiveUp(Vec<TrafficSelector>),
 }
 
 /// The outbound half of the packet path; one thread owns it.
@@ -70,6 +76,7 @@ pub struct Outbound {
     counters: Arc<Counters>,
     reports: Reports,
     acquired: AcquireMemory,
+    waiting: Waiting,
     icmp_limit: RateLimit,
 }
 
@@ -93,6 +100,7 @@ impl Outbound {
             counters,
             reports: Reports::default(),
             acquired: AcquireMemory::default(),
+            waiting: Waiting::default(),
             icmp_limit: RateLimit::new(limits::ICMP_BURST, limits::ICMP_INTERVAL),
         }
     }
@@ -110,6 +118,8 @@ impl Outbound {
                     return Err(CommandError::Unknown(id));
                 };
                 self.spd.activate(index, &sa.local, &sa.remote);
+                let Self { spd, waiting, counters, .. } = self;
+                waiting.sort_out(&sa.remote, |header| spd.select(header).is_some(), counters);
                 Ok(())
             }
             OutboundCommand::Move(id, path) => {
@@ -129,7 +139,48 @@ impl Outbound {
                 self.remeasure();
                 Ok(())
             }
+            OutboundCommand::Expect(awaited) => {
+                self.waiting.expect(awaited, &self.counters);
+                Ok(())
+            }
+            OutboundCommand::GiveUp(remote) => {
+                self.waiting.give_up(&remote, &self.counters);
+                Ok(())
+            }
         }
+    }
+
+    /// Puts packets that waited and have their SA now into an empty batch, to be sealed as any other: as many as its
+    /// slots are enough for. None are left when it stays empty.
+    pub fn release(&mut self, batch: &mut Batch) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        // Each may become several fragments.
+        let largest = (batch.capacity() / limits::FRAGMENTS_OF_ONE).max(1);
+        let Self { spd, waiting, .. } = self;
+        waiting.release(
+            |header| spd.select(header).is_some(),
+            |octets| {
+                let is_full = batch.len() >= largest;
+                let Some(room) = batch.room().filter(|room| !is_full && room.len() >= octets.len()) else {
+                    return false;
+                };
+                room[..octets.len()].copy_from_slice(octets);
+                batch.push(octets.len());
+                true
+            },
+        );
+    }
+
+    /// Drops the packets that waited too long for their SA.
+    pub fn expire(&mut self, now: Instant) {
+        self.waiting.expire(now, &self.counters);
+    }
+
+    /// Returns when [`Self::expire`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.waiting.deadline()
     }
 
     /// Makes ESP of the pending packets of a batch: each goes to a peer, back to the TUN as an ICMP error,
@@ -172,11 +223,11 @@ impl Outbound {
 
     fn install(&mut self, sa: OutboundSa) -> Result<(), CommandError> {
         let layout = sa.key.layout();
-        if sa.mode == Mode::Transport {
-            return Err(CommandError::TransportMode(sa.id));
-        }
         if !selectors::are_valid(&sa.local) || !selectors::are_valid(&sa.remote) {
             return Err(CommandError::Selectors(sa.id));
+        }
+        if sa.mode == Mode::Transport && Hosts::of(&sa.local, &sa.remote).is_none() {
+            return Err(CommandError::TransportMode(sa.id));
         }
         if !esp::fits(&layout) {
             return Err(CommandError::Layout(sa.id));
@@ -201,14 +252,17 @@ impl Outbound {
         packet.len = header.total_len;
         let Some(index) = self.spd.select(&header) else {
             self.report_missing(now, &header);
-            return Err(DropCause::NoSa);
+            self.waiting.hold(now, &header, &octets[..header.total_len])?;
+            add(&self.counters.waited, 1);
+            return Ok(Verdict::Waits);
         };
-        let mtu = self.sas.get_mut(index).ok_or(DropCause::NoSa)?.mtu;
+        let sa = self.sas.get_mut(index).ok_or(DropCause::NoSa)?;
+        let (mtu, is_transport) = (sa.mtu, sa.sa.mode == Mode::Transport);
         // RFC 8200 §5: an IPv6 packet of 1280 octets always passes; the outer packet is fragmented.
         let largest = if header.is_v4() { mtu } else { mtu.max(limits::PATH_MTU_MIN_V6) };
         let mut count = 1;
         if header.total_len > usize::from(largest) {
-            if !header.is_v4() || fragment::is_forbidden(octets) {
+            if is_transport || !header.is_v4() || fragment::is_forbidden(octets) {
                 return self.answer_too_big(now, batch, slot, (&header, mtu));
             }
             count = fragment::fragment(batch, position, &header, mtu)?;
@@ -265,6 +319,16 @@ impl Outbound {
             return Err(DropCause::Exhausted);
         };
         let (packet, octets) = batch.slot(slot);
+        packet.inner_len = packet.len;
+        let next_header = match sa.sa.mode {
+            Mode::Tunnel if header.is_v4() => protocol::IPV4,
+            Mode::Tunnel => protocol::IPV6,
+            Mode::Transport => {
+                let (network, next) = transport::strip(&octets[packet.start..], header)?;
+                (packet.start, packet.len) = (packet.start + network, packet.len - network);
+                next
+            }
+        };
         let layout = &sa.layout;
         let text = esp::text_len(packet.len, layout);
         let start = packet.start - esp::front(layout);
@@ -273,10 +337,8 @@ impl Outbound {
         esp::write_header(esp, sa.sa.spi, sequence);
         let iv = &mut esp[esp::HEADER..esp::front(layout)];
         self.ivs.write(layout.iv_kind, sequence, iv).map_err(|_| DropCause::NoRandom)?;
-        let next_header = if header.is_v4() { protocol::IPV4 } else { protocol::IPV6 };
         esp::write_trailer(&mut esp[esp::front(layout)..][..text], packet.len, next_header);
         packet.tos = ecn::encapsulate(header.tos);
-        packet.inner_len = packet.len;
         (packet.start, packet.len) = (start, len);
         packet.sa = index;
         packet.sequence = sequence;
@@ -290,7 +352,7 @@ impl Outbound {
         match packet.verdict {
             Verdict::Pending => {}
             Verdict::Dropped(cause) => return self.counters.drop_for(cause),
-            Verdict::Send(_) | Verdict::Deliver | Verdict::Reply => return,
+            Verdict::Send(_) | Verdict::Deliver | Verdict::Reply | Verdict::Waits => return,
         }
         let Some(sa) = self.sas.get_mut(packet.sa) else { return };
         packet.verdict = Verdict::Send(sa.sa.path);

@@ -166,7 +166,7 @@ impl Tunnel {
                     self.inner.insert(octets.to_vec(), opened(octets, self.sequence));
                 }
                 Verdict::Reply | Verdict::Dropped(_) => {}
-                Verdict::Pending | Verdict::Deliver => panic!("{packet:?}"),
+                Verdict::Pending | Verdict::Deliver | Verdict::Waits => panic!("{packet:?}"),
             }
         }
         while self.outbound.poll_report().is_some() {}

@@ -19,9 +19,18 @@ pub struct Capture {
 impl Capture {
     /// Starts recording an interface.
     pub fn start(space: &Namespace, interface: &str, file: &Path) -> Result<Self> {
+        Self::of(space, interface, file, "0")
+    }
+
+    /// Starts recording the headers of what passes an interface.
+    pub fn start_short(space: &Namespace, interface: &str, file: &Path) -> Result<Self> {
+        Self::of(space, interface, file, "96")
+    }
+
+    fn of(space: &Namespace, interface: &str, file: &Path, octets: &str) -> Result<Self> {
         let mut command = space.command("tcpdump");
         command
-            .args(["-n", "-U", "--immediate-mode", "-s", "0", "-B", "16384", "-i", interface, "-w"])
+            .args(["-n", "-U", "--immediate-mode", "-s", octets, "-B", "16384", "-i", interface, "-w"])
             .arg(file)
             .args(["-Z", "root"]);
         let mut dump = Running::start(&mut command, &file.with_extension("log"))?;
@@ -45,6 +54,13 @@ impl Capture {
 /// Returns a line for each packet of a capture that a filter of tcpdump selects.
 pub fn packets(file: &Path, filter: &str) -> Result<Vec<String>> {
     let text = run(Command::new("tcpdump").args(["-n", "-r"]).arg(file).arg(filter))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// Returns a line for each TCP segment that a filter of tcpdump selects: its time in seconds, and its sequence numbers as
+/// they are.
+pub fn segments(file: &Path, filter: &str) -> Result<Vec<String>> {
+    let text = run(Command::new("tcpdump").args(["-n", "-tt", "-S", "-r"]).arg(file).arg(filter))?;
     Ok(text.lines().map(str::to_owned).collect())
 }
 

@@ -9,6 +9,7 @@ pub mod command;
 pub mod judge;
 pub mod lab;
 pub mod matrix;
+pub mod load;
 pub mod namespace;
 pub mod peers;
 pub mod running;

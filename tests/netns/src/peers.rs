@@ -79,8 +79,12 @@ pub struct Tunnel {
     pub inner: Vec<String>,
     /// What the client asks for; the gateway's, where empty.
     pub client_wants: Vec<String>,
+    /// What is behind the client; `dynamic` is its own address.
+    pub behind_client: String,
     /// Whether the client asks for a virtual IPv4 address, and for an IPv6 one.
     pub virtual_addresses: (bool, bool),
+    /// `start` of the client of ours: `manual`, `up` or `on-traffic`.
+    pub start: String,
     /// `encapsulation` of ours: `always` or `auto`.
     pub encapsulation: String,
     /// Largest IKE message before it is fragmented; 0: the default.
@@ -95,6 +99,8 @@ pub struct Tunnel {
     pub connection: String,
     /// Further lines for `[[connection.child]]`.
     pub child: String,
+    /// Further lines for strongSwan's connection, and for its child; they count more than what stands before them.
+    pub swanctl: (String, String),
     /// Further tables, such as `[[plugin]]`, for the client, and for the gateway.
     pub tables: (String, String),
     /// The program and its options before `run`.
@@ -154,7 +160,9 @@ impl Tunnel {
             gateway: lab::MOON.to_owned(),
             inner: vec![lab::INNER[0].to_owned()],
             client_wants: Vec::new(),
+            behind_client: "dynamic".to_owned(),
             virtual_addresses: (true, false),
+            start: "manual".to_owned(),
             encapsulation: "always".to_owned(),
             fragment_size: 0,
             legacy: false,
@@ -162,6 +170,7 @@ impl Tunnel {
             host: String::new(),
             connection: String::new(),
             child: String::new(),
+            swanctl: (String::new(), String::new()),
             tables: (String::new(), String::new()),
             program: Program { path: program.to_path_buf(), options: Vec::new() },
             certificates: None,

@@ -26,6 +26,11 @@ pub struct Strongswan {
 impl Strongswan {
     /// Writes its files, starts it, loads its connection.
     pub fn start(lab: &Lab, end: End, tunnel: &Tunnel) -> Result<Self> {
+        Self::start_with(lab, end, tunnel, &swanctl_conf(end, tunnel))
+    }
+
+    /// Starts it with connections, pools and secrets of one's own.
+    pub fn start_with(lab: &Lab, end: End, tunnel: &Tunnel, swanctl_conf: &str) -> Result<Self> {
         let dir = lab.dir().join(format!("strongswan-{}", end.name()));
         // swanctl looks into each of these and complains where one is absent.
         for sub in [
@@ -36,7 +41,7 @@ impl Strongswan {
         }
         let socket = lab.socket(&format!("{}.vici", end.name()));
         std::fs::write(dir.join("strongswan.conf"), strongswan_conf(&dir, &socket, tunnel))?;
-        std::fs::write(dir.join("swanctl/swanctl.conf"), swanctl_conf(end, tunnel))?;
+        std::fs::write(dir.join("swanctl/swanctl.conf"), swanctl_conf)?;
         if let Some(certificates) = &tunnel.certificates {
             copy(certificates, end, &dir.join("swanctl"))?;
         }
@@ -56,6 +61,12 @@ impl Strongswan {
         // Its TUN device drops what does not fit into a short queue: that is not what the tests are about.
         space.run("ip link set ipsec0 txqueuelen 5000")?;
         Ok(host)
+    }
+
+    /// Returns its process id.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.daemon.as_ref().map(Running::pid)
     }
 
     /// Runs swanctl against it.
@@ -181,18 +192,20 @@ fn swanctl_conf(end: End, tunnel: &Tunnel) -> String {
             if !wanted.is_empty() {
                 connection += &format!("    vips = {wanted}\n");
             }
-            format!("remote_ts = {}", tunnel.wants().join(", "))
+            format!("local_ts = {}\n        remote_ts = {}", tunnel.behind_client, tunnel.wants().join(", "))
         }
         End::Gateway => {
             connection += "    pools = vip4, vip6\n";
-            format!("local_ts = {}", tunnel.inner.join(", "))
+            format!("local_ts = {}\n        remote_ts = {}", tunnel.inner.join(", "), tunnel.behind_client)
         }
     };
+    connection += &tunnel.swanctl.0;
     let body = |own: &str, trusted: &str| {
         format!(
             "{connection}\x20   local {{\n      {own}\n      id = {local}\n    }}\n\
              \x20   remote {{\n      {trusted}\n      id = {remote}\n    }}\n\
-             \x20   children {{\n      {CHILD} {{\n        {child}\n        esp_proposals = {esp}\n        rekey_time = 0\n      }}\n    }}\n",
+             \x20   children {{\n      {CHILD} {{\n        {child}\n        esp_proposals = {esp}\n        rekey_time = 0\n{further}      }}\n    }}\n",
+            further = tunnel.swanctl.1,
             esp = tunnel.esp,
         )
     };

@@ -62,6 +62,12 @@ impl Files {
         self.dir.join("vpnhost.toml")
     }
 
+    /// Returns where its control socket lies.
+    #[must_use]
+    pub fn control(&self) -> &std::path::Path {
+        &self.control
+    }
+
     /// Returns where it writes keys for Wireshark.
     #[must_use]
     pub fn keylog(&self) -> PathBuf {
@@ -291,14 +297,14 @@ fn configuration(files: &Files, end: End, tunnel: &Tunnel) -> String {
             tunnel.gateway.as_str(),
             // One word asks for what the tunnel carries: an IPv4 or an IPv6 address, or both.
             tunnel.virtual_addresses != (false, false),
-            format!("local_ts = [\"dynamic\"]\nremote_ts = {}", quoted(tunnel.wants())),
+            format!("local_ts = [{:?}]\nremote_ts = {}", tunnel.behind_client, quoted(tunnel.wants())),
             &tunnel.tables.0,
         ),
         End::Gateway => (
             "responder",
             "%any",
             false,
-            format!("local_ts = {}\nremote_ts = [\"dynamic\"]", quoted(&tunnel.inner)),
+            format!("local_ts = {}\nremote_ts = [{:?}]", quoted(&tunnel.inner), tunnel.behind_client),
             &tunnel.tables.1,
         ),
     };
@@ -307,6 +313,7 @@ fn configuration(files: &Files, end: End, tunnel: &Tunnel) -> String {
         End::Gateway => POOLS,
         End::Client => "",
     };
+    let start = if end == End::Client { tunnel.start.as_str() } else { "manual" };
     let fragments = match tunnel.fragment_size {
         0 => String::new(),
         octets => format!("fragment_size = {octets}\n"),
@@ -318,7 +325,7 @@ fn configuration(files: &Files, end: End, tunnel: &Tunnel) -> String {
          [floor]\nallow_legacy = {legacy}\n\n\
          [[connection]]\nname = \"{CONNECTION}\"\nrole = \"{role}\"\ngateway = [\"{gateway}\"]\n\
          local = {{ id = \"{local}\", {own} }}\npeer = {{ id = \"{remote}\", {its} }}\n\
-         ike = {ike}\nstart = \"manual\"\n{request}encapsulation = {encapsulation:?}\n{connection}\n\
+         ike = {ike}\nstart = {start:?}\n{request}encapsulation = {encapsulation:?}\n{connection}\n\
          [[connection.child]]\nname = \"{CHILD}\"\n{selectors}\nesp = {esp}\n{child}\n{pools}\n{tables}\n",
         host = tunnel.host,
         control = files.control.display(),

@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: TCP throughput and round trips through our tunnel, through strongSwan's (user-space ESP) and
 //! over the plain veth, in one run: only the ratios mean something on another machine.
 
+pub(crate) mod load;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -22,6 +24,9 @@ const PINGS: u32 = 200;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// What is measured; without it throughput and round trips
+    #[command(subcommand)]
+    what: Option<What>,
     /// Prints one JSON document instead of a table
     #[arg(long)]
     json: bool,
@@ -33,6 +38,12 @@ pub(crate) struct Options {
     host_option: Vec<String>,
 }
 
+#[derive(clap::Subcommand)]
+enum What {
+    /// Memory and time that many IKE SAs take, beside strongSwan's
+    Load(load::Options),
+}
+
 /// What was measured of one way between two hosts: medians.
 struct Row {
     name: &'static str,
@@ -42,6 +53,9 @@ struct Row {
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
+    if let Some(What::Load(load)) = &options.what {
+        return load::run(load);
+    }
     let needed = [tools::NETWORK, tools::STRONGSWAN, tools::IPERF];
     if let Some(skip) = tools::network_skip(&needed) {
         return Ok(skip);

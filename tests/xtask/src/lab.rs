@@ -106,6 +106,8 @@ enum End {
     Resolve { address: String, answer: Ipv4Addr },
     /// Asks the first server of /etc/resolv.conf for a name, and prints the address
     LookUp { name: String },
+    /// Sets up so many IKE SAs with a gateway and holds them until standard input closes
+    Crowd { gateway: String, count: usize },
     /// Holds a UDP port until standard input closes
     Occupy { address: String },
 }
@@ -114,6 +116,7 @@ pub(crate) fn traffic(options: &TrafficOptions) -> Result<Outcome> {
     match &options.end {
         End::Receive { address } => traffic::receive(address)?,
         End::Flood { address, datagram, times } => traffic::flood(address, datagram, *times)?,
+        End::Crowd { gateway, count } => vpnhost_netns::load::hold(gateway, *count)?,
         End::Occupy { address } => traffic::occupy(address)?,
         End::Resolve { address, answer } => traffic::resolve(address, *answer)?,
         End::LookUp { name } => println!("{}", traffic::look_up(name)?),

@@ -183,6 +183,7 @@ impl ControlPlane {
         if let (Some(facts), Some(log)) = (event.facts(), &self.config.keylog) {
             log.ike_sa(facts);
         }
+        self.give_up(&event);
         let secured = event.facts().map(|facts| (facts.id, facts.suite.packet));
         self.chronicle.tell(now, event, plugin);
         if let Some((ike_sa, packet)) = secured {

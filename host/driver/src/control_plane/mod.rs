@@ -7,6 +7,7 @@
 mod carry_out;
 pub(crate) mod children;
 pub(crate) mod esp_keys;
+mod expecting;
 pub(crate) mod host_changes;
 mod portrait;
 mod reload;
@@ -76,6 +77,7 @@ impl ControlPlane {
         self.endpoint.delegate(self.resolver.questions());
         self.endpoint.handle_links(now, &self.addresses);
         let config = self.endpoint_config();
+        self.expect();
         self.endpoint.handle_command(now, Command::Configure(config));
         self.settle(now);
     }

@@ -65,6 +65,7 @@ impl ControlPlane {
         self.endpoint.handle_links(now, &self.addresses);
         let text = "the configuration was taken; what it does not change goes on".to_owned();
         self.chronicle.note(now, Note { kind: "reloaded", text, ..Note::default() });
+        self.expect();
         let endpoint = self.endpoint_config();
         self.endpoint.handle_command(now, Command::Configure(endpoint));
         fixed

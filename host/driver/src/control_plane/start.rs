@@ -5,7 +5,7 @@ use vpnhost_ike::config::{PeerConfig, SelectorConfig, Start};
 use vpnhost_ike::input::JobResult;
 use vpnhost_ike::output::JobId;
 use vpnhost_ike::{EndpointConfig, IkeEndpoint};
-use vpnhost_model::{LocalAddress, Mode};
+use vpnhost_model::{LocalAddress, Mode, TrafficSelector};
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -123,7 +123,7 @@ pub(super) fn machine_settings(
     let routing = |name: &str| config.connections.get(name).copied().unwrap_or_default();
     let protected = |connection: &PeerConfig| Protected {
         name: connection.name.clone(),
-        remote: prefixes(connection, |child| &child.remote),
+        remote: remote_prefixes(connection),
         local: prefixes(connection, |child| &child.local),
         on_traffic: connection.initiate && connection.start == Start::OnTraffic,
         routing: routing(&connection.name),
@@ -139,14 +139,28 @@ pub(super) fn machine_settings(
     }
 }
 
+/// Returns what is behind the peer; in transport mode that is the peer, wherever this host knows it to be.
+fn remote_prefixes(connection: &PeerConfig) -> Vec<(IpAddr, u8)> {
+    let mut all = prefixes(connection, |child| &child.remote);
+    let is_peer = |child: &vpnhost_ike::ChildConfig| {
+        child.mode == Mode::Transport && child.remote.contains(&SelectorConfig::Dynamic)
+    };
+    if connection.initiate && connection.children.iter().any(is_peer) {
+        let peers = connection.gateways.iter().map(|gateway| TrafficSelector::host(gateway.address.ip()));
+        all.extend(peers.flat_map(|peer| peer.prefixes()));
+        all.sort_unstable();
+        all.dedup();
+    }
+    all
+}
+
 /// Returns the configured prefixes of one side of a connection's tunnels. Everything stands for anything
 /// where this host only answers: that it protects nothing by itself.
 fn prefixes(
     connection: &PeerConfig,
     side: fn(&vpnhost_ike::ChildConfig) -> &Vec<SelectorConfig>,
 ) -> Vec<(IpAddr, u8)> {
-    let tunnels = connection.children.iter().filter(|child| child.mode == Mode::Tunnel);
-    let fixed = tunnels.flat_map(side).filter_map(|selector| match selector {
+    let fixed = connection.children.iter().flat_map(side).filter_map(|selector| match selector {
         SelectorConfig::Fixed(selector) => Some(selector.prefixes()),
         SelectorConfig::Dynamic => None,
     });
@@ -167,7 +181,7 @@ mod tests {
         ChildConfig, EncapsulationPolicy, LocalAuth, PeerAuth, PeerIdentity, RequestAddress, Secrets, Start,
         Timing,
     };
-    use vpnhost_model::{Identity, Lifetime, TrafficSelector};
+    use vpnhost_model::{Identity, Lifetime};
 
     use super::*;
 

@@ -217,7 +217,7 @@ impl InboundThread {
                 Verdict::Deliver => deliver(&self.shared, octets)?,
                 // What was dropped was counted by cause.
                 Verdict::Dropped(_) => {}
-                Verdict::Pending | Verdict::Send(_) | Verdict::Reply => {
+                Verdict::Pending | Verdict::Send(_) | Verdict::Reply | Verdict::Waits => {
                     debug_assert!(false, "what was opened is delivered or dropped");
                 }
             }

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub(crate) const TUN_READS: usize = 64;
 /// Slots of a batch that is sealed: every packet that was read may become four fragments.
 pub(crate) const SEAL_SLOTS: usize = 4 * TUN_READS;
+/// Slots of a batch of packets that waited for their SA.
+pub(crate) const RELEASED_SLOTS: usize = 64;
 /// The least room for a packet from the TUN, lest someone raise the interface's MTU by hand.
 pub(crate) const TUN_ROOM: usize = 2048;
 /// Packets that are opened at once.

@@ -26,7 +26,7 @@ use vpnhost_ipsec::{
     CommandError, Inbound, InboundCommand, InboundSa, Outbound, OutboundCommand, OutboundSa, TrafficReport,
     TunnelConfig,
 };
-use vpnhost_model::{ChildSaId, Path};
+use vpnhost_model::{ChildSaId, Path, TrafficSelector};
 
 use self::inbound::InboundThread;
 use self::outbound::OutboundThread;
@@ -160,6 +160,16 @@ impl DataPlane {
     pub(crate) fn remove(&self, id: ChildSaId) {
         self.inbound.send(InboundCommand::Remove(id));
         self.outbound.send(OutboundCommand::Remove(id));
+    }
+
+    /// Has packets to these wait where there is no SA yet, and no others.
+    pub(crate) fn expect(&self, awaited: Vec<TrafficSelector>) {
+        self.outbound.send(OutboundCommand::Expect(awaited));
+    }
+
+    /// Has the packets to these that wait dropped: no SA comes for them.
+    pub(crate) fn give_up(&self, remote: Vec<TrafficSelector>) {
+        self.outbound.send(OutboundCommand::GiveUp(remote));
     }
 
     /// Sends an IKE datagram or a keepalive; the non-ESP marker is added where one belongs.

@@ -27,6 +27,8 @@ pub(crate) struct OutboundThread {
     peers: Peers,
     sending: Sending,
     batch: Batch,
+    /// For packets that waited for their SA.
+    released: Batch,
     /// Whether the kernel cuts messages; it may turn out not to.
     segmented: bool,
 }
@@ -59,6 +61,7 @@ impl OutboundThread {
             peers: Peers::new(mark),
             sending: Sending::new(),
             batch: Batch::new(limits::SEAL_SLOTS, tun_mtu.max(limits::TUN_ROOM)),
+            released: Batch::new(limits::RELEASED_SLOTS, tun_mtu.max(limits::TUN_ROOM)),
             segmented: true,
         }
     }
@@ -74,7 +77,8 @@ impl OutboundThread {
                 continue;
             }
             let now = shared.clock.instant();
-            let limit = self.peers.deadline().map(|deadline| deadline.saturating_since(now));
+            let deadlines = [self.peers.deadline(), self.outbound.deadline()];
+            let limit = deadlines.into_iter().flatten().min().map(|deadline| deadline.saturating_since(now));
             waiting.wait(limit).map_err(|error| format!("waiting for the TUN: {error}"))?;
             if waiting.has_error(1) {
                 return Err(shared.tun_is_gone());
@@ -82,7 +86,9 @@ impl OutboundThread {
             if waiting.is_ready(0) {
                 wake.clear();
             }
-            self.obey(shared.clock.instant());
+            let now = shared.clock.instant();
+            self.obey(now);
+            self.release(now)?;
         }
         Ok(())
     }
@@ -109,15 +115,36 @@ impl OutboundThread {
     fn carry(&mut self) -> Result<(), String> {
         let now = self.shared.clock.instant();
         self.obey(now);
+        // What waited came earlier.
+        self.release(now)?;
+        self.seal_and_send(now)
+    }
+
+    /// Sends the packets whose SA has come up.
+    fn release(&mut self, now: Instant) -> Result<(), String> {
+        loop {
+            self.released.clear();
+            self.outbound.release(&mut self.released);
+            if self.released.is_empty() {
+                return Ok(());
+            }
+            std::mem::swap(&mut self.batch, &mut self.released);
+            let sent = self.seal_and_send(now);
+            std::mem::swap(&mut self.batch, &mut self.released);
+            sent?;
+        }
+    }
+
+    fn seal_and_send(&mut self, now: Instant) -> Result<(), String> {
         self.outbound.seal(now, &mut self.batch);
         self.send()?;
         for (packet, octets) in self.batch.packets() {
             match packet.verdict() {
                 Verdict::Reply => deliver(&self.shared, octets)?,
-                // Sent above, or counted by cause.
-                Verdict::Send(_) | Verdict::Dropped(_) => {}
+                // Sent above, kept for later, or counted by cause.
+                Verdict::Send(_) | Verdict::Waits | Verdict::Dropped(_) => {}
                 Verdict::Pending | Verdict::Deliver => {
-                    debug_assert!(false, "what was sealed is sent, answered or dropped");
+                    debug_assert!(false, "what was sealed is sent, answered, kept or dropped");
                 }
             }
         }
@@ -132,6 +159,7 @@ impl OutboundThread {
         while let Some(command) = self.orders.next() {
             self.carry_out(now, command);
         }
+        self.outbound.expire(now);
         for learned in self.peers.refresh(now) {
             self.learn(now, learned);
         }
@@ -146,7 +174,7 @@ impl OutboundThread {
                 self.peers.remove(*id);
                 (Some(*id), None)
             }
-            OutboundCommand::PathMtu(..) => (None, None),
+            OutboundCommand::PathMtu(..) | OutboundCommand::Expect(_) | OutboundCommand::GiveUp(_) => (None, None),
         };
         let done = self.outbound.handle_command(now, command);
         match (done, id, path) {
@@ -159,7 +187,7 @@ impl OutboundThread {
                 self.shared.tallies.add(Tally::Refused, 1);
                 self.shared.tell(News::Refused(id, error));
             }
-            // A path MTU is of no SA, so there is nothing to refuse.
+            // What is of no SA cannot be refused.
             (Ok(()) | Err(_), _, _) => {}
         }
     }
@@ -201,7 +229,11 @@ impl OutboundThread {
             self.batch.packets().enumerate().skip(*next).find_map(|(at, (packet, _))| {
                 match packet.verdict() {
                     Verdict::Send(path) => Some((at, path)),
-                    Verdict::Pending | Verdict::Deliver | Verdict::Reply | Verdict::Dropped(_) => None,
+                    Verdict::Pending
+                    | Verdict::Deliver
+                    | Verdict::Reply
+                    | Verdict::Waits
+                    | Verdict::Dropped(_) => None,
                 }
             })?;
         *next = found.0;
@@ -216,7 +248,11 @@ impl OutboundThread {
                 let same = shared.sockets.for_esp(&path).is_some_and(|other| std::ptr::eq(other, socket));
                 same.then(|| (sockets::esp_envelope(&path, packet.tos()), octets))
             }
-            Verdict::Pending | Verdict::Deliver | Verdict::Reply | Verdict::Dropped(_) => None,
+            Verdict::Pending
+                    | Verdict::Deliver
+                    | Verdict::Reply
+                    | Verdict::Waits
+                    | Verdict::Dropped(_) => None,
         });
         if progress.next < progress.singly_until {
             let singly = progress.singly_until - progress.next;

@@ -6,3 +6,4 @@ pub mod fragmentation;
 pub(crate) mod initial_contact;
 pub(crate) mod nat_detection;
 pub(crate) mod signature_hashes;
+pub(crate) mod transport_nat;

@@ -10,6 +10,7 @@ mod failures;
 mod hostile;
 #[path = "../../../pki/tests/rules/maker.rs"]
 mod maker;
+mod modes;
 mod pump;
 mod random_interaction;
 mod rekeying;

@@ -6,3 +6,5 @@ mod arriving;
 mod leaving;
 mod orders;
 mod rig;
+mod transport;
+mod waiting;

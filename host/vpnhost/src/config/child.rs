@@ -22,6 +22,9 @@ pub(super) fn read(connection: &Section<'_>, allow_legacy: bool) -> (Vec<ChildCo
     let sections = connection.sections("child");
     for section in &sections {
         let (child, mut own) = one(section, allow_legacy);
+        if let Some(child) = child.as_ref().filter(|child| child.mode == Mode::Transport) {
+            fit_transport(connection, section, child);
+        }
         section.finish();
         proposals.append(&mut own);
         let Some(child) = child else { continue };
@@ -48,22 +51,38 @@ fn one(section: &Section<'_>, allow_legacy: bool) -> (Option<ChildConfig>, Vec<P
         Ok(suites.into_iter().map(Suite::Esp).collect())
     };
     let proposals = proposal::read(section, "esp", &proposal::ESP, allow_legacy, parse);
-    if let Some(item) = section.item("mode")
-        && item.word(&[("tunnel", Mode::Tunnel), ("transport", Mode::Transport)]) == Some(Mode::Transport)
-    {
-        item.error(Wrong::new("transport mode is not in this version").hint("write mode = \"tunnel\""));
-    }
+    let mode = section.word("mode", &[("tunnel", Mode::Tunnel), ("transport", Mode::Transport)], Mode::Tunnel);
     let window = section.integer("replay_window", limits::REPLAY_WINDOW, i64::from(REPLAY_WINDOW));
     let child = ChildConfig {
         name: name.clone().unwrap_or_default(),
         local: selectors(section, "local_ts"),
         remote: selectors(section, "remote_ts"),
         esp: proposals.iter().flat_map(|own| &own.suites).filter_map(esp).collect(),
-        mode: Mode::Tunnel,
+        mode,
         lifetime: lifetime(section),
         replay_window: u32::try_from(window).unwrap_or(REPLAY_WINDOW),
     };
     (name.map(|_| child), proposals)
+}
+
+/// Transport mode is between two hosts, whose own addresses it carries (RFC 4301 §4.1).
+fn fit_transport(connection: &Section<'_>, section: &Section<'_>, child: &ChildConfig) {
+    let is_host = |selector: &SelectorConfig| match selector {
+        SelectorConfig::Fixed(selector) => selector.start == selector.end,
+        SelectorConfig::Dynamic => true,
+    };
+    for (key, selectors) in [("local_ts", &child.local), ("remote_ts", &child.remote)] {
+        if !selectors.iter().all(is_host) {
+            let wrong = Wrong::new("transport mode carries what two hosts say to each other, not networks");
+            section.report(key, wrong.hint(format!("write {key} = [\"dynamic\"], or mode = \"tunnel\"")));
+        }
+    }
+    if let Some(item) = connection.item("request_address")
+        && item.value().as_bool() == Some(true)
+    {
+        let wrong = Wrong::new(format!("does not go with transport mode of the child \"{}\"", child.name));
+        item.error(wrong.hint("a virtual address needs mode = \"tunnel\""));
+    }
 }
 
 /// What `esn` means: which sequence numbers a proposal stands for that says nothing of them.

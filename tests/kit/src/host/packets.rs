@@ -39,7 +39,7 @@ impl HostUnderTest {
             match packet.verdict() {
                 Verdict::Send(path) => sent.push((path, packet.tos(), octets.to_vec())),
                 Verdict::Reply => self.delivered.push(octets.to_vec()),
-                Verdict::Pending | Verdict::Deliver | Verdict::Dropped(_) => {}
+                Verdict::Pending | Verdict::Deliver | Verdict::Waits | Verdict::Dropped(_) => {}
             }
         }
         let any = !sent.is_empty();

@@ -4,11 +4,13 @@ pub mod capability;
 pub mod certificate;
 pub mod cipher;
 pub mod failure;
+pub mod flow;
 pub mod leak;
 pub mod matrix;
 pub mod network;
 pub mod plugin;
 pub mod session;
+pub mod transport;
 pub mod wire;
 
 use crate::story::Story;
@@ -22,6 +24,8 @@ pub fn interop() -> Vec<Story> {
         matrix::stories(),
         network::stories(),
         capability::stories(),
+        flow::stories(),
+        transport::stories(),
         failure::stories(),
         certificate::stories(),
         plugin::stories(),

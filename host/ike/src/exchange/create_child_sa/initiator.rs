@@ -292,7 +292,10 @@ impl IkeSa {
             let what = "selectors wider than offered";
             return Err(IkeError::Peer { notify: NotifyType::TS_UNACCEPTABLE, what });
         }
-        let transport = message.notify(NotifyType::USE_TRANSPORT_MODE).is_some();
+        // RFC 7296, 1.3.1: the mode is transport only where both want it.
+        let wanted = self.established().and_then(|it| it.connection.children.get(child.index));
+        let transport = message.notify(NotifyType::USE_TRANSPORT_MODE).is_some()
+            && wanted.is_some_and(|config| config.mode == Mode::Transport);
         Ok(NewChild {
             index: child.index,
             spi_in: child.spi_in,

@@ -7,6 +7,7 @@ use vpnhost_model::{
 use vpnhost_policy::Question;
 
 use crate::error::IkeError;
+use crate::extension::transport_nat;
 use crate::exchange::ike_sa_init::{join, notify};
 use crate::exchange::{LocalExchange, RemoteExchange, proposals, selectors};
 use crate::host::Host;
@@ -221,8 +222,9 @@ impl IkeSa {
         every.filter(|(index, _)| old.is_none_or(|old| old == *index)).find_map(|(index, config)| {
             let ours = selectors::resolve(&config.local, &addresses, self.path.local.ip());
             let theirs = selectors::resolve(&config.remote, &peer_addresses, self.path.remote.ip());
-            let local = selectors::intersect(&asked.ts_r, &ours);
-            let remote = selectors::intersect(&asked.ts_i, &theirs);
+            let (ts_i, ts_r) = self.offered_selectors(asked, config.mode);
+            let local = selectors::intersect(&ts_r, &ours);
+            let remote = selectors::intersect(&ts_i, &theirs);
             (!local.is_empty() && !remote.is_empty()).then_some((index, local, remote))
         })
     }
@@ -241,6 +243,24 @@ impl IkeSa {
         let gap = SelectorGap::find((asked.ts_r.clone(), asked.ts_i.clone()), own);
         let child = children.iter().position(|config| Some(&config.name) == gap.child.as_ref());
         Refusal { child, ..refusal.because(CloseReason::TsUnacceptable(Box::new(gap))) }
+    }
+
+    /// Returns the selectors that were offered, as they are meant here.
+    fn offered_selectors(
+        &self,
+        asked: &ChildOffer,
+        mode: Mode,
+    ) -> (Vec<TrafficSelector>, Vec<TrafficSelector>) {
+        if !self.translates(asked, mode) {
+            return (asked.ts_i.clone(), asked.ts_r.clone());
+        }
+        let (theirs, ours) = (self.path.remote.ip(), self.path.local.ip());
+        (transport_nat::seen_at(&asked.ts_i, theirs), transport_nat::seen_at(&asked.ts_r, ours))
+    }
+
+    /// Tells whether the two hosts of transport mode have other addresses on the peer's side of a NAT.
+    fn translates(&self, asked: &ChildOffer, mode: Mode) -> bool {
+        asked.transport && mode == Mode::Transport && (self.nat.local || self.nat.peer)
     }
 
     /// Takes a decision one step further.
@@ -350,8 +370,13 @@ impl IkeSa {
         if let Some(data) = public {
             payloads.push(Payload::KeyExchange(KeyExchange { method: suite.key_exchange, data }));
         }
-        payloads.push(Payload::TsInitiator(remote.clone().into()));
-        payloads.push(Payload::TsResponder(local.clone().into()));
+        let (mut ts_i, mut ts_r) = (remote.clone(), local.clone());
+        if self.translates(&asked, mode) {
+            ts_i = transport_nat::as_offered(&remote, &asked.ts_i);
+            ts_r = transport_nat::as_offered(&local, &asked.ts_r);
+        }
+        payloads.push(Payload::TsInitiator(ts_i.into()));
+        payloads.push(Payload::TsResponder(ts_r.into()));
         let lowest = lowest_nonce(&asked.nonce_i, &asked.nonce_r);
         let new = NewChild {
             index,
