@@ -52,7 +52,10 @@ pub(crate) fn ruleset<'a>(
         if settings.routing(&configuration.connection).leak == Leak::Block {
             let prefixes =
                 |all: &[TrafficSelector]| all.iter().flat_map(TrafficSelector::prefixes).collect::<Vec<_>>();
-            arriving.extend(drops(&prefixes(&configuration.remote), &prefixes(&configuration.local)));
+            let mut remote = prefixes(&configuration.remote);
+            // What comes from a pool is dropped whatever it is for.
+            remote.retain(|prefix| !settings.is_pooled(*prefix));
+            arriving.extend(drops(&remote, &prefixes(&configuration.local)));
             virtuals.extend(configuration.addresses.iter().map(|(a, _)| (*a, Family::of(*a).bits())));
         }
     }

@@ -167,7 +167,10 @@ mod tests {
         let packet = &slot[range];
         assert_eq!(packet[..4], [0x45, 0xb8, 0, 31]);
         assert_eq!(checksum::finish(checksum::sum(0, &packet[..20])), 0);
-        assert_eq!(checksum::finish(checksum::sum(checksum::sum(17 + 11, &packet[12..20]), &packet[20..])), 0);
+        assert_eq!(
+            checksum::finish(checksum::sum(checksum::sum(17 + 11, &packet[12..20]), &packet[20..])),
+            0
+        );
         assert_eq!(packet[28..], [1, 2, 3]);
         // Without a NAT nothing inside is touched, and neither is what has no checksum.
         let mut slot = [vec![0; 64], udp.clone()].concat();

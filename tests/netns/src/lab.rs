@@ -80,6 +80,11 @@ impl Lab {
         Self::build_as(&format!("{PREFIX}{}-", std::process::id()), topology, dir)
     }
 
+    /// Builds a topology beside others that this process has: `name` tells them apart.
+    pub fn build_beside(name: &str, topology: Topology, dir: &Path) -> Result<Self> {
+        Self::build_as(&format!("{PREFIX}{}-{name}-", std::process::id()), topology, dir)
+    }
+
     /// Builds a topology whose namespaces' names begin with `prefix`.
     pub fn build_as(prefix: &str, topology: Topology, dir: &Path) -> Result<Self> {
         if dir.exists() {

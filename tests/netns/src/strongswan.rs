@@ -195,7 +195,10 @@ fn swanctl_conf(end: End, tunnel: &Tunnel) -> String {
             format!("local_ts = {}\n        remote_ts = {}", tunnel.behind_client, tunnel.wants().join(", "))
         }
         End::Gateway => {
-            connection += "    pools = vip4, vip6\n";
+            // With pools it wants every client to ask for an address.
+            if tunnel.virtual_addresses != (false, false) {
+                connection += "    pools = vip4, vip6\n";
+            }
             format!("local_ts = {}\n        remote_ts = {}", tunnel.inner.join(", "), tunnel.behind_client)
         }
     };

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use vpnhost_netns::stories;
 
 use crate::steps::{Outcome, Report, logged, logged_status};
-use crate::{arrows, build_plugins, fuzz, interop, scapy, tools, wit_frozen};
+use crate::{arrows, bench, build_plugins, fuzz, interop, scapy, tools, wit_frozen};
 
 /// How long CI fuzzes each target.
 const FUZZ_SECONDS: u32 = 60;
@@ -54,6 +54,7 @@ const STEPS: &[Step] = &[
     Step { name: "interop", run: |_| interop::tell_all(&stories::interop()) },
     Step { name: "no-leak", run: |_| interop::tell_all(&stories::leak::stories()) },
     Step { name: "tshark", run: |_| interop::tell_all(&stories::wire::stories()) },
+    Step { name: "bench-load", run: |_| bench::load::run(&bench::load::Options::small()) },
     Step { name: "fuzz", run: |setting| fuzz::run(&fuzz::Options::short(FUZZ_SECONDS, setting.install)) },
 ];
 

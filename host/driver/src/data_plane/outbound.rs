@@ -174,7 +174,9 @@ impl OutboundThread {
                 self.peers.remove(*id);
                 (Some(*id), None)
             }
-            OutboundCommand::PathMtu(..) | OutboundCommand::Expect(_) | OutboundCommand::GiveUp(_) => (None, None),
+            OutboundCommand::PathMtu(..) | OutboundCommand::Expect(_) | OutboundCommand::GiveUp(_) => {
+                (None, None)
+            }
         };
         let done = self.outbound.handle_command(now, command);
         match (done, id, path) {
@@ -248,11 +250,9 @@ impl OutboundThread {
                 let same = shared.sockets.for_esp(&path).is_some_and(|other| std::ptr::eq(other, socket));
                 same.then(|| (sockets::esp_envelope(&path, packet.tos()), octets))
             }
-            Verdict::Pending
-                    | Verdict::Deliver
-                    | Verdict::Reply
-                    | Verdict::Waits
-                    | Verdict::Dropped(_) => None,
+            Verdict::Pending | Verdict::Deliver | Verdict::Reply | Verdict::Waits | Verdict::Dropped(_) => {
+                None
+            }
         });
         if progress.next < progress.singly_until {
             let singly = progress.singly_until - progress.next;

@@ -47,7 +47,7 @@ impl Plan {
         }
         draft.pools(settings, own);
         for configuration in configured {
-            draft.tunnel(configuration, settings.routing(&configuration.connection), own);
+            draft.tunnel(configuration, settings, own);
         }
         for connection in &settings.connections {
             draft.exempt_local(connection);
@@ -80,6 +80,11 @@ impl MachineSettings {
     pub(crate) fn routing(&self, connection: &str) -> ConnectionRouting {
         let found = self.connections.iter().find(|protected| protected.name == connection);
         found.map_or_else(ConnectionRouting::default, |protected| protected.routing)
+    }
+
+    /// Tells whether a prefix lies in a pool.
+    pub(crate) fn is_pooled(&self, prefix: Prefix) -> bool {
+        self.pools.iter().any(|pool| contains((pool.base, pool.prefix_len), prefix))
     }
 
     /// Tells whether any connection blocks leaks; without a connection, pools do.
@@ -128,11 +133,14 @@ impl Draft {
         }
     }
 
-    fn tunnel(&mut self, configuration: &HostConfiguration, routing: ConnectionRouting, own: &[IpAddr]) {
+    fn tunnel(&mut self, configuration: &HostConfiguration, settings: &MachineSettings, own: &[IpAddr]) {
+        let routing = settings.routing(&configuration.connection);
         let virtuals = configuration.addresses.iter().map(|(address, _)| *address);
         self.plan.addresses.extend(virtuals.clone());
         let mut remote: Vec<Prefix> =
             configuration.remote.iter().flat_map(TrafficSelector::prefixes).collect();
+        // What lies in a pool is routed with it: thousands of clients need no route each.
+        remote.retain(|prefix| !settings.is_pooled(*prefix));
         // What has no source address that the peer would take stays unreachable, which an application is told at once.
         remote.retain(|prefix| {
             configuration.local.iter().any(|ts| Family::of(ts.start) == Family::of(prefix.0))
@@ -350,5 +358,17 @@ mod tests {
         let plan = Plan::new(&settings, std::iter::empty(), &[]);
         assert_eq!(plan.rules.len(), 1);
         assert_eq!(plan.rules.first().map(|rule| rule.purpose), Some(Purpose::Unmarked));
+    }
+
+    #[test]
+    fn clients_of_a_pool_are_routed_with_it_and_others_by_themselves() {
+        let mut settings = settings(&[], ConnectionRouting::default());
+        settings.pools =
+            vec![PoolRouting { base: "10.30.0.0".parse().unwrap(), prefix_len: 16, masquerade: false }];
+        let pooled = tunnel(&[], &["10.20.0.0/24"], &["10.30.7.9/32"]);
+        let alone = Plan::new(&settings, std::iter::empty(), &[]);
+        assert_eq!(Plan::new(&settings, std::iter::once(&pooled), &[]), alone);
+        let other = tunnel(&[], &["10.20.0.0/24"], &["10.31.0.9/32"]);
+        assert_ne!(Plan::new(&settings, std::iter::once(&other), &[]), alone);
     }
 }

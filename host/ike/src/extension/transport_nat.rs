@@ -37,10 +37,14 @@ mod tests {
     #[test]
     fn the_address_before_the_nat_is_answered_and_the_one_behind_it_is_used() {
         let (inside, outside): (IpAddr, IpAddr) = ([10, 0, 0, 9].into(), [192, 0, 2, 1].into());
-        let web = TrafficSelector { protocol: 6, start_port: 80, end_port: 80, ..TrafficSelector::host(inside) };
+        let web =
+            TrafficSelector { protocol: 6, start_port: 80, end_port: 80, ..TrafficSelector::host(inside) };
         let offered = [web, TrafficSelector::host(inside)];
         let seen = seen_at(&offered, outside);
-        assert_eq!(seen, [TrafficSelector { start: outside, end: outside, ..web }, TrafficSelector::host(outside)]);
+        assert_eq!(
+            seen,
+            [TrafficSelector { start: outside, end: outside, ..web }, TrafficSelector::host(outside)]
+        );
         assert_eq!(as_offered(&seen[..1], &offered), [web]);
     }
 

@@ -51,7 +51,8 @@ fn one(section: &Section<'_>, allow_legacy: bool) -> (Option<ChildConfig>, Vec<P
         Ok(suites.into_iter().map(Suite::Esp).collect())
     };
     let proposals = proposal::read(section, "esp", &proposal::ESP, allow_legacy, parse);
-    let mode = section.word("mode", &[("tunnel", Mode::Tunnel), ("transport", Mode::Transport)], Mode::Tunnel);
+    let mode =
+        section.word("mode", &[("tunnel", Mode::Tunnel), ("transport", Mode::Transport)], Mode::Tunnel);
     let window = section.integer("replay_window", limits::REPLAY_WINDOW, i64::from(REPLAY_WINDOW));
     let child = ChildConfig {
         name: name.clone().unwrap_or_default(),

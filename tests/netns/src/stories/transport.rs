@@ -22,8 +22,12 @@ const LOAD: Load = Load { octets: 2_000_000, per_second: 8_000_000 };
 pub fn stories() -> Vec<Story> {
     vec![
         Story::new("transport-raw-ours", |g: &Ground| between_hosts(g, Topology::Direct, "auto", lab::MOON)),
-        Story::new("transport-udp-ours", |g: &Ground| between_hosts(g, Topology::Direct, "always", lab::MOON)),
-        Story::new("transport-ipv6-ours", |g: &Ground| between_hosts(g, Topology::Direct, "always", lab::MOON_V6)),
+        Story::new("transport-udp-ours", |g: &Ground| {
+            between_hosts(g, Topology::Direct, "always", lab::MOON)
+        }),
+        Story::new("transport-ipv6-ours", |g: &Ground| {
+            between_hosts(g, Topology::Direct, "always", lab::MOON_V6)
+        }),
         Story::new("transport-nat-ours", |g: &Ground| between_hosts(g, Topology::Nat, "auto", lab::MOON)),
     ]
 }

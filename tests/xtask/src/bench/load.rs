@@ -28,9 +28,19 @@ pub(crate) struct Options {
     /// IKE SAs that are set up and held, each with a Child SA
     #[arg(long, default_value_t = 2000)]
     sas: usize,
+    /// Takes the binary as it lies in target, without a look whether it is new
+    #[arg(long)]
+    built: bool,
     /// Users that the gateway has secrets of
     #[arg(long, default_value_t = 10_000)]
     users: usize,
+}
+
+impl Options {
+    /// Returns what CI does, so that the measure itself does not rot.
+    pub(crate) fn small() -> Self {
+        Self { json: false, built: false, sas: 100, users: 500 }
+    }
 }
 
 /// What was measured of one gateway.
@@ -59,7 +69,8 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
         return Ok(skip);
     }
     lab::sweep()?;
-    let rows = measure(&interop::vpnhost()?, options)?;
+    let program = if options.built { crate::target().join("release/vpnhost") } else { interop::vpnhost()? };
+    let rows = measure(&program, options)?;
     match options.json {
         true => print_json(&rows, options),
         false => print_table(&rows, options),
@@ -68,7 +79,11 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
 }
 
 fn measure(program: &Path, options: &Options) -> Result<[Row; 2]> {
-    ensure!(options.sas <= options.users, "each IKE SA is of a user of its own: --users {} or more", options.sas);
+    ensure!(
+        options.sas <= options.users,
+        "each IKE SA is of a user of its own: --users {} or more",
+        options.sas
+    );
     let lab = Lab::build(Topology::Direct, &crate::target().join("netns/bench-load"))?;
     lab.carol.run(&format!("ip route add local {} dev lo", load::ADDRESSES))?;
     lab.moon.run(&format!("ip route add {} via {}", load::ADDRESSES, Topology::Direct.carol()))?;
@@ -109,7 +124,8 @@ fn under_load(lab: &Lab, name: &'static str, pid: u32, options: &Options) -> Res
     crowd.wait_log("seconds ", PATIENCE)?;
     let after = Process::read(pid)?;
     let log = crowd.log();
-    let seconds: f64 = log.split_whitespace().last().unwrap_or_default().parse().context("no time printed")?;
+    let seconds: f64 =
+        log.split_whitespace().last().unwrap_or_default().parse().context("no time printed")?;
     crowd.close_input();
     crowd.wait(Duration::from_secs(30))?;
     let sas = options.sas as f64;
@@ -154,7 +170,13 @@ fn print_table(rows: &[Row], options: &Options) {
     for row in rows {
         println!(
             "{:12} {:12.0} {:14.2} {:14} {:14} {:14} {:12.1}",
-            row.name, row.rate, row.processor, row.resident.0, row.resident.1, row.peak, row.each(*sas)
+            row.name,
+            row.rate,
+            row.processor,
+            row.resident.0,
+            row.resident.1,
+            row.peak,
+            row.each(*sas)
         );
     }
 }

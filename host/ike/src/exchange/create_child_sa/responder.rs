@@ -7,9 +7,9 @@ use vpnhost_model::{
 use vpnhost_policy::Question;
 
 use crate::error::IkeError;
-use crate::extension::transport_nat;
 use crate::exchange::ike_sa_init::{join, notify};
 use crate::exchange::{LocalExchange, RemoteExchange, proposals, selectors};
+use crate::extension::transport_nat;
 use crate::host::Host;
 use crate::input::JobResult;
 use crate::limits;
