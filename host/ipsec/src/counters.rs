@@ -49,7 +49,7 @@ causes! {
     /// Outbound: no SA for it.
     NoSa = "no_sa";
     /// Outbound: as many packets wait for their SA as may.
-    QueueFull = "queue_full";
+    WaitingFull = "waiting_full";
     /// Outbound: it waited for its SA, which took too long.
     WaitedTooLong = "waited_too_long";
     /// Outbound: it waited for its SA, which did not come up.

@@ -50,7 +50,7 @@ impl Waiting {
             || self.octets + octets.len() > limits::WAITING_OCTETS
             || self.packets.iter().filter(alike).count() >= limits::WAITING_FOR_ONE;
         if is_full {
-            return Err(DropCause::QueueFull);
+            return Err(DropCause::WaitingFull);
         }
         self.octets += octets.len();
         self.packets.push_back(Packet { header: *header, octets: octets.into(), since: now });

@@ -239,7 +239,7 @@ impl Tunnel {
                     assert_eq!(delivered[12..], inner[12..delivered.len()], "it was changed");
                 }
                 Verdict::Dropped(_) => {}
-                Verdict::Pending | Verdict::Send(_) | Verdict::Reply => {
+                Verdict::Pending | Verdict::Send(_) | Verdict::Reply | Verdict::Waits => {
                     panic!("{verdict:?}")
                 }
             }

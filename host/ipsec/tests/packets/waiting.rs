@@ -91,7 +91,7 @@ fn what_waits_is_bounded_for_one_destination_in_all_and_in_octets() {
     let others = (0..2 * limits::WAITING).filter(|host| waits(&mut rig, to(host + 2, 60))).count();
     assert_eq!(others, limits::WAITING - limits::WAITING_FOR_ONE);
     let refused = limits::WAITING - alike + 2 * limits::WAITING - others;
-    assert_eq!(rig.left.dropped(DropCause::QueueFull), refused as u64);
+    assert_eq!(rig.left.dropped(DropCause::WaitingFull), refused as u64);
 
     let mut rig = expecting();
     let large = (0..limits::WAITING).filter(|host| waits(&mut rig, to(*host, 1400))).count();

@@ -73,9 +73,11 @@ fn fit_transport(connection: &Section<'_>, section: &Section<'_>, child: &ChildC
         SelectorConfig::Dynamic => true,
     };
     for (key, selectors) in [("local_ts", &child.local), ("remote_ts", &child.remote)] {
-        if !selectors.iter().all(is_host) {
+        if !selectors.iter().all(is_host)
+            && let Some(item) = section.item(key)
+        {
             let wrong = Wrong::new("transport mode carries what two hosts say to each other, not networks");
-            section.report(key, wrong.hint(format!("write {key} = [\"dynamic\"], or mode = \"tunnel\"")));
+            item.error(wrong.hint(format!("write {key} = [\"dynamic\"], or mode = \"tunnel\"")));
         }
     }
     if let Some(item) = connection.item("request_address")
