@@ -108,7 +108,7 @@ fn what_waits_too_long_is_dropped_and_counted() {
     rig.seal(&[numbered(1)]);
     let due = rig.now + limits::WAITING_TIME;
     assert_eq!(rig.outbound.deadline(), Some(due));
-    rig.now = rig.now + Duration::from_secs(1);
+    rig.now += Duration::from_secs(1);
     rig.seal(&[numbered(2)]);
     rig.outbound.expire(due);
     assert_eq!(rig.left.dropped(DropCause::WaitedTooLong), 1);
