@@ -89,6 +89,8 @@ pub struct IkeSaState {
     pub local_id: Identity,
     /// Who the peer is.
     pub peer_id: Identity,
+    /// The certificate that the peer proved itself with.
+    pub certificate: Option<vpnhost_ike::CertificateFacts>,
     /// Whether a NAT is before this host.
     pub local_behind_nat: bool,
     /// Whether a NAT is before the peer.

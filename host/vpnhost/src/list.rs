@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Global, What};
 use crate::control::client;
-use crate::control::document::{Backends, Connection, IkeSa, Plugin, Status};
+use crate::control::document::{Backends, Certificate, Connection, IkeSa, Plugin, Status};
 use crate::exit::{self, Outcome};
 use crate::text::{octets, span, table};
 
@@ -28,11 +28,30 @@ fn of_status(what: What, status: &Status) -> (Value, String) {
         What::Conns => (json!({ "connections": status.connections }), connection_table(&status.connections)),
         What::Sas => (json!({ "ike_sas": status.ike_sas }), sa_table(&status.ike_sas)),
         What::Paths => (paths(status), path_table(status)),
-        // Peers authenticate by pre-shared keys: there are none.
-        What::Certs => (json!({ "certs": [] }), "no certificates\n".to_owned()),
+        What::Certs => certificates(&status.ike_sas),
         What::Plugins => (json!({ "plugins": status.plugins }), plugin_table(&status.plugins)),
         What::Backends => (Value::Null, String::new()),
     }
+}
+
+/// The certificates of the peers that are up.
+fn certificates(ike_sas: &[IkeSa]) -> (Value, String) {
+    let proved = ike_sas.iter().filter_map(|sa| Some((sa, sa.certificate.as_ref()?)));
+    let document = |(sa, certificate): (&IkeSa, &Certificate)| json!({ "connection": sa.connection, "ike_sa": sa.id, "peer_id": sa.peer_id, "certificate": certificate });
+    let row = |(sa, certificate): (&IkeSa, &Certificate)| {
+        let left = span(u64::try_from(certificate.ends_in_secs).unwrap_or(0));
+        [
+            sa.connection.clone(),
+            certificate.subject.clone(),
+            certificate.ca.clone(),
+            certificate.serial.clone(),
+            left,
+        ]
+    };
+    let documents: Vec<Value> = proved.clone().map(document).collect();
+    let rows: Vec<_> = proved.map(row).collect();
+    let heads = ["connection", "certificate", "CA", "serial", "ends in"];
+    (json!({ "certs": documents }), table(heads, &rows, "no certificates"))
 }
 
 fn connection_table(connections: &[Connection]) -> String {

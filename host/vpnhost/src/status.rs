@@ -89,6 +89,10 @@ fn write_ike_sa(out: &mut String, sa: &IkeSa) -> fmt::Result {
         (false, false) => "",
     };
     writeln!(out, "  {} = {}, {} (IKE SA {})", sa.local_id, sa.peer_id, sa.role, sa.id)?;
+    if let Some(certificate) = &sa.certificate {
+        let left = span(u64::try_from(certificate.ends_in_secs).unwrap_or(0));
+        writeln!(out, "    proved by {}, CA {}, ends in {left}", certificate.subject, certificate.ca)?;
+    }
     let encapsulation = if sa.encapsulation == "udp" { "in UDP" } else { "raw" };
     writeln!(out, "    path      {} - {}, ESP {encapsulation}{nat}", sa.local, sa.remote)?;
     write!(out, "    IKE       {} by {}, for {}", sa.suite, sa.backend, span(sa.established_secs))?;
@@ -225,6 +229,7 @@ mod tests {
             local_id: "carol.example.org".to_owned(),
             peer_id: "moon.example.org".to_owned(),
             local_behind_nat: true,
+            certificate: None,
             peer_behind_nat: false,
             established_secs: 75,
             rekeyed: 0,

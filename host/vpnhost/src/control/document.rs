@@ -95,6 +95,8 @@ pub(crate) struct IkeSa {
     pub(crate) local_id: String,
     /// Who the peer is.
     pub(crate) peer_id: String,
+    /// The certificate that the peer proved itself with.
+    pub(crate) certificate: Option<Certificate>,
     /// Whether a NAT is before this host.
     pub(crate) local_behind_nat: bool,
     /// Whether a NAT is before the peer, or it pretends so.
@@ -119,6 +121,21 @@ pub(crate) struct IkeSa {
     pub(crate) children: Vec<Child>,
     /// The last decision of each question.
     pub(crate) decisions: Vec<Decided>,
+}
+
+/// The certificate of a peer that is up.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Certificate {
+    /// Whose it is.
+    pub(crate) subject: String,
+    /// Who issued it.
+    pub(crate) issuer: String,
+    /// The trust anchor.
+    pub(crate) ca: String,
+    /// In hexadecimal.
+    pub(crate) serial: String,
+    /// Until it, or a CA above it, ends; negative afterwards.
+    pub(crate) ends_in_secs: i64,
 }
 
 /// One Child SA.

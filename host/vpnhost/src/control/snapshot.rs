@@ -6,9 +6,10 @@ use vpnhost_driver::{
     ChildSaState, ConnectionState, Decision, Entry, IkeSaState, Phase, PluginState, Snapshot, Traffic,
 };
 use vpnhost_model::{Encapsulation, LocalAddress, Mode, Role, TrafficSelector};
+use vpnhost_pki::identity::text_of;
 use vpnhost_policy::OnFailure;
 
-use super::document::{Address, Child, Connection, Decided, Event, Flow, IkeSa, Plugin, Status};
+use super::document::{Address, Certificate, Child, Connection, Decided, Event, Flow, IkeSa, Plugin, Status};
 use super::server::Facts;
 
 impl Status {
@@ -79,8 +80,15 @@ impl IkeSa {
                 Encapsulation::Raw => "raw",
             }
             .to_owned(),
-            local_id: sa.local_id.to_string(),
-            peer_id: sa.peer_id.to_string(),
+            local_id: text_of(&sa.local_id),
+            peer_id: text_of(&sa.peer_id),
+            certificate: sa.certificate.as_ref().map(|facts| Certificate {
+                subject: facts.subject.clone(),
+                issuer: facts.issuer.clone(),
+                ca: facts.ca.clone(),
+                serial: facts.serial.clone(),
+                ends_in_secs: facts.not_after - i64::try_from(unix.as_secs()).unwrap_or(i64::MAX),
+            }),
             local_behind_nat: sa.local_behind_nat,
             peer_behind_nat: sa.peer_behind_nat,
             established_secs: unix.saturating_sub(sa.established).as_secs(),
@@ -263,6 +271,7 @@ mod tests {
             local_id: Identity::Fqdn("carol".into()),
             peer_id: Identity::Fqdn("moon".into()),
             local_behind_nat: true,
+            certificate: None,
             peer_behind_nat: false,
             established: ago(75),
             rekeyed: 0,
@@ -353,7 +362,7 @@ mod tests {
                 "spi_i": "0101010101010101", "spi_r": "0202020202020202",
                 "suite": "aes256gcm16-prfsha384-x25519", "backend": "aws-lc",
                 "local": "192.0.2.2:4500", "remote": "192.0.2.1:4500", "encapsulation": "udp",
-                "local_id": "carol", "peer_id": "moon", "local_behind_nat": true, "peer_behind_nat": false,
+                "local_id": "carol", "peer_id": "moon", "certificate": null, "local_behind_nat": true, "peer_behind_nat": false,
                 "established_secs": 75, "rekeyed": 0, "rekey_in_secs": null, "last_heard_secs": 3,
                 "round_trip_us": 412, "virtual_addresses": ["10.30.0.1/24"], "dns": ["10.20.0.53"],
                 "peer_addresses": [],
