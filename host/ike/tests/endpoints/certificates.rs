@@ -14,7 +14,7 @@ use crate::maker::{DAY, Key, NOW, Plan, crl, extension, names, purposes};
 use crate::pump::*;
 
 const ROOT: u8 = 1;
-const MIDDLE: u8 = 2;
+pub(crate) const MIDDLE: u8 = 2;
 
 fn root() -> Certificate {
     Plan::ca("CN=root", "CN=root").sign(&Key::new(ROOT), &Key::new(ROOT))
@@ -25,11 +25,11 @@ fn middle() -> Certificate {
 }
 
 /// What the certificate of `name` below the intermediate CA is made of.
-fn plan(name: &'static str, subject: &'static str) -> Plan {
+pub(crate) fn plan(name: &'static str, subject: &'static str) -> Plan {
     Plan::end(subject, "CN=middle").with(names(&[(2, name.as_bytes())]))
 }
 
-fn own(plan: &Plan, key: &Key) -> LocalAuth {
+pub(crate) fn own(plan: &Plan, key: &Key) -> LocalAuth {
     let chain = vec![plan.sign(key, &Key::new(MIDDLE)), middle()];
     let credential = Credential::new(vpnhost_rustcrypto::backend(), chain, key.0.clone(), true);
     LocalAuth::Certificate(vec![Arc::new(OwnCertificate::new(credential.expect("they belong together")))])
@@ -49,7 +49,7 @@ fn certified(a_key: &Key, b_key: &Key, rules: Rules) -> (PeerConfig, PeerConfig)
     (a, b)
 }
 
-fn ed25519() -> (PeerConfig, PeerConfig) {
+pub(crate) fn ed25519() -> (PeerConfig, PeerConfig) {
     certified(&Key::new(10), &Key::new(11), Rules::default())
 }
 

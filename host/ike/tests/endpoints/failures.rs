@@ -12,6 +12,8 @@ use vpnhost_ike::{
 use vpnhost_model::{EspSuite, IkeSuite, Sequence};
 use vpnhost_policy::{Answer, Authorization, QuestionKind};
 
+use crate::certificates::{MIDDLE, ed25519, own, plan};
+use crate::maker::{DAY, Key, NOW, Plan, crl};
 use crate::pump::{A, B, Pump, child, config, id, initiator, responder, ts};
 
 /// How a failure comes about.
@@ -57,6 +59,8 @@ fn ike(text: &str) -> Vec<IkeSuite> {
 fn esp(text: &str) -> Vec<EspSuite> {
     EspSuite::parse_all(text, &[Sequence::SHORT]).unwrap()
 }
+
+const REVOKED: &str = "revoked";
 
 fn nothing(_: &mut PeerConfig, _: &mut PeerConfig) {}
 
@@ -156,6 +160,24 @@ const CASES: &[Case] = &[
         codes: ["no-common-selector", "no-common-selector"],
     },
     Case {
+        name: "Expired certificate",
+        how: "the initiator's certificate ended yesterday",
+        wrong: |a, b| {
+            (*a, *b) = ed25519();
+            let old = Plan { valid: (NOW - 9 * DAY, NOW - DAY), ..plan("a.lab", "CN=a") };
+            a.local_auth = own(&old, &Key::new(10));
+        },
+        play: up,
+        codes: ["authentication-refused", "expired"],
+    },
+    Case {
+        name: "Revoked certificate",
+        how: "the initiator's certificate is in the responder's revocation list",
+        wrong: |a, b| (*a, *b) = ed25519(),
+        play: up,
+        codes: ["authentication-refused", REVOKED],
+    },
+    Case {
         name: "Pool empty",
         how: "a virtual IPv4 address is asked for, and no pool has one left",
         wrong: |a, b| {
@@ -232,7 +254,10 @@ fn provoke(case: &Case) -> [Option<CloseReason>; 2] {
     }
     let base = "fd99::".parse().unwrap();
     let road = PoolConfig { name: "road".into(), base, prefix_len: 64, dns: Vec::new() };
-    let b = EndpointConfig { pools: vec![road], ..config(b) };
+    let mut b = EndpointConfig { pools: vec![road], ..config(b) };
+    if case.codes[B] == REVOKED {
+        b.crls = vec![crl("CN=middle", &Key::new(MIDDLE), (NOW - DAY, NOW + DAY), &[7])];
+    }
     let mut pump = Pump::new(config(a), b);
     (case.play)(&mut pump);
     std::array::from_fn(|side| {
