@@ -88,6 +88,22 @@ pub struct PeerConfig {
     pub encapsulation: EncapsulationPolicy,
     /// When things are repeated, refreshed and given up.
     pub timing: Timing,
+    /// How many IKE SAs a peer may have.
+    pub unique: Uniqueness,
+}
+
+/// What becomes of the IKE SAs that a peer has when it begins another, by its identity; as swanctl's `unique`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Uniqueness {
+    /// They stay, whatever the peer says.
+    Never,
+    /// They go if the peer says INITIAL_CONTACT.
+    #[default]
+    No,
+    /// They go.
+    Replace,
+    /// They stay, and the new one is refused; unless it comes from the same address, where it is a re-authentication.
+    Keep,
 }
 
 /// A peer's address, and whether its port takes the non-ESP marker from the first message on.
@@ -208,6 +224,9 @@ pub struct Timing {
     pub retransmit_tries: u16,
     /// Age of an IKE SA at which it is rekeyed; zero never.
     pub rekey_ike: Duration,
+    /// Age of an authentication at which it is made anew: by an initiator with a further IKE SA; a responder announces
+    /// it (RFC 4478), and ends what is older. Zero never.
+    pub reauth: Duration,
     /// How much earlier a rekey may begin, in percent, at random.
     pub rekey_jitter_percent: u8,
     /// A half-open IKE SA of a responder is forgotten after this.
@@ -227,6 +246,7 @@ impl Default for Timing {
             retransmit_factor_percent: 180,
             retransmit_tries: 6,
             rekey_ike: Duration::from_secs(4 * 3600),
+            reauth: Duration::ZERO,
             rekey_jitter_percent: 10,
             half_open: Duration::from_secs(30),
             retry_first: Duration::from_secs(1),

@@ -1,6 +1,6 @@
 //! Connections: when they begin, what becomes of them between their IKE SAs, and orders about them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,19 +78,31 @@ impl IkeEndpoint {
     fn begin(&mut self, now: Now, connection: &Arc<PeerConfig>) {
         let state = self.connections.entry(connection.name.clone()).or_default();
         state.retry_at = None;
+        let gateways = &connection.gateways;
+        let gateway = gateways.get(state.next_gateway % gateways.len().max(1)).map(|gateway| gateway.address);
+        self.begin_with(now, connection, gateway, Vec::new());
+    }
+
+    /// Begins with a gateway; the virtual addresses are those that this host would like to keep.
+    pub(crate) fn begin_with(
+        &mut self,
+        now: Now,
+        connection: &Arc<PeerConfig>,
+        gateway: Option<SocketAddr>,
+        addresses: Vec<IpAddr>,
+    ) {
         if self.host.shutting_down {
             return;
         }
-        let gateways = &connection.gateways;
-        let gateway = gateways.get(state.next_gateway % gateways.len().max(1)).map(|gateway| gateway.address);
         let begun = match gateway.filter(|_| connection.initiate && self.sas.len() < limits::IKE_SAS) {
             Some(gateway) => IkeSa::initiate(&mut self.host, now, Arc::clone(connection), gateway)
                 .map_err(|error| error.close_reason()),
             None => Err(CloseReason::Internal("this host cannot begin the connection".into())),
         };
         match begun {
-            Ok(sa) => {
+            Ok(mut sa) => {
                 let id = sa.id;
+                sa.wanted_addresses = addresses;
                 self.keep(sa);
                 self.visit(now, id, |sa, host| sa.start_init(host, now));
             }
@@ -105,6 +117,13 @@ impl IkeEndpoint {
     pub(crate) fn sas_of(&self, name: &str) -> Vec<IkeSaId> {
         let of = |sa: &&IkeSa| sa.connection.as_ref().is_some_and(|connection| connection.name == name);
         self.sas.values().filter(of).map(|sa| sa.id).collect()
+    }
+
+    /// Returns the IKE SAs of a connection that Child SAs are made on: neither what has not inherited yet, and does not
+    /// know them, nor what another is about to replace.
+    fn lasting_sas_of(&self, name: &str) -> Vec<IkeSaId> {
+        let lasts = |sa: &IkeSa| sa.announced && sa.redundant_since.is_none() && sa.established().is_some();
+        self.sas_of(name).into_iter().filter(|id| self.sas.get(id).is_some_and(lasts)).collect()
     }
 
     /// Tells whether a connection has an IKE SA that is up or may come up.
@@ -128,10 +147,7 @@ impl IkeEndpoint {
         if !self.is_alive(name) {
             return self.begin(now, &connection);
         }
-        for id in self.sas_of(name) {
-            if self.sas.get(&id).is_none_or(|sa| sa.established().is_none()) {
-                continue;
-            }
+        for id in self.lasting_sas_of(name) {
             self.connections.entry(name.to_owned()).or_default().is_up();
             // A child that was ended comes back; one that is there is not begun anew.
             for index in 0..connection.children.len() {
@@ -161,7 +177,7 @@ impl IkeEndpoint {
                 continue;
             };
             if self.is_alive(&connection.name) {
-                for id in self.sas_of(&connection.name) {
+                for id in self.lasting_sas_of(&connection.name) {
                     self.want(now, id, Task::CreateChild(index));
                 }
                 return;
@@ -177,7 +193,13 @@ impl IkeEndpoint {
     /// An IKE SA ended: a connection that is kept up is tried again.
     pub(crate) fn on_ending(&mut self, now: Now, ending: &Ending) {
         let name = &ending.connection.name;
-        let current = self.host.connection(name).is_some_and(|connection| *connection == ending.connection);
+        if let (CloseReason::Replaced, Some(peer)) = (&ending.reason, &ending.peer) {
+            self.hasten_heirs(peer, name);
+        }
+        let same = |connection: &Arc<PeerConfig>| {
+            Arc::ptr_eq(connection, &ending.connection) || *connection == ending.connection
+        };
+        let current = self.host.connection(name).is_some_and(same);
         if ending.reason == CloseReason::Replaced
             || !current
             || self.host.shutting_down
@@ -265,6 +287,7 @@ fn is_accident(reason: &CloseReason) -> bool {
             | CloseReason::HalfOpenTimeout
             | CloseReason::InitialContact
             | CloseReason::Expired
+            | CloseReason::AuthenticationExpired
     )
 }
 

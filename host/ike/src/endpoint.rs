@@ -138,6 +138,10 @@ impl IkeEndpoint {
             }
             Command::RekeyIkeSa(id) => self.want(now, id, Task::RekeyIkeSa),
             Command::RekeyChildSa(id) => self.want_for_child(now, id, Task::RekeyChild(id)),
+            Command::Reauthenticate(id) => {
+                self.reauthenticate(now, id);
+                self.deliver(now);
+            }
             Command::CheckLiveness(id) => {
                 self.visit(now, id, |sa, host| {
                     if let Some(established) = sa.established_mut() {
@@ -273,10 +277,11 @@ impl IkeEndpoint {
             if let Some((to, letter)) = self.host.letters.pop_front() {
                 self.deliver_letter(now, to, letter);
             } else if let Some(arrived) = self.host.arrivals.pop() {
-                self.connections.entry(arrived.clone()).or_default().is_up();
-                self.review_twins(now, &arrived);
-            } else if let Some(name) = self.host.twins.pop() {
-                self.review_twins(now, &name);
+                self.on_arrival(now, arrived);
+            } else if let Some(id) = self.host.twins.pop() {
+                self.review_twins(now, id);
+            } else if let Some(id) = self.host.reauthentications.pop() {
+                self.reauthenticate(now, id);
             } else if let Some(ending) = self.host.endings.pop() {
                 self.on_ending(now, &ending);
             } else {
@@ -291,6 +296,10 @@ impl IkeEndpoint {
                 self.visit_one(to, |sa, host| sa.inherit(host, now, *inheritance));
             }
             Letter::Inherit(inheritance) => IkeSa::bury(&mut self.host, to, *inheritance),
+            Letter::CheckLiveness => self.visit_one(to, |sa, host| {
+                sa.want(Task::Liveness);
+                sa.start_next(host, now);
+            }),
             Letter::Delete(reason) => self.visit_one(to, |sa, host| sa.order_end(host, now, reason)),
         }
     }

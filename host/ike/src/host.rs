@@ -2,6 +2,7 @@
 //! letters from one SA to another. Knows no exchange.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoBackend, CryptoError, DrawnRandom, SecureRandom};
@@ -36,10 +37,12 @@ pub(crate) struct Host {
     pub(crate) directory: Directory,
     pub(crate) births: Vec<IkeSa>,
     pub(crate) letters: VecDeque<(IkeSaId, Letter)>,
-    /// Connections of which an IKE SA was just established.
-    pub(crate) arrivals: Vec<String>,
-    /// Connections of which an IKE SA may have a twin.
-    pub(crate) twins: Vec<String>,
+    /// IKE SAs that were just established.
+    pub(crate) arrivals: Vec<IkeSaId>,
+    /// IKE SAs that may have a twin.
+    pub(crate) twins: Vec<IkeSaId>,
+    /// IKE SAs whose peers are to be authenticated anew.
+    pub(crate) reauthentications: Vec<IkeSaId>,
     /// Revocation lists of the configuration, and those fetched since.
     crls: Arc<[Crl]>,
     fetched_crls: Vec<Crl>,
@@ -78,16 +81,40 @@ pub(crate) struct Directory {
 struct Entry {
     since: Instant,
     connection: String,
+    remote: SocketAddr,
     /// The children of the connection that packets go out on, by their places in it.
     sending: BTreeSet<usize>,
 }
 
 impl Directory {
     /// Enters an established IKE SA of a peer.
-    pub(crate) fn enter(&mut self, now: Instant, peer: &Identity, connection: &str, ike_sa: IkeSaId) {
+    pub(crate) fn enter(
+        &mut self,
+        now: Instant,
+        peer: &Identity,
+        (connection, remote): (&str, SocketAddr),
+        ike_sa: IkeSaId,
+    ) {
         self.peers.entry(peer.clone()).or_default().insert(ike_sa);
         let connection = connection.to_owned();
-        self.established.insert(ike_sa, Entry { since: now, connection, sending: BTreeSet::new() });
+        self.established.insert(ike_sa, Entry { since: now, connection, remote, sending: BTreeSet::new() });
+    }
+
+    /// Notes where an IKE SA's peer is now.
+    pub(crate) fn note_remote(&mut self, ike_sa: IkeSaId, remote: SocketAddr) {
+        if let Some(entry) = self.established.get_mut(&ike_sa) {
+            entry.remote = remote;
+        }
+    }
+
+    /// Returns where an established IKE SA's peer is.
+    pub(crate) fn remote(&self, ike_sa: IkeSaId) -> Option<SocketAddr> {
+        self.established.get(&ike_sa).map(|entry| entry.remote)
+    }
+
+    /// Returns the connection of an established IKE SA.
+    pub(crate) fn connection(&self, ike_sa: IkeSaId) -> Option<&str> {
+        self.established.get(&ike_sa).map(|entry| entry.connection.as_str())
     }
 
     /// Strikes out an IKE SA that ended, or that another replaced.
@@ -124,6 +151,8 @@ impl Directory {
 pub(crate) enum Letter {
     /// You inherit what the IKE SA has that you replace.
     Inherit(Box<Inheritance>),
+    /// See whether the peer is there.
+    CheckLiveness,
     /// Say goodbye to the peer, and end.
     Delete(CloseReason),
 }
@@ -145,6 +174,8 @@ pub(crate) struct Inheritance {
 #[derive(Debug)]
 pub(crate) struct Ending {
     pub(crate) connection: Arc<PeerConfig>,
+    /// The peer, once known.
+    pub(crate) peer: Option<Identity>,
     pub(crate) was_established: bool,
     pub(crate) reason: CloseReason,
 }
@@ -176,6 +207,7 @@ impl Host {
             letters: VecDeque::new(),
             arrivals: Vec::new(),
             twins: Vec::new(),
+            reauthentications: Vec::new(),
             crls,
             fetched_crls: Vec::new(),
             endings: Vec::new(),

@@ -26,6 +26,9 @@ pub enum Command {
     RekeyIkeSa(IkeSaId),
     /// Rekeys one Child SA.
     RekeyChildSa(ChildSaId),
+    /// Has the peers of one IKE SA authenticated anew: a further IKE SA is set up beside it, and takes its place. Whoever
+    /// answered asks the peer to do so (RFC 4478).
+    Reauthenticate(IkeSaId),
     /// Checks that a peer is there: an empty INFORMATIONAL; answered by `Event::Alive` or by the SA's end.
     CheckLiveness(IkeSaId),
     /// Replaces the configuration; an SA whose connection did not change is not touched.

@@ -85,6 +85,7 @@ pub use auth::verified::{AuthVerified, CertificateFacts, RejudgeJob, VerifyJob};
 pub use config::{
     ChildConfig, EncapsulationPolicy, EndpointConfig, Gateway, LocalAuth, OwnCertificate, PeerAuth,
     PeerConfig, PeerIdentity, PoolConfig, RequestAddress, Secrets, SelectorConfig, Start, Timing, Trust,
+    Uniqueness,
 };
 pub use endpoint::IkeEndpoint;
 pub use error::IkeError;

@@ -51,10 +51,10 @@ pub const OPEN_QUESTIONS: usize = 256;
 pub const JOBS: usize = 1024;
 
 /// Child SAs of an IKE SA; a further one is refused with NO_ADDITIONAL_SAS.
-pub const CHILDREN_PER_IKE_SA: usize = 16;
+pub const CHILDREN_PER_IKE_SA: usize = 256;
 
 /// Exchanges that wait for the window of an IKE SA.
-pub const QUEUED_EXCHANGES: usize = 64;
+pub const QUEUED_EXCHANGES: usize = 1024;
 
 /// Suites in a menu or an offer.
 pub const SUITES: usize = 64;
@@ -125,6 +125,13 @@ pub const RETRANSMIT_CAP: Duration = Duration::from_secs(60);
 /// How long two IKE SAs that both hosts began at once stand side by side before all is sent on the one that stays;
 /// after as long again the other ends.
 pub const TWINS: Duration = Duration::from_secs(5);
+
+/// How long an initiator that could not authenticate anew waits before it tries again.
+pub const REAUTHENTICATION_PAUSE: Duration = Duration::from_secs(30);
+
+/// The least time for which an AUTH_LIFETIME is believed; a shorter one than this, but zero, is taken for it
+/// (RFC 4478 §5).
+pub const AUTH_LIFETIME_LEAST: Duration = Duration::from_secs(10);
 
 /// Octets after which a Child SA with blocks of 64 bits (3DES) is rekeyed unless the operator says otherwise. Two equal
 /// blocks betray what they hide (Sweet32, CVE-2016-2183): among so many, 2^25, there are two with a chance of 2^-15.

@@ -1,6 +1,6 @@
 //! Address pools: one virtual address of each family for a peer, the same as last time where it is free.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use vpnhost_model::{Identity, IkeSaId};
@@ -18,10 +18,17 @@ pub(crate) struct Pools {
 #[derive(Debug)]
 struct Pool {
     config: PoolConfig,
-    leases: BTreeMap<IpAddr, IkeSaId>,
+    leases: BTreeMap<IpAddr, Tenancy>,
     remembered: BTreeMap<Identity, IpAddr>,
     released: VecDeque<IpAddr>,
     next_offset: u128,
+}
+
+/// Whose an address is: a peer that authenticates anew has two IKE SAs for a while.
+#[derive(Debug)]
+struct Tenancy {
+    identity: Identity,
+    owners: BTreeSet<IkeSaId>,
 }
 
 /// An address that a peer was given.
@@ -48,16 +55,24 @@ impl Pools {
     }
 
     /// Gives an address of a family out of the first of the named pools that has one. No names
-    /// mean every pool.
+    /// mean every pool. Who has an address, and asks for it by another IKE SA, keeps it.
     pub(crate) fn lease(
         &mut self,
         names: &[String],
-        v6: bool,
+        (v6, wanted): (bool, Option<IpAddr>),
         identity: &Identity,
         owner: IkeSaId,
     ) -> Option<Lease> {
         let every: Vec<String> = self.pools.keys().cloned().collect();
         let names = if names.is_empty() { &every } else { names };
+        let kept = wanted.and_then(|wanted| {
+            let mut pools = names.iter().filter_map(|name| Some((name, self.pools.get(name)?)));
+            let (name, _) = pools.find(|(_, pool)| pool.is_of(wanted, identity))?;
+            self.pools.get_mut(name)?.share(wanted, owner)
+        });
+        if kept.is_some() {
+            return kept;
+        }
         names.iter().find_map(|name| {
             let pool = self.pools.get_mut(name).filter(|pool| pool.config.base.is_ipv6() == v6)?;
             pool.lease(identity, owner)
@@ -102,7 +117,11 @@ impl Pools {
     /// Makes the leases of an IKE SA those of its successor.
     pub(crate) fn rename(&mut self, old: IkeSaId, new: IkeSaId) {
         for pool in self.pools.values_mut() {
-            pool.leases.values_mut().filter(|owner| **owner == old).for_each(|owner| *owner = new);
+            for tenancy in pool.leases.values_mut() {
+                if tenancy.owners.remove(&old) {
+                    tenancy.owners.insert(new);
+                }
+            }
         }
     }
 }
@@ -129,17 +148,30 @@ impl Pool {
         if self.remembered.len() < limits::IKE_SAS {
             self.remembered.insert(identity.clone(), address);
         }
-        self.leases.insert(address, owner);
+        self.leases.insert(address, Tenancy { identity: identity.clone(), owners: BTreeSet::from([owner]) });
+        Some(Lease { address, prefix_len: self.config.prefix_len })
+    }
+
+    /// Tells whether an address is an identity's.
+    fn is_of(&self, address: IpAddr, identity: &Identity) -> bool {
+        self.leases.get(&address).is_some_and(|tenancy| tenancy.identity == *identity)
+    }
+
+    /// Gives an address to a further IKE SA of whose it is.
+    fn share(&mut self, address: IpAddr, owner: IkeSaId) -> Option<Lease> {
+        self.leases.get_mut(&address)?.owners.insert(owner);
         Some(Lease { address, prefix_len: self.config.prefix_len })
     }
 
     fn release(&mut self, owner: IkeSaId) {
-        let free: Vec<IpAddr> =
-            self.leases.iter().filter(|(_, other)| **other == owner).map(|(address, _)| *address).collect();
-        for address in free {
-            self.leases.remove(&address);
-            self.released.push_back(address);
-        }
+        let mut free = Vec::new();
+        self.leases.retain(|address, tenancy| {
+            if tenancy.owners.remove(&owner) && tenancy.owners.is_empty() {
+                free.push(*address);
+            }
+            !tenancy.owners.is_empty()
+        });
+        self.released.extend(free);
     }
 
     fn contains(&self, address: IpAddr) -> bool {
@@ -194,7 +226,7 @@ mod tests {
     }
 
     fn lease(pools: &mut Pools, who: &str, owner: u64) -> Option<String> {
-        let lease = pools.lease(&["road".into()], false, &name(who), IkeSaId(owner))?;
+        let lease = pools.lease(&["road".into()], (false, None), &name(who), IkeSaId(owner))?;
         Some(lease.address.to_string())
     }
 
@@ -215,6 +247,24 @@ mod tests {
     }
 
     #[test]
+    fn who_authenticates_anew_keeps_the_address_and_nobody_else_gets_it_by_asking() {
+        let mut pools = pools("10.99.0.0", 24);
+        assert_eq!(lease(&mut pools, "a", 1).unwrap(), "10.99.0.1");
+        let wanted = Some("10.99.0.1".parse().unwrap());
+        let mut ask = |who: &str, owner| {
+            let lease = pools.lease(&[], (false, wanted), &name(who), IkeSaId(owner)).unwrap();
+            lease.address.to_string()
+        };
+        assert_eq!(ask("a", 2), "10.99.0.1");
+        assert_eq!(ask("b", 3), "10.99.0.2");
+        pools.release(IkeSaId(1));
+        assert_eq!(lease(&mut pools, "c", 4).unwrap(), "10.99.0.3");
+        assert_eq!(pools.leases(), 3);
+        pools.release(IkeSaId(2));
+        assert_eq!(pools.leases(), 2);
+    }
+
+    #[test]
     fn an_exhausted_pool_takes_the_longest_released_and_then_refuses() {
         let mut pools = pools("10.99.0.0", 30);
         assert_eq!(lease(&mut pools, "a", 1).unwrap(), "10.99.0.1");
@@ -228,9 +278,9 @@ mod tests {
     #[test]
     fn ipv6_and_tiny_prefixes_have_addresses() {
         let mut six = pools("fd99::", 64);
-        let got = six.lease(&[], true, &name("a"), IkeSaId(1)).unwrap();
+        let got = six.lease(&[], (true, None), &name("a"), IkeSaId(1)).unwrap();
         assert_eq!((got.address.to_string().as_str(), got.prefix_len), ("fd99::1", 64));
-        assert_eq!(six.lease(&[], false, &name("a"), IkeSaId(1)), None);
+        assert_eq!(six.lease(&[], (false, None), &name("a"), IkeSaId(1)), None);
         let mut one = pools("10.0.0.7", 32);
         assert_eq!(lease(&mut one, "a", 1).unwrap(), "10.0.0.7");
         assert_eq!(lease(&mut one, "b", 2), None);

@@ -23,6 +23,10 @@ pub enum Timer {
     RekeyIkeSa,
     /// A Child SA has reached its age.
     RekeyChildSa(ChildSaId),
+    /// The peers are to be authenticated anew.
+    Reauthenticate,
+    /// The peer was not authenticated anew in time.
+    AuthenticationExpires,
     /// An IKE SA could not be rekeyed in time.
     IkeSaExpires,
     /// A Child SA could not be rekeyed in time.

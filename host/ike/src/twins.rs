@@ -1,11 +1,14 @@
-//! Twins: two IKE SAs of one connection that carry the same, because both hosts began at once.
+//! Twins: two IKE SAs of one connection that carry the same, because both hosts began at once, or one began anew to
+//! authenticate again (RFC 7296 §2.8.3).
 //!
-//! RFC 7296 does not say which of them stays. Here the greater pair of SPIs does, which both hosts know. The other's
+//! Of two that one host began the later stays. Of two that both began, for which RFC 7296 has no rule, the one with the
+//! greater pair of SPIs does, which both hosts know. The other's
 //! initiator ends it, once everything that it carried goes over the one that stays: as with a simultaneous rekey
 //! (§2.8.1) no packet is lost. What a peer began that knows nothing of this is left to it: it might begin it again.
 
-use vpnhost_model::{IkeSaId, IkeSpi, Now};
+use vpnhost_model::{Identity, IkeSaId, IkeSpi, Now};
 
+use crate::config::Uniqueness;
 use crate::endpoint::IkeEndpoint;
 use crate::limits;
 use crate::output::{CloseReason, Output};
@@ -14,9 +17,26 @@ use crate::sa::estate::{ChildPhase, ChildSa};
 use crate::timer::Timer;
 
 impl IkeEndpoint {
-    /// Looks at the IKE SAs of a connection of which one came up, or whose time has come.
-    pub(crate) fn review_twins(&mut self, now: Now, name: &str) {
-        for id in self.sas_of(name) {
+    /// An IKE SA came up: what it takes the place of shows from who began what.
+    pub(crate) fn on_arrival(&mut self, now: Now, id: IkeSaId) {
+        let siblings = self.siblings(id);
+        let Some(sa) = self.sas.get(&id) else { return };
+        let Some(established) = sa.established() else { return };
+        self.connections.entry(established.connection.name.clone()).or_default().is_up();
+        // Who begins a further one does so to authenticate anew.
+        let role = sa.role;
+        let of_same = siblings.iter().filter(|other| **other != id).filter_map(|other| self.sas.get(other));
+        let last = of_same.filter(|other| other.role == role && are_twins(sa, other));
+        let generation = last.map(|other| other.generation + 1).max();
+        if let Some(sa) = self.sas.get_mut(&id) {
+            sa.generation = generation.unwrap_or(0);
+        }
+        self.review_twins(now, id);
+    }
+
+    /// Looks at the IKE SAs of a peer of which one came up, or whose time has come.
+    pub(crate) fn review_twins(&mut self, now: Now, id: IkeSaId) {
+        for id in self.siblings(id) {
             let heir = self.greater_twin(id);
             let covered = heir.is_some_and(|heir| self.covers(heir, id));
             let Some(sa) = self.sas.get_mut(&id) else { continue };
@@ -25,9 +45,10 @@ impl IkeEndpoint {
                 continue;
             };
             let age = now.instant - *sa.redundant_since.get_or_insert(now.instant);
-            let (is_ours, is_time) = (sa.role.is_initiator(), covered && age >= limits::TWINS);
+            let unique = sa.connection.as_ref().is_some_and(|it| it.unique == Uniqueness::Replace);
+            let (is_ours, is_time) = (sa.role.is_initiator() || unique, covered && age >= limits::TWINS);
             if is_ours && is_time && age >= 2 * limits::TWINS {
-                tracing::debug!(redundant = %id, stays = %heir, "both hosts began: one IKE SA is enough");
+                tracing::debug!(redundant = %id, stays = %heir, "one IKE SA is enough");
                 self.visit_one(id, |sa, host| sa.order_end(host, now, CloseReason::Replaced));
                 continue;
             }
@@ -41,13 +62,35 @@ impl IkeEndpoint {
         }
     }
 
+    /// Returns the IKE SAs of a connection with the same peer, this one included.
+    fn siblings(&self, id: IkeSaId) -> Vec<IkeSaId> {
+        let Some(established) = self.sas.get(&id).and_then(IkeSa::established) else { return Vec::new() };
+        let name = established.connection.name.as_str();
+        let of_peer = self.host.directory.peers.get(&established.peer_id).into_iter().flatten().copied();
+        of_peer.filter(|other| self.host.directory.connection(*other) == Some(name)).collect()
+    }
+
     /// Returns the IKE SA that stays in the place of one, if there is such.
     fn greater_twin(&self, id: IkeSaId) -> Option<IkeSaId> {
         let sa = self.sas.get(&id).filter(|sa| sa.announced)?;
-        let connection = &sa.established()?.connection;
-        let twins = self.sas_of(&connection.name).into_iter().filter_map(|other| self.sas.get(&other));
-        let greatest = twins.filter(|other| are_twins(sa, other)).max_by_key(|other| spis(other))?;
-        (spis(greatest) > spis(sa)).then_some(greatest.id)
+        let twins = self.siblings(id).into_iter().filter_map(|other| self.sas.get(&other));
+        let greatest = twins.filter(|other| are_twins(sa, other)).max_by_key(|other| rank(other))?;
+        (rank(greatest) > rank(sa)).then_some(greatest.id)
+    }
+
+    /// An IKE SA ended in favour of another: what waits there for an answer's arrival need not wait longer.
+    pub(crate) fn hasten_heirs(&mut self, peer: &Identity, connection: &str) {
+        let of_peer = self.host.directory.peers.get(peer).into_iter().flatten().copied();
+        let heirs: Vec<IkeSaId> =
+            of_peer.filter(|id| self.host.directory.connection(*id) == Some(connection)).collect();
+        for id in heirs {
+            self.visit_one(id, |sa, host| {
+                for child in sa.timers.awaiting_activation() {
+                    sa.timers.stop(Timer::Activate(child));
+                    sa.activate_child(host, child);
+                }
+            });
+        }
     }
 
     /// Tells whether an IKE SA carries everything that another carries.
@@ -82,6 +125,7 @@ fn are_twins(one: &IkeSa, other: &IkeSa) -> bool {
         && peer(other).is_some_and(|id| Some(id) == peer(one))
 }
 
-fn spis(sa: &IkeSa) -> (IkeSpi, IkeSpi) {
-    (sa.spi_i, sa.spi_r)
+/// Which of two stays: what was made to authenticate anew, else the greater SPIs.
+fn rank(sa: &IkeSa) -> (u32, IkeSpi, IkeSpi) {
+    (sa.generation, sa.spi_i, sa.spi_r)
 }

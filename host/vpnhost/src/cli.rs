@@ -92,7 +92,7 @@ pub(crate) enum Verb {
         #[command(flatten)]
         part: Part,
     },
-    /// Authenticate a connection anew
+    /// Authenticate a connection anew, beside the tunnel that is up, and wait for the outcome
     Reauth {
         /// The connection
         name: String,

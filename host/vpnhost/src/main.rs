@@ -46,7 +46,6 @@ fn dispatch(Cli { global, verb }: Cli) -> Outcome {
     match verb {
         Verb::Plugin(verb) => plugin(verb, &global),
         Verb::Crypto(verb) => crypto(verb, &global),
-        Verb::Reauth { .. } => Err(Failure::not_in_this_version("reauth")),
         Verb::Roam { .. } => Err(Failure::not_in_this_version("roam")),
         Verb::Check(options) => check::run(&options, &global),
         Verb::Keygen(options) => keygen::run(&options, &global),
@@ -57,6 +56,7 @@ fn dispatch(Cli { global, verb }: Cli) -> Outcome {
         Verb::Down { name } => order::of_connection(&global, "/down", &name),
         Verb::Ping { name } => order::of_connection(&global, "/ping", &name),
         Verb::Rekey { name, part } => order::of_part(&global, "/rekey", &name, &part),
+        Verb::Reauth { name } => order::of_connection(&global, "/reauth", &name),
         Verb::Terminate { name, part } => order::of_part(&global, "/terminate", &name, &part),
         Verb::Reload => order::reload(&global),
         Verb::Status { name } => status::show(name.as_deref(), &global),

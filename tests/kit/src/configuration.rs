@@ -75,6 +75,7 @@ pub fn initiator(children: Vec<ChildConfig>) -> PeerConfig {
         pools: Vec::new(),
         encapsulation: EncapsulationPolicy::Always,
         timing: Timing { liveness_idle: Duration::from_secs(20), ..Timing::default() },
+        unique: vpnhost_ike::Uniqueness::default(),
     }
 }
 

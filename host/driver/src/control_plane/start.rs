@@ -217,6 +217,7 @@ mod tests {
             pools: Vec::new(),
             encapsulation: EncapsulationPolicy::Always,
             timing: Timing::default(),
+            unique: vpnhost_ike::Uniqueness::default(),
         }
     }
 

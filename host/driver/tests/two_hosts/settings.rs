@@ -75,6 +75,7 @@ pub(crate) fn connection(side: usize, secret: &[u8]) -> PeerConfig {
         pools: Vec::new(),
         encapsulation: EncapsulationPolicy::Always,
         timing: Timing { retransmit_first: Duration::from_millis(200), ..Timing::default() },
+        unique: vpnhost_ike::Uniqueness::default(),
     }
 }
 

@@ -70,6 +70,7 @@ impl IkeSa {
             self.respond(host, now, ExchangeType::INFORMATIONAL, &[]);
             return self.on_ike_deleted(host, now);
         }
+        self.note_auth_lifetime(host, now, message);
         // RFC 7296, 2.21.2: an initiator may report that our AUTH was wrong.
         if message.notify(NotifyType::AUTHENTICATION_FAILED).is_some() {
             self.respond(host, now, ExchangeType::INFORMATIONAL, &[]);

@@ -7,6 +7,7 @@ pub(crate) mod ike_auth;
 pub(crate) mod ike_sa_init;
 pub(crate) mod liveness;
 pub(crate) mod proposals;
+pub(crate) mod reauthenticate;
 pub(crate) mod rekey_child_sa;
 pub(crate) mod rekey_ike_sa;
 pub(crate) mod selectors;
@@ -59,6 +60,7 @@ impl IkeSa {
             Task::RekeyChild(id) => self.begin_rekey_child(host, now, id),
             Task::DeleteChild(id, reason) => self.begin_delete_child(host, now, id, reason),
             Task::RekeyIkeSa => self.begin_rekey_ike_sa(host, now),
+            Task::AskReauthentication => self.begin_ask_reauthentication(host, now),
             Task::DeleteIkeSa(reason) => self.begin_delete_ike_sa(host, now, reason),
         }
     }

@@ -281,6 +281,7 @@ impl IkeSa {
         new.nat = self.nat;
         new.connection = self.connection.clone();
         new.fragmentation = self.fragmentation;
+        new.generation = self.generation;
         // Unless it inherits soon, it is the redundant one of a simultaneous rekey.
         new.timers.set(Timer::ReplacedIkeSa, now.instant + limits::REPLACED_IKE_SA);
         Ok(new)

@@ -17,16 +17,35 @@ pub(crate) struct Assigned {
     pub(crate) dns: Vec<IpAddr>,
 }
 
-/// Asks for addresses of the families wanted, and for DNS servers; `None` if none is wanted.
-pub(crate) fn request(wanted: RequestAddress) -> Option<Configuration> {
+/// Asks for addresses of the families wanted, those that this host has if it has some, and for DNS servers; `None` if
+/// none is wanted.
+pub(crate) fn request(wanted: RequestAddress, has: &[IpAddr]) -> Option<Configuration> {
     let mut attributes = Vec::new();
     if wanted.v4 {
-        attributes.extend([Attribute::INTERNAL_IP4_ADDRESS, Attribute::INTERNAL_IP4_DNS]);
+        let address = has.iter().find_map(|address| match address {
+            IpAddr::V4(address) => {
+                Some(ConfigurationAttribute::ipv4(Attribute::INTERNAL_IP4_ADDRESS, *address))
+            }
+            IpAddr::V6(_) => None,
+        });
+        let none = || ConfigurationAttribute::empty(Attribute::INTERNAL_IP4_ADDRESS);
+        attributes.extend([
+            address.unwrap_or_else(none),
+            ConfigurationAttribute::empty(Attribute::INTERNAL_IP4_DNS),
+        ]);
     }
     if wanted.v6 {
-        attributes.extend([Attribute::INTERNAL_IP6_ADDRESS, Attribute::INTERNAL_IP6_DNS]);
+        let kind = Attribute::INTERNAL_IP6_ADDRESS;
+        let address = has.iter().find_map(|address| match address {
+            IpAddr::V6(address) => Some(ConfigurationAttribute::ipv6_prefix(kind, *address, 128)),
+            IpAddr::V4(_) => None,
+        });
+        let none = || ConfigurationAttribute::empty(kind);
+        attributes.extend([
+            address.unwrap_or_else(none),
+            ConfigurationAttribute::empty(Attribute::INTERNAL_IP6_DNS),
+        ]);
     }
-    let attributes: Vec<_> = attributes.into_iter().map(ConfigurationAttribute::empty).collect();
     (!attributes.is_empty()).then_some(Configuration { kind: ConfigurationType::CFG_REQUEST, attributes })
 }
 
@@ -86,7 +105,14 @@ pub(crate) fn grant(
         [(asks(Attribute::INTERNAL_IP4_ADDRESS), false), (asks(Attribute::INTERNAL_IP6_ADDRESS), true)];
     let (mut leases, mut exhausted) = (Vec::new(), None);
     for (_, v6) in wanted.into_iter().filter(|(asked, _)| *asked) {
-        match pools.lease(&connection.pools, v6, identity, owner) {
+        let has = request.attributes.iter().find_map(|attribute| match attribute.kind {
+            Attribute::INTERNAL_IP4_ADDRESS if !v6 => attribute.to_ipv4().map(IpAddr::from),
+            Attribute::INTERNAL_IP6_ADDRESS if v6 => {
+                attribute.to_ipv6_prefix().map(|(address, _)| IpAddr::from(address))
+            }
+            _ => None,
+        });
+        match pools.lease(&connection.pools, (v6, has), identity, owner) {
             Some(lease) => leases.push(lease),
             None => exhausted = exhausted.or(pools.first_name(&connection.pools, v6)),
         }

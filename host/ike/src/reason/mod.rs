@@ -96,6 +96,9 @@ pub enum CloseReason {
     /// It reached the end of its life before it could be rekeyed.
     #[error("it could not be rekeyed in time")]
     Expired,
+    /// The peer was not authenticated anew in time (RFC 4478).
+    #[error("the peer was not authenticated anew in time")]
+    AuthenticationExpired,
     /// Its connection left the configuration or changed.
     #[error("its configuration changed")]
     Reconfigured,
@@ -129,6 +132,7 @@ impl CloseReason {
             Self::Internal(_) => "internal",
             Self::HalfOpenTimeout => "half-open-timeout",
             Self::Expired => "not-rekeyed-in-time",
+            Self::AuthenticationExpired => "not-authenticated-anew",
             Self::Reconfigured => "reconfigured",
         }
     }
@@ -159,6 +163,7 @@ impl CloseReason {
             | Self::Internal(_)
             | Self::HalfOpenTimeout
             | Self::Expired
+            | Self::AuthenticationExpired
             | Self::Reconfigured => None,
         }
     }

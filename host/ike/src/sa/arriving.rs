@@ -210,6 +210,7 @@ impl IkeSa {
     fn move_to(&mut self, host: &mut Host, now: Now, path: Path) {
         tracing::debug!(ike_sa = %self.id, "the peer's address changed");
         self.path = path;
+        host.directory.note_remote(self.id, path.remote);
         host.output(Output::MoveChildSas(self.id, path));
         host.event(Event::Moved { ike_sa: self.id, path });
         self.configure_host(host);

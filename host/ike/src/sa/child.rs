@@ -241,7 +241,7 @@ impl IkeSa {
     }
 
     /// Lets go of everything that this IKE SA has: it ends.
-    pub(crate) fn give_up_estate(&mut self, host: &mut Host, reason: &CloseReason) {
+    pub(crate) fn give_up_estate(&mut self, host: &mut Host, now: Now, reason: &CloseReason) {
         let ike_sa = self.id;
         for spi in self.reserved_spis() {
             host.free_child_spi(spi);
@@ -251,8 +251,11 @@ impl IkeSa {
         }
         let Some(established) = self.established_mut() else { return };
         let estate = std::mem::take(&mut established.estate);
+        // What is on its way to it comes in yet, where another carries on.
+        let lingers = *reason == CloseReason::Replaced && !host.shutting_down;
+        let until = lingers.then(|| now.instant + limits::OLD_INBOUND);
         for (id, child) in estate.children {
-            host.retire_child(id, child.spi_in, None);
+            host.retire_child(id, child.spi_in, until);
             host.event(Event::ChildSaClosed { child_sa: id, ike_sa, reason: reason.clone() });
         }
         if estate.configured.is_some() {
@@ -314,9 +317,9 @@ impl IkeSa {
         for by in handovers {
             self.timers.set(Timer::Handover(by), now.instant + limits::REKEY_HANDOVER);
         }
-        host.directory.enter(now.instant, &peer, &name, id);
+        host.directory.enter(now.instant, &peer, (&name, path.remote), id);
         self.note_sending(host);
-        host.twins.push(name);
+        host.twins.push(id);
         self.timers.stop(Timer::ReplacedIkeSa);
         self.announced = true;
         host.output(Output::RenameIkeSa { old: from, new: id });
@@ -348,7 +351,7 @@ impl IkeSa {
         host.pools.release(heir);
         let name = Some(connection.name.clone());
         host.event(Event::IkeSaClosed { ike_sa: heir, connection: name, reason: reason.clone() });
-        host.endings.push(Ending { connection, was_established: true, reason });
+        host.endings.push(Ending { connection, peer: None, was_established: true, reason });
     }
 
     /// Returns this host's virtual addresses and the peer's.

@@ -19,6 +19,7 @@ impl IkeSa {
         }
         let was_established =
             matches!(self.state, State::Established(_) | State::Rekeyed | State::Closing(_));
+        let peer = self.established().map(|established| established.peer_id.clone());
         self.leave_half_open(host);
         if !was_established
             && !self.role.is_initiator()
@@ -26,7 +27,7 @@ impl IkeSa {
         {
             host.directory.crowd.failed(now.instant, self.path.remote.ip());
         }
-        self.give_up_estate(host, &reason);
+        self.give_up_estate(host, now, &reason);
         host.forget_ike_sa(self.id);
         self.waits.clear();
         self.timers.clear();
@@ -41,7 +42,7 @@ impl IkeSa {
         tracing::debug!(ike_sa = %self.id, connection, %reason, "IKE SA closed");
         host.event(Event::IkeSaClosed { ike_sa: self.id, connection, reason: reason.clone() });
         if let Some(connection) = self.connection.clone() {
-            host.endings.push(Ending { connection, was_established, reason });
+            host.endings.push(Ending { connection, peer, was_established, reason });
         }
     }
 
@@ -56,7 +57,7 @@ impl IkeSa {
     /// Sends a last INFORMATIONAL and ends when it is answered, or soon if not.
     pub(crate) fn say_goodbye(&mut self, host: &mut Host, now: Now, reason: CloseReason, payload: Payload) {
         self.leave_half_open(host);
-        self.give_up_estate(host, &reason);
+        self.give_up_estate(host, now, &reason);
         self.waits.clear();
         self.timers.clear();
         self.window.withdraw();

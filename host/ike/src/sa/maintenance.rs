@@ -75,6 +75,7 @@ impl IkeSa {
             self.timers.set(Timer::RekeyIkeSa, since + age);
             self.timers.set(Timer::IkeSaExpires, since + lifetime(plan.rekey_ike));
         }
+        self.set_authentication_timers(host);
         for id in children {
             self.set_child_timer(host, id);
         }
@@ -148,9 +149,9 @@ impl IkeSa {
             Timer::IkeSaExpires => self.want(Task::DeleteIkeSa(CloseReason::Expired)),
             Timer::ChildSaExpires(id) => self.on_child_expired(now, id),
             Timer::Activate(id) => self.activate_child(host, id),
-            Timer::Twins => {
-                host.twins.extend(self.connection.as_ref().map(|connection| connection.name.clone()))
-            }
+            Timer::Twins => host.twins.push(self.id),
+            Timer::Reauthenticate => self.on_reauthentication_timer(host, now),
+            Timer::AuthenticationExpires => self.want(Task::DeleteIkeSa(CloseReason::AuthenticationExpired)),
             Timer::Handover(id) => self.on_handover_timer(host, id),
             Timer::ReplacedIkeSa => self.on_replaced_timer(host, now),
             Timer::CertificateEnds => self.rejudge_certificate(host, now),
@@ -327,6 +328,6 @@ impl IkeSa {
 }
 
 /// How long an SA may live that is to be rekeyed at an age.
-fn lifetime(age: Duration) -> Duration {
+pub(crate) fn lifetime(age: Duration) -> Duration {
     age + (age / 10).max(limits::RENEWAL_LEAST)
 }

@@ -60,6 +60,10 @@ pub(crate) struct IkeSa {
     pub(crate) unconfirmed_until: Option<Instant>,
     /// What the peer deleted here before this IKE SA inherited it, by the SPIs that it receives on.
     pub(crate) early_deletes: Vec<ChildSpi>,
+    /// How many IKE SAs of the same initiator this one takes the place of by re-authentication.
+    pub(crate) generation: u32,
+    /// Virtual addresses that this host had, and wants again.
+    pub(crate) wanted_addresses: Vec<IpAddr>,
     /// Since when another IKE SA does the same, and stays.
     pub(crate) redundant_since: Option<Instant>,
     /// Where IKE_SA_INIT was exchanged, if this host then moved to the NAT traversal port.
@@ -98,6 +102,8 @@ impl IkeSa {
             counted_half_open: None,
             unconfirmed_until: None,
             early_deletes: Vec::new(),
+            generation: 0,
+            wanted_addresses: Vec::new(),
             redundant_since: None,
             floated_from: None,
             announced: false,

@@ -20,6 +20,8 @@ pub(crate) enum Task {
     DeleteChild(ChildSaId, CloseReason),
     /// A new IKE SA in the place of this one.
     RekeyIkeSa,
+    /// An INFORMATIONAL that asks the peer to authenticate anew.
+    AskReauthentication,
     /// The end of the IKE SA.
     DeleteIkeSa(CloseReason),
 }
@@ -49,6 +51,7 @@ impl Queue {
             | Task::CreateChild(_)
             | Task::RekeyChild(_)
             | Task::DeleteChild(..)
+            | Task::AskReauthentication
             | Task::RekeyIkeSa => self.ready.push_back(task),
         }
     }
@@ -89,7 +92,11 @@ impl Queue {
     pub(crate) fn forget_child(&mut self, id: ChildSaId) {
         let about = |task: &Task| match task {
             Task::RekeyChild(child) | Task::DeleteChild(child, _) => *child == id,
-            Task::Liveness | Task::CreateChild(_) | Task::RekeyIkeSa | Task::DeleteIkeSa(_) => false,
+            Task::Liveness
+            | Task::CreateChild(_)
+            | Task::RekeyIkeSa
+            | Task::AskReauthentication
+            | Task::DeleteIkeSa(_) => false,
         };
         self.ready.retain(|task| !about(task));
         self.put_off.retain(|(_, task)| !about(task));
@@ -101,7 +108,10 @@ impl Queue {
         let all: Vec<Task> = self.ready.drain(..).chain(put_off).collect();
         all.into_iter()
             .filter(|task| match task {
-                Task::CreateChild(_) | Task::RekeyChild(_) | Task::DeleteChild(..) => true,
+                Task::CreateChild(_)
+                | Task::RekeyChild(_)
+                | Task::DeleteChild(..)
+                | Task::AskReauthentication => true,
                 Task::Liveness | Task::RekeyIkeSa | Task::DeleteIkeSa(_) => false,
             })
             .collect()

@@ -38,6 +38,14 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// Tells whether it may come up yet.
+    pub(crate) fn is_half_open(&self) -> bool {
+        match self {
+            Self::SaInitSent(_) | Self::SaInitAnswered(_) | Self::AuthSent(_) | Self::Authorizing(_) => true,
+            Self::Established(_) | Self::Rekeyed | Self::Closing(_) | Self::Gone | Self::Closed => false,
+        }
+    }
+
     /// Returns the state's name for people.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -60,6 +68,10 @@ pub(crate) struct Established {
     pub(crate) local_id: Identity,
     pub(crate) peer_id: Identity,
     pub(crate) since: Instant,
+    /// When the peers were authenticated; a rekey does not do that again.
+    pub(crate) authenticated: Instant,
+    /// How long the peer lets the authentication count, and since when it says so (RFC 4478).
+    pub(crate) announced_lifetime: Option<(Instant, Duration)>,
     pub(crate) plan: Plan,
     pub(crate) estate: Estate,
     pub(crate) queue: Queue,
@@ -87,6 +99,8 @@ impl Established {
             local_id,
             peer_id,
             since: now,
+            authenticated: now,
+            announced_lifetime: None,
             plan,
             estate: Estate::default(),
             queue: Queue::default(),
@@ -103,6 +117,8 @@ impl Established {
         let ids = (self.local_id.clone(), self.peer_id.clone());
         let mut successor = Self::new(now, self.proof.clone(), Arc::clone(&self.connection), ids);
         successor.plan = self.plan;
+        successor.authenticated = self.authenticated;
+        successor.announced_lifetime = self.announced_lifetime;
         successor
     }
 }

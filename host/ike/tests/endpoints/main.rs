@@ -13,6 +13,7 @@ mod maker;
 mod modes;
 mod pump;
 mod random_interaction;
+mod reauthentication;
 mod rekeying;
 mod script;
 mod sequences;

@@ -86,6 +86,10 @@ pub(crate) struct Pump {
     pub(crate) latency: Duration,
     pub(crate) filter: Filter,
     pub(crate) weather: Option<Weather>,
+    /// What each side is configured with.
+    pub(crate) configs: [EndpointConfig; 2],
+    /// Whether `B` delegates questions.
+    pub(crate) delegates: bool,
     /// The nonces that each side draws next.
     pub(crate) nonces: [Script; 2],
     /// What `A` looks like from `B`: address and port behind a NAT.
@@ -109,7 +113,37 @@ impl Seeded {
     }
 }
 
+impl Side {
+    fn new(config: EndpointConfig, index: usize, (seed, script): (u64, &Script), now: Now) -> Self {
+        Self {
+            endpoint: IkeEndpoint::new(
+                config,
+                vpnhost_rustcrypto::backend(),
+                Box::new(Scripted { script: Arc::clone(script), random: Seeded(seed) }),
+                Arc::new(Standard),
+                now,
+            ),
+            address: ["192.0.2.1", "192.0.2.2"][index].parse().unwrap(),
+            events: Vec::new(),
+            installed: BTreeMap::new(),
+            sends_on: Vec::new(),
+            host: BTreeMap::new(),
+            sent: Vec::new(),
+            questions: Vec::new(),
+            jobs: VecDeque::new(),
+            hold_jobs: false,
+        }
+    }
+}
+
 impl Pump {
+    /// A side loses all that it knows, and starts anew.
+    pub(crate) fn restart(&mut self, side: usize, seed: u64) {
+        let config = self.configs[side].clone();
+        self.sides[side] = Side::new(config, side, (seed, &self.nonces[side]), self.now);
+        self.drain();
+    }
+
     pub(crate) fn new(a: EndpointConfig, b: EndpointConfig) -> Self {
         Self::seeded(a, b, 1)
     }
@@ -121,31 +155,15 @@ impl Pump {
             utc_offset_secs: 0,
         };
         let nonces = [Script::default(), Script::default()];
-        let side = |config, address: &str, (seed, script): (u64, &Script)| Side {
-            endpoint: IkeEndpoint::new(
-                config,
-                vpnhost_rustcrypto::backend(),
-                Box::new(Scripted { script: Arc::clone(script), random: Seeded(seed) }),
-                Arc::new(Standard),
-                now,
-            ),
-            address: address.parse().unwrap(),
-            events: Vec::new(),
-            installed: BTreeMap::new(),
-            sends_on: Vec::new(),
-            host: BTreeMap::new(),
-            sent: Vec::new(),
-            questions: Vec::new(),
-            jobs: VecDeque::new(),
-            hold_jobs: false,
-        };
         Self {
             now,
             sides: [
-                side(a, "192.0.2.1", (seed * 2, &nonces[A])),
-                side(b, "192.0.2.2", (seed * 2 + 1, &nonces[B])),
+                Side::new(a.clone(), A, (seed * 2, &nonces[A]), now),
+                Side::new(b.clone(), B, (seed * 2 + 1, &nonces[B]), now),
             ],
             nonces,
+            delegates: false,
+            configs: [a, b],
             wire: VecDeque::new(),
             latency: Duration::from_millis(10),
             filter: Box::new(|_, _| true),
@@ -414,6 +432,7 @@ pub(crate) fn initiator(ike: &str, children: Vec<ChildConfig>) -> PeerConfig {
         pools: Vec::new(),
         encapsulation: EncapsulationPolicy::Auto,
         timing: Timing { liveness_idle: Duration::ZERO, ..Timing::default() },
+        unique: vpnhost_ike::Uniqueness::default(),
     }
 }
 

@@ -98,6 +98,17 @@ fn who_has_lost_a_child_rekey_deletes_what_it_made_and_the_winner_the_old_one() 
     duel.connected(1);
 }
 
+#[test]
+fn a_connection_that_is_ordered_up_while_both_rekey_its_ike_sa_makes_no_child_twice() {
+    // What has not inherited yet knows no Child SA, and made another. Found by seed 7695.
+    for (side, script, rest) in [(A, "b", "a b a"), (B, "a", "b a b")] {
+        let mut duel = Duel::new();
+        duel.order(A, Order::RekeyIke).order(B, Order::RekeyIke).play(script);
+        duel.order(side, Order::CreateChild).play(rest);
+        duel.connected(1);
+    }
+}
+
 /// One side's order meets another's; with what is left of Child SAs, or nothing at all.
 fn meet(a: Order, b: Order, scripts: &[&str], left: Option<usize>) {
     for (first, second) in [(A, B), (B, A)] {

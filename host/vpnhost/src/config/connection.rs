@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use vpnhost_driver::{ConnectionRouting, Leak};
 use vpnhost_ike::config::{
-    ChildConfig, EncapsulationPolicy, PeerConfig, RequestAddress, SelectorConfig, Start, Timing,
+    ChildConfig, EncapsulationPolicy, PeerConfig, RequestAddress, SelectorConfig, Start, Timing, Uniqueness,
 };
 use vpnhost_model::{IkeSuite, Suite};
 
@@ -107,6 +107,7 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
                 pools: pools(section, role, context.pools),
                 encapsulation: encapsulation(section),
                 timing,
+                unique: unique(section, role),
             },
         ),
     };
@@ -237,6 +238,21 @@ fn routing(section: &Section<'_>) -> ConnectionRouting {
     }
 }
 
+/// How many IKE SAs a peer may have, in the words of swanctl's `unique`.
+fn unique(section: &Section<'_>, role: Role) -> Uniqueness {
+    let words = [
+        ("no", Uniqueness::No),
+        ("replace", Uniqueness::Replace),
+        ("keep", Uniqueness::Keep),
+        ("never", Uniqueness::Never),
+    ];
+    let unique = section.word("unique", &words, Uniqueness::No);
+    if let (Some(item), Role::Initiator) = (section.item("unique"), role) {
+        item.warn(Wrong::new("has no effect: whoever answers a peer counts its IKE SAs"));
+    }
+    unique
+}
+
 fn encapsulation(section: &Section<'_>) -> EncapsulationPolicy {
     let words = [
         ("always", Some(EncapsulationPolicy::Always)),
@@ -267,6 +283,7 @@ fn timing(section: &Section<'_>) -> Timing {
         liveness_idle: section.interval("dpd", least, native.liveness_idle),
         keepalive: section.interval("keepalive", least, native.keepalive),
         rekey_ike: section.interval("rekey", least, native.rekey_ike),
+        reauth: section.interval("reauth", least, native.reauth),
         retransmit_first: retransmit.duration("first", limits::RETRANSMIT_FIRST, native.retransmit_first),
         retransmit_factor_percent: factor.map_or(native.retransmit_factor_percent, percent),
         retransmit_tries: u16::try_from(retransmit.integer("tries", limits::RETRANSMIT_TRIES, tries))
@@ -303,11 +320,6 @@ fn of_later_versions(section: &Section<'_>) {
         && item.word(&[("before", ()), ("after", ()), ("never", ())]).is_some()
     {
         item.warn(Wrong::new("has no effect in this version"));
-    }
-    if let Some(item) = section.item("reauth")
-        && item.interval(limits::SHORTEST_INTERVAL).is_some_and(|interval| !interval.is_zero())
-    {
-        item.warn(Wrong::new("has no effect in this version: peers are authenticated once"));
     }
     for key in ["suspect", "max_outage"] {
         if let Some(item) = section.item(key)

@@ -182,7 +182,7 @@ fn what_has_no_effect_yet_is_a_warning_and_what_is_weak_too() {
     for (more, key, what) in [
         ("mobike = true", "connection.mobike", "no effect"),
         ("return_routability = \"before\"", "connection.return_routability", "no effect"),
-        ("reauth = \"1d\"", "connection.reauth", "no effect"),
+        ("unique = \"replace\"", "connection.unique", "no effect"),
         ("suspect = \"1s\"", "connection.suspect", "no effect"),
         ("max_outage = \"8h\"", "connection.max_outage", "no effect"),
         ("pools = [\"road\"]", "connection.pools", "no effect"),
@@ -196,7 +196,7 @@ fn what_has_no_effect_yet_is_a_warning_and_what_is_weak_too() {
             format!("{}[[pool]]\nname = \"road\"\naddresses = \"10.99.0.0/24\"\n", connection(more, ""));
         warned(&ground.good(&text), key, what);
     }
-    for harmless in ["mobike = false", "reauth = \"never\""] {
+    for harmless in ["mobike = false", "reauth = \"never\"", "reauth = \"1d\""] {
         assert_eq!(ground.good(&connection(harmless, "")).warnings, []);
     }
     for (more, key, what) in [

@@ -1,4 +1,4 @@
-//! What `up`, `down`, `rekey`, `terminate` and `ping` wait for: a goal, held against the events of the host.
+//! What `up`, `down`, `rekey`, `reauth`, `terminate` and `ping` wait for: a goal, held against the events of the host.
 
 use std::collections::BTreeSet;
 
@@ -30,6 +30,8 @@ pub(crate) enum Operation {
     Down,
     /// Renews keys.
     Rekey(Part),
+    /// Has both sides authenticated anew.
+    Reauth,
     /// Deletes SAs.
     Terminate(Part),
     /// Checks that the peer is there.
@@ -49,6 +51,8 @@ pub(crate) struct Goal {
 enum Kind {
     /// These children of the configuration are to come up.
     Up(BTreeSet<String>),
+    /// A further IKE SA is to come up, and these children on it.
+    Anew { begun: bool, left: BTreeSet<String> },
     /// These SAs are to be gone.
     Gone(Sas),
     /// These SAs are to be replaced.
@@ -95,6 +99,8 @@ pub(crate) enum Order {
     /// Of one Child SA.
     RekeyChildSa(ChildSaId),
     /// Of one IKE SA.
+    Reauthenticate(IkeSaId),
+    /// Of one IKE SA.
     CheckLiveness(IkeSaId),
 }
 
@@ -107,6 +113,7 @@ impl From<Order> for Command {
             Order::TerminateChildSa(id) => Self::TerminateChildSa(id),
             Order::RekeyIkeSa(id) => Self::RekeyIkeSa(id),
             Order::RekeyChildSa(id) => Self::RekeyChildSa(id),
+            Order::Reauthenticate(id) => Self::Reauthenticate(id),
             Order::CheckLiveness(id) => Self::CheckLiveness(id),
         }
     }
@@ -131,6 +138,7 @@ impl Operation {
                 wait(connection, vec![Order::Terminate(connection.to_owned())], goal, done)
             }
             Self::Rekey(part) => on_part(connection, part, snapshot, true),
+            Self::Reauth => reauth(connection, snapshot),
             Self::Terminate(part) => on_part(connection, part, snapshot, false),
             Self::Ping => match ike_sas(connection, snapshot).ike.first() {
                 Some(id) => wait(connection, vec![Order::CheckLiveness(*id)], Kind::Alive(*id), "answered"),
@@ -168,6 +176,18 @@ pub(super) fn not_up(connection: &str) -> Line {
 
 fn not_yet_up(connection: &str) -> Line {
     not_up(connection).hint(format!("vpnhost up {connection}"))
+}
+
+/// What is up comes up once more, on an IKE SA of its own; then the old one goes by itself.
+fn reauth(connection: &str, snapshot: &Snapshot) -> Beginning {
+    let own = snapshot.ike_sas.iter().filter(|sa| sa.connection == connection);
+    let children = own.flat_map(|sa| &sa.children).map(|child| child.child.clone()).collect();
+    let orders: Vec<Order> =
+        ike_sas(connection, snapshot).ike.into_iter().map(Order::Reauthenticate).collect();
+    if orders.is_empty() {
+        return Beginning::Over(not_yet_up(connection));
+    }
+    wait(connection, orders, Kind::Anew { begun: false, left: children }, "is authenticated anew")
 }
 
 fn on_part(connection: &str, part: &Part, snapshot: &Snapshot, rekey: bool) -> Beginning {
@@ -217,6 +237,7 @@ impl Goal {
         let reached = match &self.kind {
             Kind::Up(left) => left.is_empty(),
             Kind::Gone(left) | Kind::Replaced(left) => left.is_empty(),
+            Kind::Anew { begun, left } => *begun && left.is_empty(),
             Kind::Alive(_) => false,
         };
         reached.then(|| Line::done(self.done.clone()))
@@ -226,6 +247,7 @@ impl Goal {
     pub(crate) fn observe(&mut self, event: &Event) -> Option<Line> {
         let over = match &mut self.kind {
             Kind::Up(left) => observe_up(&self.connection, left, event),
+            Kind::Anew { begun, left } => observe_anew(&self.connection, (begun, left), event),
             Kind::Gone(left) => {
                 observe_gone(left, event);
                 None
@@ -253,6 +275,20 @@ fn observe_up(connection: &str, left: &mut BTreeSet<String>, event: &Event) -> O
         return Some(not_up(connection).for_reason(reason).hint(advice(connection, reason)));
     }
     None
+}
+
+fn observe_anew(
+    connection: &str,
+    (begun, left): (&mut bool, &mut BTreeSet<String>),
+    event: &Event,
+) -> Option<Line> {
+    let is_ours = event.connection() == Some(connection);
+    *begun |= is_ours && matches!(event, Event::IkeSaEstablished(_));
+    match event {
+        // One that is rekeyed meanwhile belongs to the old IKE SA.
+        Event::ChildSaEstablished { replaces: Some(_), .. } => None,
+        _ => observe_up(connection, left, event),
+    }
 }
 
 fn observe_gone(left: &mut Sas, event: &Event) {
@@ -396,6 +432,20 @@ mod tests {
         assert_eq!(why.as_deref(), Some("the peer refused: AUTHENTICATION_FAILED"));
         assert_eq!(reason.as_deref(), Some("authentication-refused"));
         assert_eq!(hint.as_deref(), Some("compare the identities and the secret with the peer's"));
+    }
+
+    #[test]
+    fn reauth_waits_for_the_new_ike_sa_and_every_child_on_it() {
+        let kind = Kind::Anew { begun: true, left: ["a".to_owned()].into() };
+        let mut rekeyed = goal(kind);
+        assert!(rekeyed.observe(&established("a")).is_none(), "it was only rekeyed");
+        let mut new = established("a");
+        if let Event::ChildSaEstablished { replaces, .. } = &mut new {
+            *replaces = None;
+        }
+        assert!(matches!(rekeyed.observe(&new), Some(Line::Done { .. })));
+        let over = Operation::Reauth.begin("corp", &[], &Snapshot::default());
+        assert!(matches!(over, Beginning::Over(Line::Failed { .. })), "nothing is up");
     }
 
     #[test]

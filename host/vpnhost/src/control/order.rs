@@ -1,4 +1,4 @@
-//! Verbs that order something and wait for the outcome: `up`, `down`, `rekey`, `terminate`, `ping`, `reload`.
+//! Verbs that order something and wait for the outcome: `up`, `down`, `rekey`, `reauth`, `terminate`, `ping`, `reload`.
 
 use std::io::{self, IsTerminal as _, Write as _};
 

@@ -101,6 +101,7 @@ pub(super) fn router(context: Context) -> Router {
         .route("/down", post(|context, query| operate(Operation::Down, context, query)))
         .route("/ping", post(|context, query| operate(Operation::Ping, context, query)))
         .route("/rekey", post(rekey))
+        .route("/reauth", post(reauth))
         .route("/terminate", post(terminate))
         .route("/reload", post(reload))
         .layer(DefaultBodyLimit::max(limits::CONTROL_BODY))
@@ -192,6 +193,10 @@ async fn events(State(context): State<Context>) -> Response {
 
 async fn rekey(context: State<Context>, Query(asked): Query<Asked>) -> Result<Response, Refusal> {
     operate(Operation::Rekey(part(&asked)), context, Query(asked)).await
+}
+
+async fn reauth(context: State<Context>, asked: Query<Asked>) -> Result<Response, Refusal> {
+    operate(Operation::Reauth, context, asked).await
 }
 
 async fn terminate(context: State<Context>, Query(asked): Query<Asked>) -> Result<Response, Refusal> {

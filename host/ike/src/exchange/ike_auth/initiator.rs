@@ -120,7 +120,10 @@ impl IkeSa {
             payloads.push(Payload::IdResponder(Identification::new(peer.clone())));
         }
         payloads.push(signed.authentication);
-        payloads.extend(configuration::request(connection.request_address).map(Payload::Configuration));
+        payloads.extend(
+            configuration::request(connection.request_address, &self.wanted_addresses)
+                .map(Payload::Configuration),
+        );
         let suites: Vec<Suite> = child.suites.iter().copied().map(Suite::Esp).collect();
         let offer = proposals::offer(&suites, &child.spi_in.0.to_be_bytes());
         payloads.push(Payload::SecurityAssociation(offer));
@@ -212,6 +215,7 @@ impl IkeSa {
 
     pub(super) fn finish_auth_as_initiator(&mut self, host: &mut Host, now: Now, authorizing: Authorizing) {
         let Authorizing { connection, message, init, child, .. } = authorizing;
+        self.note_auth_lifetime(host, now, &message);
         if let (Some(reply), Some(established)) = (message.configuration(), self.established_mut()) {
             let assigned = configuration::read_reply(reply, connection.request_address);
             established.estate.addresses = assigned.addresses;

@@ -15,7 +15,7 @@ use crate::config::PeerConfig;
 use crate::exchange::create_child_sa::ChildDecision;
 use crate::exchange::ike_sa_init::InitRecord;
 use crate::exchange::shape::{ExchangeShapes, Shape};
-use crate::extension::initial_contact;
+use crate::extension::initial_contact::{self, Newcomer};
 use crate::host::Host;
 use crate::input::JobResult;
 use crate::output::{CloseReason, Event};
@@ -110,7 +110,7 @@ impl IkeSa {
     }
 
     fn on_verdict(&mut self, host: &mut Host, now: Now, answer: Option<Answer>, by: AnsweredBy) {
-        let verdict = authorize_peer::verdict(answer);
+        let verdict = authorize_peer::verdict(answer).and_then(|()| self.is_unique(host));
         let outcome =
             verdict.as_ref().map_or_else(|reason| format!("refused: {reason}"), |()| "allowed".into());
         self.decided(host, "authorize_peer", by, outcome);
@@ -149,6 +149,34 @@ impl IkeSa {
         }
     }
 
+    /// Holds a peer that begins against how many IKE SAs it may have.
+    fn is_unique(&self, host: &mut Host) -> Result<(), String> {
+        match &self.state {
+            State::Authorizing(authorizing) if self.role == Role::Responder => {
+                initial_contact::admits(host, &authorizing.connection, &self.newcomer(authorizing))
+            }
+            State::Authorizing(_)
+            | State::SaInitSent(_)
+            | State::SaInitAnswered(_)
+            | State::AuthSent(_)
+            | State::Established(_)
+            | State::Rekeyed
+            | State::Closing(_)
+            | State::Gone
+            | State::Closed => Ok(()),
+        }
+    }
+
+    fn newcomer<'a>(&self, authorizing: &'a Authorizing) -> Newcomer<'a> {
+        Newcomer {
+            ike_sa: self.id,
+            peer: &authorizing.peer_id,
+            remote: self.path.remote,
+            begun: self.begun,
+            initial_contact: authorizing.message.notify(NotifyType::INITIAL_CONTACT).is_some(),
+        }
+    }
+
     /// The IKE SA is up.
     fn establish(&mut self, host: &mut Host, now: Now, authorizing: &Authorizing) {
         let ids = (authorizing.local_id.clone(), authorizing.peer_id.clone());
@@ -156,13 +184,12 @@ impl IkeSa {
         let established = Established::new(now.instant, authorizing.proof.clone(), connection, ids);
         self.state = State::Established(Box::new(established));
         self.leave_half_open(host);
-        host.directory.enter(now.instant, &authorizing.peer_id, &authorizing.connection.name, self.id);
-        host.arrivals.push(authorizing.connection.name.clone());
+        let place = (authorizing.connection.name.as_str(), self.path.remote);
+        host.directory.enter(now.instant, &authorizing.peer_id, place, self.id);
+        host.arrivals.push(self.id);
         if self.role == Role::Responder {
             self.choose_encapsulation(host);
-            if authorizing.message.notify(NotifyType::INITIAL_CONTACT).is_some() {
-                initial_contact::honour(host, &authorizing.peer_id, self.id, self.begun);
-            }
+            initial_contact::honour(host, &authorizing.connection, &self.newcomer(authorizing));
         }
         if let Some(facts) = self.facts() {
             tracing::debug!(ike_sa = %self.id, connection = facts.connection, suite = %facts.suite, "IKE SA established");

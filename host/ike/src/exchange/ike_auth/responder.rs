@@ -133,6 +133,7 @@ impl IkeSa {
         reply.push(signed.authentication);
         let owner = (&peer_id, self.id);
         let granted = configuration::grant(&mut host.pools, &connection, owner, message.configuration());
+        reply.extend(self.auth_lifetime_notify());
         let mut failed = None;
         match granted {
             Granted::NotAsked if requires_address(&connection) => {
