@@ -20,7 +20,7 @@ fn begin(seed: u64) -> Pump {
     a.start = Start::Up;
     a.timing.liveness_idle = Duration::from_secs(20);
     let mut b = responder(&a);
-    let nat = seed % 3 == 0;
+    let nat = seed.is_multiple_of(3);
     if nat {
         b.gateways.clear();
     }

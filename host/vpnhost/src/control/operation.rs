@@ -284,11 +284,11 @@ fn observe_anew(
 ) -> Option<Line> {
     let is_ours = event.connection() == Some(connection);
     *begun |= is_ours && matches!(event, Event::IkeSaEstablished(_));
-    match event {
-        // One that is rekeyed meanwhile belongs to the old IKE SA.
-        Event::ChildSaEstablished { replaces: Some(_), .. } => None,
-        _ => observe_up(connection, left, event),
+    // One that is rekeyed meanwhile belongs to the old IKE SA.
+    if matches!(event, Event::ChildSaEstablished { replaces: Some(_), .. }) {
+        return None;
     }
+    observe_up(connection, left, event)
 }
 
 fn observe_gone(left: &mut Sas, event: &Event) {
