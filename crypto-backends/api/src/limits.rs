@@ -1,7 +1,7 @@
 //! Every bound of this crate.
 
 /// Octets of stack that are overwritten behind the making of a key: more than any backend's calls take.
-pub(crate) const WIPED_STACK: usize = 16 * 1024;
+pub(crate) const WIPED_STACK: usize = 64 * 1024;
 
 /// Bits of an RSA modulus at least, whatever the operator allows.
 pub(crate) const RSA_BITS_LEGACY: u32 = 1024;
