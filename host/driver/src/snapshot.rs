@@ -91,6 +91,8 @@ pub struct IkeSaState {
     pub peer_id: Identity,
     /// The certificate that the peer proved itself with.
     pub certificate: Option<vpnhost_ike::CertificateFacts>,
+    /// What EAP has proved of the peer.
+    pub eap: Option<vpnhost_ike::EapFacts>,
     /// Whether a NAT is before this host.
     pub local_behind_nat: bool,
     /// Whether a NAT is before the peer.

@@ -1,15 +1,15 @@
 //! The client's conversation (RFC 3748 §4.2, §5): says who it is, and answers with its one method.
 
 use std::any::Any;
-use std::time::Duration;
+use std::sync::Arc;
 
-use vpnhost_crypto::{DrawnRandom, SecureRandom as _};
+use vpnhost_crypto::SecureRandom as _;
 use vpnhost_ike::wire::payload::Eap;
-use vpnhost_ike::{EapFailure, EapMethod, EapSetup, EapStep};
+use vpnhost_ike::{EapBegin, EapFailure, EapMethod, EapSetup, EapStep, OwnCertificate};
 
 use crate::method::ClientEnd;
 use crate::packet::{self, IDENTITY, MSCHAPV2, NAK, NOTIFICATION, TLS};
-use crate::{PasswordHash, TlsCredential, TlsPeer, limits, mschapv2, tls};
+use crate::{PasswordHash, TlsPeer, limits, mschapv2, tls};
 
 /// What a client proves itself by.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,7 @@ pub enum ClientMethod {
     /// EAP-TLS.
     Tls {
         /// The client's certificate and key.
-        credential: TlsCredential,
+        credential: Arc<OwnCertificate>,
         /// Who the server must be.
         server: TlsPeer,
     },
@@ -49,11 +49,11 @@ impl ClientSetup {
 }
 
 impl EapSetup for ClientSetup {
-    fn begin(&self, unix: Duration, mut random: DrawnRandom, _stands_alone: bool) -> Box<dyn EapMethod> {
+    fn begin(&self, mut begin: EapBegin) -> Box<dyn EapMethod> {
         let end: Result<Box<dyn ClientEnd>, EapFailure> = match &self.method {
             ClientMethod::MsChapV2 { user, password } => {
                 let mut challenge = [0; 16];
-                match random.fill(&mut challenge) {
+                match begin.random.fill(&mut challenge) {
                     Ok(()) => {
                         let (user, password) = (user.clone(), password.clone());
                         Ok(Box::new(mschapv2::client::Client::new(user, password, challenge)))
@@ -62,7 +62,7 @@ impl EapSetup for ClientSetup {
                 }
             }
             ClientMethod::Tls { credential, server } => {
-                Ok(Box::new(tls::client::Client::new(&self.identity, credential, server, unix)))
+                Ok(Box::new(tls::client::Client::new(&self.identity, credential, server, &begin)))
             }
         };
         let identity = self.identity.clone();
@@ -144,5 +144,9 @@ impl EapMethod for Client {
             }
             _ => failed(EapFailure::Malformed("a packet with an unknown code")),
         }
+    }
+
+    fn failure(&self) -> Option<EapFailure> {
+        self.end.as_ref().map_or_else(|failure| Some(failure.clone()), |end| end.failure())
     }
 }

@@ -21,5 +21,5 @@ mod users;
 pub use client::{ClientMethod, ClientSetup};
 pub use mschapv2::crypt::PasswordHash;
 pub use server::{ServerMethod, ServerSetup};
-pub use tls::{TlsCredential, TlsPeer};
+pub use tls::TlsPeer;
 pub use users::Users;

@@ -27,6 +27,9 @@ pub(crate) trait ServerEnd: Send {
 
     /// Takes a response.
     fn take(&mut self, response: &[u8]) -> Turn;
+
+    /// Returns why it failed, where a request tells the client so.
+    fn failure(&self) -> Option<EapFailure>;
 }
 
 /// What a server does with a response.

@@ -2,15 +2,14 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 
-use vpnhost_crypto::{DrawnRandom, SecureRandom as _};
+use vpnhost_crypto::SecureRandom as _;
 use vpnhost_ike::wire::payload::Eap;
-use vpnhost_ike::{EapFailure, EapMethod, EapSetup, EapStep};
+use vpnhost_ike::{EapBegin, EapFailure, EapMethod, EapSetup, EapStep, OwnCertificate, Trust};
 
 use crate::method::{ServerEnd, Turn};
 use crate::packet::{self, IDENTITY, MSCHAPV2, NAK, TLS};
-use crate::{TlsCredential, TlsPeer, Users, limits, mschapv2, tls};
+use crate::{Users, limits, mschapv2, tls};
 
 /// What a server lets its clients prove themselves by.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,9 +19,9 @@ pub enum ServerMethod {
     /// EAP-TLS.
     Tls {
         /// The server's certificate and key.
-        credential: TlsCredential,
+        credential: Arc<OwnCertificate>,
         /// Which clients are trusted.
-        clients: TlsPeer,
+        clients: Arc<Trust>,
     },
 }
 
@@ -43,12 +42,11 @@ pub struct ServerSetup {
 }
 
 impl EapSetup for ServerSetup {
-    fn begin(&self, unix: Duration, random: DrawnRandom, stands_alone: bool) -> Box<dyn EapMethod> {
-        let methods = self.methods.iter().filter(|method| !stands_alone || method.kind() == TLS);
+    fn begin(&self, begin: EapBegin) -> Box<dyn EapMethod> {
+        let methods = self.methods.iter().filter(|method| !begin.stands_alone || method.kind() == TLS);
         Box::new(Server {
             methods: methods.cloned().collect(),
-            unix,
-            random,
+            begin,
             identifier: 0,
             requests: 0,
             state: State::Begun,
@@ -70,8 +68,7 @@ impl EapSetup for ServerSetup {
 
 struct Server {
     methods: Vec<ServerMethod>,
-    unix: Duration,
-    random: DrawnRandom,
+    begin: EapBegin,
     identifier: u8,
     requests: u32,
     state: State,
@@ -106,14 +103,15 @@ impl Server {
         let mut end: Box<dyn ServerEnd> = match method {
             ServerMethod::MsChapV2(users) => {
                 let (mut challenge, mut nobody) = ([0; 16], [0; 16]);
-                let drawn = self.random.fill(&mut challenge).and_then(|()| self.random.fill(&mut nobody));
+                let random = &mut self.begin.random;
+                let drawn = random.fill(&mut challenge).and_then(|()| random.fill(&mut nobody));
                 if let Err(error) = drawn {
                     return self.fail(EapFailure::Internal(error.to_string()));
                 }
                 Box::new(mschapv2::server::Server::new(Arc::clone(users), challenge, nobody))
             }
             ServerMethod::Tls { credential, clients } => {
-                Box::new(tls::server::Server::new(&identity, credential, clients, self.unix))
+                Box::new(tls::server::Server::new(&identity, credential, clients, &self.begin))
             }
         };
         match end.begin() {
@@ -188,6 +186,13 @@ impl EapMethod for Server {
                 }
             }
             _ => self.fail(EapFailure::Malformed("a packet that is no response to the last request")),
+        }
+    }
+
+    fn failure(&self) -> Option<EapFailure> {
+        match &self.state {
+            State::Running { end, .. } => end.failure(),
+            State::Begun | State::AskedIdentity | State::Over => None,
         }
     }
 }

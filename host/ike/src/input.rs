@@ -6,6 +6,7 @@ use vpnhost_crypto::{ActiveKeyExchange, CryptoBackend, CryptoError, SecretBytes}
 use vpnhost_model::{ChildSaId, IkeSaId, Path};
 use vpnhost_pki::Crl;
 
+use crate::auth::eap::{EapMethod, EapStep};
 use crate::auth::signature::Signed;
 use crate::auth::verified::AuthVerified;
 use crate::config::EndpointConfig;
@@ -86,6 +87,8 @@ pub enum JobResult {
     Completed(Result<SecretBytes, CryptoError>),
     /// This host's AUTH payload was signed.
     Signed(Result<Signed, AuthenticationFailure>),
+    /// An EAP conversation, and what came of its step.
+    Eap(Box<dyn EapMethod>, EapStep),
     /// A peer's AUTH payload and certificates were verified, or its certificates alone again.
     PeerVerified(Result<AuthVerified, AuthenticationFailure>),
 }

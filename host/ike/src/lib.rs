@@ -79,7 +79,7 @@ mod twins;
 pub mod wire;
 mod work;
 
-pub use auth::eap::{EapConfig, EapFailure, EapMethod, EapOutcome, EapSetup, EapStep};
+pub use auth::eap::{EapBegin, EapConfig, EapFacts, EapFailure, EapMethod, EapOutcome, EapSetup, EapStep};
 pub use auth::signature::{SignJob, Signed};
 pub use auth::verified::{AuthVerified, CertificateFacts, RejudgeJob, VerifyJob};
 pub use config::{

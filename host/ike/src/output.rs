@@ -11,10 +11,12 @@ use vpnhost_model::{
 use vpnhost_pki::Refusal;
 use vpnhost_policy::Question;
 
+use crate::auth::eap::{EapFacts, EapFailure, EapMethod};
 use crate::auth::signature::SignJob;
 use crate::auth::verified::{CertificateFacts, RejudgeJob, VerifyJob};
 use crate::input::JobResult;
 pub use crate::reason::CloseReason;
+use crate::wire::payload::Eap;
 
 /// One thing that must happen. Outputs are carried out in order.
 #[derive(Debug)]
@@ -161,6 +163,8 @@ pub enum Job {
     Sign(Box<SignJob>),
     /// Verifies a peer's certificates and AUTH payload.
     VerifyPeer(Box<VerifyJob>),
+    /// Takes a step of an EAP conversation: with the peer's packet, or as the server who begins.
+    Eap(Box<dyn EapMethod>, Option<Eap>),
     /// Judges the certificates of an authenticated peer again.
     RejudgePeer(Box<RejudgeJob>),
 }
@@ -176,6 +180,10 @@ impl Job {
             Self::CompleteKeyExchange(active, peer) => JobResult::Completed(active.complete(&peer)),
             Self::Sign(job) => JobResult::Signed(job.run()),
             Self::VerifyPeer(job) => JobResult::PeerVerified(job.run()),
+            Self::Eap(mut method, packet) => {
+                let step = method.step(packet.as_ref());
+                JobResult::Eap(method, step)
+            }
             Self::RejudgePeer(job) => JobResult::PeerVerified(job.run()),
         }
     }
@@ -189,6 +197,7 @@ impl std::fmt::Debug for Job {
             Self::CompleteKeyExchange(..) => "CompleteKeyExchange",
             Self::Sign(_) => "Sign",
             Self::VerifyPeer(_) => "VerifyPeer",
+            Self::Eap(..) => "Eap",
             Self::RejudgePeer(_) => "RejudgePeer",
         })
     }
@@ -379,6 +388,8 @@ pub struct IkeSaFacts {
     pub peer_id: Identity,
     /// The certificate that the peer proved itself with.
     pub certificate: Option<CertificateFacts>,
+    /// What EAP has proved of the peer.
+    pub eap: Option<EapFacts>,
     /// Whether a NAT is before this host.
     pub local_behind_nat: bool,
     /// Whether a NAT is before the peer.
@@ -424,6 +435,9 @@ pub enum AuthenticationFailure {
         /// The hashes that the peer named.
         hashes: String,
     },
+    /// EAP failed.
+    #[error("EAP: {0}")]
+    Eap(EapFailure),
     /// This host's own key could not sign.
     #[error("this host's private key cannot sign")]
     OwnKey,
@@ -441,6 +455,7 @@ impl AuthenticationFailure {
             Self::WrongSignature => "wrong-signature",
             Self::SignatureAlgorithm(_) => "signature-algorithm",
             Self::NoCommonSignature { .. } => "no-common-signature",
+            Self::Eap(failure) => failure.code(),
             Self::OwnKey => "own-key",
         }
     }

@@ -8,6 +8,7 @@ use vpnhost_model::{
     TrafficSelector,
 };
 
+use crate::auth::eap::EapFacts;
 use crate::auth::verified::CertificateFacts;
 use crate::endpoint::IkeEndpoint;
 use crate::sa::IkeSa;
@@ -45,6 +46,8 @@ pub struct IkeSaStatus {
     pub auth_method: Option<AuthMethod>,
     /// The certificate that the peer proved itself with.
     pub certificate: Option<CertificateFacts>,
+    /// What EAP has proved of the peer.
+    pub eap: Option<EapFacts>,
     /// Whether a NAT is before this host.
     pub local_behind_nat: bool,
     /// Whether a NAT is before the peer, or it says so.
@@ -193,6 +196,7 @@ fn ike_sa_status(sa: &IkeSa, now: Instant) -> IkeSaStatus {
         peer_id: established.map(|established| established.peer_id.clone()),
         auth_method: established.map(|established| established.proof.method()),
         certificate: established.and_then(|established| established.proof.certificate().cloned()),
+        eap: established.and_then(|established| established.proof.eap().cloned()),
         local_behind_nat: sa.nat.local,
         peer_behind_nat: sa.nat.peer,
         age: now - established.map_or(sa.begun, |established| established.since),

@@ -18,6 +18,8 @@ pub enum Identity {
     DistinguishedName(Vec<u8>),
     /// ID_KEY_ID: octets that both sides understand.
     KeyId(Vec<u8>),
+    /// A user's name that an EAP method has proved (RFC 7296 §2.16). No ID payload brings one.
+    Eap(String),
     /// A type without a name here; its number and data survive.
     Other {
         /// The ID type's number.
@@ -28,6 +30,9 @@ pub enum Identity {
 }
 
 impl Identity {
+    /// The number that stands for an EAP identity where numbers are needed; RFC 7296 §3.5 leaves it to private use.
+    pub const EAP: u8 = 206;
+
     /// Reads an ID payload's type and data; data that do not fit the type become `Other`.
     pub fn from_wire(kind: u8, data: &[u8]) -> Self {
         let other = || Self::Other { kind, data: data.to_vec() };
@@ -51,6 +56,7 @@ impl Identity {
             Self::Ipv6(address) => (5, address.octets().to_vec()),
             Self::DistinguishedName(der) => (9, der.clone()),
             Self::KeyId(octets) => (11, octets.clone()),
+            Self::Eap(name) => (Self::EAP, name.clone().into_bytes()),
             Self::Other { kind, data } => (*kind, data.clone()),
         }
     }
@@ -88,6 +94,7 @@ impl Identity {
             | Self::Ipv6(_)
             | Self::DistinguishedName(_)
             | Self::KeyId(_)
+            | Self::Eap(_)
             | Self::Other { .. } => self.clone(),
         }
     }
@@ -106,7 +113,7 @@ impl fmt::Display for Identity {
         match self {
             Self::Ipv4(address) => write!(f, "{address}"),
             Self::Ipv6(address) => write!(f, "{address}"),
-            Self::Fqdn(name) | Self::Email(name) => write!(f, "{name}"),
+            Self::Fqdn(name) | Self::Email(name) | Self::Eap(name) => write!(f, "{name}"),
             Self::DistinguishedName(der) => hex(f, "dn:", der),
             Self::KeyId(octets) => hex(f, "keyid:", octets),
             Self::Other { kind, data } => {

@@ -31,7 +31,7 @@ pub fn bind(certificate: &Certificate, identity: &Identity, wildcards: bool) -> 
         Identity::Ipv4(asked) => names.iter().any(|name| name.address() == Some(IpAddr::V4(*asked))),
         Identity::Ipv6(asked) => names.iter().any(|name| name.address() == Some(IpAddr::V6(*asked))),
         // RFC 7296, 3.5: octets that only the two sides understand; a certificate says nothing of them.
-        Identity::KeyId(_) | Identity::Other { .. } => false,
+        Identity::KeyId(_) | Identity::Eap(_) | Identity::Other { .. } => false,
     };
     if bound {
         return Ok(());
@@ -79,6 +79,7 @@ pub fn text_of(identity: &Identity) -> String {
         | Identity::Fqdn(_)
         | Identity::Email(_)
         | Identity::KeyId(_)
+        | Identity::Eap(_)
         | Identity::Other { .. } => identity.to_string(),
     }
 }

@@ -202,6 +202,7 @@ mod tests {
             local_id: Identity::Fqdn("carol".into()),
             peer_id: Identity::Fqdn("moon".into()),
             certificate: None,
+            eap: None,
             local_behind_nat: false,
             peer_behind_nat: false,
             keys: [octets(1, keys[0]), octets(2, keys[0]), octets(3, keys[1]), octets(4, keys[1])],

@@ -93,6 +93,9 @@ fn write_ike_sa(out: &mut String, sa: &IkeSa) -> fmt::Result {
         let left = span(u64::try_from(certificate.ends_in_secs).unwrap_or(0));
         writeln!(out, "    proved by {}, CA {}, ends in {left}", certificate.subject, certificate.ca)?;
     }
+    if let Some(eap) = &sa.eap {
+        writeln!(out, "    proved by EAP {}: {} ({} in IKE)", eap.method, eap.identity, eap.ike_id)?;
+    }
     let encapsulation = if sa.encapsulation == "udp" { "in UDP" } else { "raw" };
     writeln!(out, "    path      {} - {}, ESP {encapsulation}{nat}", sa.local, sa.remote)?;
     write!(out, "    IKE       {} by {}, for {}", sa.suite, sa.backend, span(sa.established_secs))?;
@@ -230,6 +233,7 @@ mod tests {
             peer_id: "moon.example.org".to_owned(),
             local_behind_nat: true,
             certificate: None,
+            eap: None,
             peer_behind_nat: false,
             established_secs: 75,
             rekeyed: 0,

@@ -32,6 +32,7 @@ fn facts(id: IkeSaId) -> Box<IkeSaFacts> {
         local_id: Identity::Fqdn("carol".into()),
         peer_id: Identity::Fqdn("moon".into()),
         certificate: None,
+        eap: None,
         local_behind_nat: false,
         peer_behind_nat: true,
         keys: std::array::from_fn(|_| SecretBytes::default()),

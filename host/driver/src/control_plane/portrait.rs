@@ -67,6 +67,7 @@ impl ControlPlane {
             local_id: status.local_id?,
             peer_id: status.peer_id?,
             certificate: status.certificate,
+            eap: status.eap,
             local_behind_nat: status.local_behind_nat,
             peer_behind_nat: status.peer_behind_nat,
             established: now.unix.saturating_sub(status.age),

@@ -66,7 +66,7 @@ impl ClientEnd for Client {
             (CHALLENGE, State::Begun) => self.respond(identifier, rest),
             (SUCCESS, _) => self.check(rest),
             (FAILURE, _) => {
-                self.state = State::Refused(EapFailure::Refused(shown(rest)));
+                self.state = State::Refused(EapFailure::Refused(refusal(rest)));
                 Ok(vec![FAILURE])
             }
             _ => Err(EapFailure::Malformed("an MSCHAPv2 packet at the wrong time")),
@@ -85,6 +85,21 @@ impl ClientEnd for Client {
             State::Begun | State::Responded { .. } | State::Proved { .. } => None,
         }
     }
+}
+
+/// Says what a failure request means (RFC 2759 §6).
+fn refusal(message: &[u8]) -> String {
+    let text = shown(message);
+    let code = text.strip_prefix("E=").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+    let meaning = match code {
+        "646" => "this user may not come in at this hour",
+        "647" => "the account is disabled",
+        "648" => "the password has expired",
+        "649" => "this user may not come in from outside",
+        "691" => "the user or the password is wrong",
+        _ => return text,
+    };
+    format!("{meaning} (E={code})")
 }
 
 /// Reads `S=` and forty hexadecimal digits at the message's begin.

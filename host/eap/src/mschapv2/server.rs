@@ -98,6 +98,13 @@ impl ServerEnd for Server {
             },
         }
     }
+
+    fn failure(&self) -> Option<EapFailure> {
+        match &self.state {
+            State::Refusing(failure) => Some(failure.clone()),
+            State::Challenged | State::Proving(_) => None,
+        }
+    }
 }
 
 fn message(before: &str, octets: &[u8], behind: &str) -> String {

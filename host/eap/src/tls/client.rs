@@ -1,12 +1,10 @@
 //! The client's end of EAP-TLS.
 
-use std::time::Duration;
-
-use vpnhost_ike::{EapFailure, EapOutcome};
+use vpnhost_ike::{EapBegin, EapFailure, EapOutcome, OwnCertificate};
 
 use super::fragments::{Fragments, Taken};
 use super::session::Session;
-use super::{NAME, TlsCredential, TlsPeer};
+use super::{NAME, TlsPeer};
 use crate::method::ClientEnd;
 
 pub(crate) struct Client {
@@ -19,10 +17,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(identity: &str, own: &TlsCredential, server: &TlsPeer, now: Duration) -> Self {
+    pub(crate) fn new(identity: &str, own: &OwnCertificate, server: &TlsPeer, begin: &EapBegin) -> Self {
         Self {
             identity: identity.to_owned(),
-            session: Session::client(own, server, now),
+            session: Session::client(own, server, begin),
             fragments: Fragments::default(),
             started: false,
             committed: false,

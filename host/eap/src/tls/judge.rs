@@ -11,14 +11,16 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
+use vpnhost_crypto::CryptoBackend;
+use vpnhost_ike::{EapBegin, Trust};
 use vpnhost_model::Identity;
-use vpnhost_pki::{Certificate, Refusal, verify, verify_for};
-
-use super::TlsPeer;
+use vpnhost_pki::{Certificate, Refusal, Rules, Store, verify, verify_for};
 
 /// Judges certificates at one time.
 pub(crate) struct Judge {
-    peer: TlsPeer,
+    crypto: &'static dyn CryptoBackend,
+    store: Store,
+    rules: Rules,
     /// Whose the certificate must be.
     identity: Option<Identity>,
     now: Duration,
@@ -28,14 +30,15 @@ pub(crate) struct Judge {
 
 impl Judge {
     pub(crate) fn new(
-        peer: &TlsPeer,
+        trust: &Trust,
         identity: Option<Identity>,
-        now: Duration,
+        begin: &EapBegin,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {
-        let anchors = peer.store.anchors().iter();
+        let anchors = trust.anchors.iter();
         let hints = anchors.map(|anchor| DistinguishedName::from(anchor.subject().der().to_vec())).collect();
-        Self { peer: peer.clone(), identity, now, algorithms, hints }
+        let (store, rules) = (trust.store(&begin.crls), trust.rules);
+        Self { crypto: begin.crypto, store, rules, identity, now: begin.unix, algorithms, hints }
     }
 
     fn judge(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Result<(), Error> {
@@ -48,10 +51,9 @@ impl Judge {
         let all = [leaf].into_iter().chain(others).take(vpnhost_pki::limits::PEER_CERTIFICATES);
         let chain: Result<Vec<_>, _> = all.map(|der| Certificate::from_der(der)).collect();
         let chain = chain.map_err(|_| Refusal::Unreadable)?;
-        let TlsPeer { crypto, store, rules, .. } = &self.peer;
         match &self.identity {
-            Some(identity) => verify_for(*crypto, store, (&chain, identity), self.now, rules),
-            None => verify(*crypto, store, &chain, self.now, rules),
+            Some(identity) => verify_for(self.crypto, &self.store, (&chain, identity), self.now, &self.rules),
+            None => verify(self.crypto, &self.store, &chain, self.now, &self.rules),
         }
         .map(drop)
     }
@@ -59,7 +61,7 @@ impl Judge {
 
 impl fmt::Debug for Judge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.peer.fmt(f)
+        f.debug_struct("Judge").field("identity", &self.identity).field("rules", &self.rules).finish()
     }
 }
 

@@ -1,14 +1,12 @@
 //! The server's end of EAP-TLS.
 
-use std::time::Duration;
-
-use vpnhost_ike::{EapFailure, EapOutcome};
+use vpnhost_ike::{EapBegin, EapFailure, EapOutcome, OwnCertificate, Trust};
 use vpnhost_model::Identity;
 use vpnhost_pki::{Certificate, identity};
 
+use super::NAME;
 use super::fragments::{Fragments, Taken};
 use super::session::Session;
-use super::{NAME, TlsCredential, TlsPeer};
 use crate::method::{ServerEnd, Turn};
 
 pub(crate) struct Server {
@@ -21,10 +19,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(claimed: &[u8], own: &TlsCredential, clients: &TlsPeer, now: Duration) -> Self {
+    pub(crate) fn new(claimed: &[u8], own: &OwnCertificate, clients: &Trust, begin: &EapBegin) -> Self {
         let claimed = claim(claimed);
         Self {
-            session: Session::server(own, clients, claimed.clone(), now),
+            session: Session::server(own, clients, claimed.clone(), begin),
             claimed,
             fragments: Fragments::default(),
             concluding: false,
@@ -88,6 +86,10 @@ impl ServerEnd for Server {
 
     fn take(&mut self, response: &[u8]) -> Turn {
         self.turn(response).unwrap_or_else(Turn::Failure)
+    }
+
+    fn failure(&self) -> Option<EapFailure> {
+        self.failure.clone()
     }
 }
 

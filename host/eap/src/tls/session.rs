@@ -2,7 +2,6 @@
 
 use std::io::{Cursor, ErrorKind, Read as _, Write as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -15,12 +14,12 @@ use rustls::{
     ServerConfig, ServerConnection,
 };
 use vpnhost_crypto::SecretBytes;
-use vpnhost_ike::EapFailure;
+use vpnhost_ike::{EapBegin, EapFailure, OwnCertificate, Trust};
 use vpnhost_model::Identity;
 use vpnhost_pki::{Certificate, Refusal};
 
+use super::TlsPeer;
 use super::judge::Judge;
-use super::{TlsCredential, TlsPeer};
 use crate::limits;
 
 /// What the server says last with TLS 1.3 (RFC 9190 §2.5).
@@ -36,9 +35,13 @@ const CONTEXT: [u8; 1] = [crate::packet::TLS];
 pub(crate) struct Session(Connection);
 
 impl Session {
-    pub(crate) fn client(own: &TlsCredential, server: &TlsPeer, now: Duration) -> Result<Self, EapFailure> {
+    pub(crate) fn client(
+        own: &OwnCertificate,
+        server: &TlsPeer,
+        begin: &EapBegin,
+    ) -> Result<Self, EapFailure> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let judge = judge(server, server.identity.clone(), now, &provider);
+        let judge = judge(&server.trust, server.identity.clone(), begin, &provider);
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(internal)?
@@ -55,13 +58,13 @@ impl Session {
     }
 
     pub(crate) fn server(
-        own: &TlsCredential,
-        clients: &TlsPeer,
+        own: &OwnCertificate,
+        clients: &Trust,
         identity: Option<Identity>,
-        now: Duration,
+        begin: &EapBegin,
     ) -> Result<Self, EapFailure> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let judge = judge(clients, identity, now, &provider);
+        let judge = judge(clients, identity, begin, &provider);
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(internal)?
@@ -144,14 +147,19 @@ impl Session {
     }
 }
 
-fn judge(peer: &TlsPeer, identity: Option<Identity>, now: Duration, provider: &CryptoProvider) -> Arc<Judge> {
-    Arc::new(Judge::new(peer, identity, now, provider.signature_verification_algorithms))
+fn judge(
+    trust: &Trust,
+    identity: Option<Identity>,
+    begin: &EapBegin,
+    provider: &CryptoProvider,
+) -> Arc<Judge> {
+    Arc::new(Judge::new(trust, identity, begin, provider.signature_verification_algorithms))
 }
 
-fn certified(own: &TlsCredential) -> Result<Arc<SingleCertAndKey>, EapFailure> {
-    let chain = own.0.certificates().iter();
+fn certified(own: &OwnCertificate) -> Result<Arc<SingleCertAndKey>, EapFailure> {
+    let chain = own.credential().certificates().iter();
     let chain = chain.map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.0.key().pkcs8()));
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.credential().key().pkcs8()));
     let key = aws_lc_rs::sign::any_supported_type(&key).map_err(internal)?;
     Ok(Arc::new(CertifiedKey::new(chain, key).into()))
 }

@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vpnhost_crypto::{CryptoBackend, CryptoError, DrawnRandom, PrivateKey, SecureRandom};
-use vpnhost_eap::{
-    ClientMethod, ClientSetup, PasswordHash, ServerMethod, ServerSetup, TlsCredential, TlsPeer, Users,
-};
+use vpnhost_eap::{ClientMethod, ClientSetup, PasswordHash, ServerMethod, ServerSetup, TlsPeer, Users};
 use vpnhost_ike::wire::payload::Eap;
-use vpnhost_ike::{EapFailure, EapMethod, EapOutcome, EapSetup, EapStep};
-use vpnhost_pki::{Certificate, Credential, Rules, Store, identity};
+use vpnhost_ike::{EapBegin, EapFailure, EapMethod, EapOutcome, EapSetup, EapStep, OwnCertificate, Trust};
+use vpnhost_pki::{Certificate, Credential, Rules, identity};
 
 /// 2027-01-01.
 pub(crate) const NOW: Duration = Duration::from_secs(1_798_761_600);
@@ -26,8 +24,10 @@ impl SecureRandom for Counter {
     }
 }
 
-pub(crate) fn random(seed: u8) -> DrawnRandom {
-    DrawnRandom::draw(&mut Counter(seed), 64).unwrap()
+/// What a conversation begins with.
+pub(crate) fn begin(seed: u8) -> EapBegin {
+    let random = DrawnRandom::draw(&mut Counter(seed), 64).unwrap();
+    EapBegin { unix: NOW, random, stands_alone: false, crypto: crypto(), crls: Arc::new([]) }
 }
 
 pub(crate) fn crypto() -> &'static dyn CryptoBackend {
@@ -47,8 +47,8 @@ pub(crate) fn converse_with(
     server: &dyn EapSetup,
     change: &mut dyn FnMut(usize, &mut Eap),
 ) -> Ends {
-    let mut client = client.begin(NOW, random(1), false);
-    let mut server = server.begin(NOW, random(2), false);
+    let mut client = client.begin(begin(1));
+    let mut server = server.begin(begin(2));
     let mut packets = Vec::new();
     let mut at_server = None;
     let mut step = server.step(None);
@@ -109,25 +109,25 @@ pub(crate) fn users() -> ServerMethod {
     ServerMethod::MsChapV2(Arc::new(users))
 }
 
-fn credential(certificates: &str, key: &str) -> TlsCredential {
+fn credential(certificates: &str, key: &str) -> Arc<OwnCertificate> {
     let certificates = Certificate::read_all(certificates.as_bytes()).unwrap();
     let key = PrivateKey::read(key.as_bytes()).unwrap();
-    TlsCredential(Arc::new(Credential::new(crypto(), certificates, key, false).unwrap()))
+    Arc::new(OwnCertificate::new(Credential::new(crypto(), certificates, key, false).unwrap()))
 }
 
-pub(crate) fn trusting(ca: &str) -> TlsPeer {
-    let store = Arc::new(Store::new(Certificate::read_all(ca.as_bytes()).unwrap()));
-    TlsPeer { crypto: crypto(), store, rules: Rules::default(), identity: None }
+pub(crate) fn trusting(ca: &str) -> Arc<Trust> {
+    let anchors = Certificate::read_all(ca.as_bytes()).unwrap();
+    Arc::new(Trust { anchors, known: Vec::new(), rules: Rules::default() })
 }
 
 pub(crate) const CA: &str = include_str!("data/ca.pem");
 pub(crate) const OTHER_CA: &str = include_str!("data/other-ca.pem");
 
-pub(crate) fn carol() -> TlsCredential {
+pub(crate) fn carol() -> Arc<OwnCertificate> {
     credential(include_str!("data/carol.pem"), include_str!("data/carol.key"))
 }
 
-pub(crate) fn dave() -> TlsCredential {
+pub(crate) fn dave() -> Arc<OwnCertificate> {
     credential(include_str!("data/dave.pem"), include_str!("data/dave.key"))
 }
 
@@ -136,8 +136,8 @@ pub(crate) fn tls_server(ca: &str) -> ServerMethod {
     ServerMethod::Tls { credential, clients: trusting(ca) }
 }
 
-pub(crate) fn tls_client(name: &str, credential: TlsCredential, server: &str, ca: &str) -> ClientSetup {
-    let server = TlsPeer { identity: identity::parse(server), ..trusting(ca) };
+pub(crate) fn tls_client(name: &str, credential: Arc<OwnCertificate>, server: &str, ca: &str) -> ClientSetup {
+    let server = TlsPeer { identity: identity::parse(server), trust: trusting(ca) };
     ClientSetup { identity: name.to_owned(), method: ClientMethod::Tls { credential, server } }
 }
 

@@ -4,7 +4,7 @@ use vpnhost_ike::wire::payload::Eap;
 use vpnhost_ike::{EapSetup, EapStep};
 
 use crate::harness::{
-    CA, NOW, carol, converse, converse_with, password_client, random, server, tls_client, tls_server, users,
+    CA, begin, carol, converse, converse_with, password_client, server, tls_client, tls_server, users,
 };
 
 /// A small generator with a seed (xorshift), so that a failure can be found again.
@@ -74,7 +74,7 @@ fn whatever_is_said_first_ends_or_is_answered() {
     let mut dice = Dice(7);
     for (index, setup) in ends.iter().enumerate() {
         for _ in 0..if index % 2 == 0 { 3000 } else { 300 } {
-            let mut end = setup.begin(NOW, random(3), false);
+            let mut end = setup.begin(begin(3));
             let mut identifier = 0;
             if index >= 2
                 && let EapStep::Send(packet) = end.step(None)
@@ -105,7 +105,7 @@ fn whatever_is_said_first_ends_or_is_answered() {
 
 #[test]
 fn endless_fragments_end() {
-    let mut end = server(vec![tls_server(CA)]).begin(NOW, random(3), false);
+    let mut end = server(vec![tls_server(CA)]).begin(begin(3));
     let EapStep::Send(asked) = end.step(None) else { panic!("no request") };
     let mut packet =
         Eap { code: Eap::RESPONSE, identifier: asked.identifier, data: b"\x01carol@lab".to_vec() };

@@ -1,10 +1,10 @@
 //! EAP-MSCHAPv2, and the choice between it and EAP-TLS.
 
 use vpnhost_ike::wire::payload::Eap;
-use vpnhost_ike::{EapFailure, EapSetup, EapStep};
+use vpnhost_ike::{EapBegin, EapFailure, EapSetup, EapStep};
 
 use crate::harness::{
-    CA, NOW, carol, converse, converse_with, password_client, random, server, tls_client, tls_server, users,
+    CA, begin, carol, converse, converse_with, password_client, server, tls_client, tls_server, users,
 };
 
 #[test]
@@ -32,7 +32,10 @@ fn a_wrong_password_and_an_unknown_user_look_alike_to_the_client_and_not_to_the_
     let unknown = converse(&password_client("mallory", "lab password"), &server(vec![users()]));
     assert_eq!(wrong.server.unwrap_err(), EapFailure::WrongPassword("carol".into()));
     assert_eq!(unknown.server.unwrap_err(), EapFailure::UnknownUser("mallory".into()));
+    assert_eq!(wrong.client.as_ref().unwrap_err(), unknown.client.as_ref().unwrap_err());
     assert_eq!(wrong.client.as_ref().unwrap_err().code(), "eap-refused");
+    let told = wrong.client.as_ref().unwrap_err().to_string();
+    assert_eq!(told, "the other end refused: the user or the password is wrong (E=691)");
     let lengths =
         |packets: &[Eap]| packets.iter().map(|packet| (packet.code, packet.data.len())).collect::<Vec<_>>();
     let of_server = |packets: &[Eap]| lengths(packets).into_iter().step_by(2).collect::<Vec<_>>();
@@ -60,7 +63,7 @@ fn a_success_before_the_methods_end_is_a_failure() {
     let success = Eap { code: Eap::SUCCESS, identifier: 1, data: vec![] };
     let clients = [password_client("carol", "x"), tls_client("carol@lab", carol(), "moon.lab", CA)];
     for setup in &clients {
-        let mut client = setup.begin(NOW, random(1), false);
+        let mut client = setup.begin(begin(1));
         let EapStep::Failure { failure, .. } = client.step(Some(&success)) else { panic!("it was taken") };
         assert_eq!(failure, EapFailure::EarlySuccess);
     }
@@ -92,7 +95,7 @@ fn without_a_common_method_both_are_told() {
 
 #[test]
 fn a_notification_is_answered_and_changes_nothing() {
-    let mut client = password_client("carol", "x").begin(NOW, random(1), false);
+    let mut client = password_client("carol", "x").begin(begin(1));
     let notification = |identifier| Eap { code: Eap::REQUEST, identifier, data: b"\x02hi\x1b[2J".to_vec() };
     for identifier in 0..4 {
         let EapStep::Send(answer) = client.step(Some(&notification(identifier))) else { panic!("no answer") };
@@ -105,12 +108,12 @@ fn a_notification_is_answered_and_changes_nothing() {
 fn a_method_that_cannot_stand_alone_is_not_offered_where_it_would_have_to() {
     let both = server(vec![users(), tls_server(CA)]);
     assert!(both.can_stand_alone() && !server(vec![users()]).can_stand_alone());
-    let mut alone = both.begin(NOW, random(1), true);
+    let mut alone = both.begin(EapBegin { stands_alone: true, ..begin(1) });
     let EapStep::Send(asked) = alone.step(None) else { panic!("no request") };
     let said = Eap { code: Eap::RESPONSE, identifier: asked.identifier, data: b"\x01carol".to_vec() };
     let EapStep::Send(begun) = alone.step(Some(&said)) else { panic!("no method") };
     assert_eq!(begun.data[0], 13);
-    let mut nothing = server(vec![users()]).begin(NOW, random(1), true);
+    let mut nothing = server(vec![users()]).begin(EapBegin { stands_alone: true, ..begin(1) });
     nothing.step(None);
     let EapStep::Failure { failure, .. } = nothing.step(Some(&said)) else { panic!("a method was begun") };
     assert_eq!(failure.code(), "eap-cannot-stand-alone");

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use vpnhost_ike::wire::payload::Eap;
-use vpnhost_ike::{EapFailure, EapSetup, EapStep};
+use vpnhost_ike::{EapBegin, EapFailure, EapSetup, EapStep};
 
 use crate::harness::{
-    CA, NOW, OTHER_CA, carol, converse, converse_with, dave, random, server, tls_client, tls_server,
+    CA, NOW, OTHER_CA, begin, carol, converse, converse_with, dave, server, tls_client, tls_server,
 };
 
 #[test]
@@ -60,8 +60,8 @@ fn a_server_with_another_name_is_refused() {
 #[test]
 fn an_expired_certificate_is_refused_by_the_time_that_was_given() {
     let setup = tls_client("carol@lab", carol(), "moon.lab", CA);
-    let mut client = setup.begin(NOW + Duration::from_secs(40 * 365 * 86_400), random(1), false);
-    let mut server = server(vec![tls_server(CA)]).begin(NOW, random(2), false);
+    let mut client = setup.begin(EapBegin { unix: NOW + Duration::from_secs(40 * 365 * 86_400), ..begin(1) });
+    let mut server = server(vec![tls_server(CA)]).begin(begin(2));
     let mut step = server.step(None);
     for _ in 0..100 {
         let (EapStep::Send(packet) | EapStep::Failure { packet: Some(packet), .. }) = step else { break };

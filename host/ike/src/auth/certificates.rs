@@ -20,7 +20,7 @@ pub(crate) fn request<'a>(
     let trusts: Vec<_> = connections
         .filter_map(|connection| match &connection.peer_auth {
             PeerAuth::Certificate(trust) => Some(trust),
-            PeerAuth::SharedKey => None,
+            PeerAuth::SharedKey | PeerAuth::Eap(_) | PeerAuth::EapAlone => None,
         })
         .collect();
     if trusts.is_empty() {
@@ -69,7 +69,7 @@ pub(crate) fn choose<'a>(
     let LocalAuth::Certificate(own) = &connection.local_auth else { return None };
     let anchors = match &connection.peer_auth {
         PeerAuth::Certificate(trust) => trust.anchors.as_slice(),
-        PeerAuth::SharedKey => &[],
+        PeerAuth::SharedKey | PeerAuth::Eap(_) | PeerAuth::EapAlone => &[],
     };
     let asked = requested.and_then(|hashes| {
         own.iter().find(|certificate| certificate.credential().answers(crypto, hashes, anchors))

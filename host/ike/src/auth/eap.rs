@@ -9,8 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vpnhost_crypto::{DrawnRandom, SecretBytes};
-use vpnhost_pki::Refusal;
+use vpnhost_crypto::{CryptoBackend, DrawnRandom, SecretBytes};
+use vpnhost_model::Identity;
+use vpnhost_pki::{Crl, Refusal};
 
 use crate::wire::payload::Eap;
 
@@ -18,6 +19,9 @@ use crate::wire::payload::Eap;
 pub trait EapMethod: Send {
     /// Takes the other end's packet, and says what comes of it. Called no more after success or failure.
     fn step(&mut self, incoming: Option<&Eap>) -> EapStep;
+
+    /// Returns why it fails, once that is sure, while the other end is being told: it may give up without an answer.
+    fn failure(&self) -> Option<EapFailure>;
 }
 
 /// What comes of a packet.
@@ -55,10 +59,24 @@ pub struct EapOutcome {
     pub stands_alone: bool,
 }
 
+/// What a conversation is begun with.
+pub struct EapBegin {
+    /// The wall clock: the time since 1970.
+    pub unix: Duration,
+    /// For challenges.
+    pub random: DrawnRandom,
+    /// The method has to prove the server too, without a certificate in IKE: none that cannot is offered.
+    pub stands_alone: bool,
+    /// What certificates are verified with.
+    pub crypto: &'static dyn CryptoBackend,
+    /// The revocation lists that are known now.
+    pub crls: Arc<[Crl]>,
+}
+
 /// Begins conversations as it is configured.
 pub trait EapSetup: fmt::Debug + Send + Sync {
-    /// Begins one, at a wall clock time since 1970. One that must stand alone offers no method that cannot.
-    fn begin(&self, unix: Duration, random: DrawnRandom, stands_alone: bool) -> Box<dyn EapMethod>;
+    /// Begins one.
+    fn begin(&self, begin: EapBegin) -> Box<dyn EapMethod>;
 
     /// Tells whether one of its methods can stand without the server's certificate (RFC 5998 §4).
     fn can_stand_alone(&self) -> bool;
@@ -80,14 +98,27 @@ impl PartialEq for EapConfig {
     }
 }
 
+impl Eq for EapConfig {}
+
+/// Who an EAP conversation proved the client to be, for people and policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EapFacts {
+    /// The client's name.
+    pub identity: String,
+    /// The method's name.
+    pub method: &'static str,
+    /// Who the client said it is in IKE's own ID payload, which nothing proves.
+    pub ike_id: Identity,
+}
+
 /// Why an EAP conversation failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EapFailure {
     /// The server does not know the user. The client is told the same as for a wrong password.
-    #[error("there is no user {0}")]
+    #[error("there is no such user")]
     UnknownUser(String),
     /// The client's password is wrong.
-    #[error("the password of {0} is wrong")]
+    #[error("the password is wrong")]
     WrongPassword(String),
     /// The other end says that it failed.
     #[error("the other end refused{}", said(.0))]
@@ -107,7 +138,7 @@ pub enum EapFailure {
         theirs: String,
     },
     /// The other end's certificate is refused.
-    #[error("{0}")]
+    #[error("the other end's certificate is refused ({})", .0.code())]
     Certificate(Refusal),
     /// TLS failed.
     #[error("TLS: {0}")]
@@ -121,12 +152,37 @@ pub enum EapFailure {
     /// A method without a certificate of the server was used that cannot stand alone (RFC 5998 §4).
     #[error("{0} cannot stand without the server's certificate")]
     CannotStandAlone(&'static str),
+    /// The client wants to see a certificate, and this host has none (RFC 5998 §3).
+    #[error("the client wants a certificate of this host, which proves itself by EAP alone")]
+    WantsCertificate,
+    /// The AUTH payload behind the conversation is not made with the conversation's key: somebody stands between.
+    #[error("the AUTH payload is not made with the key that EAP made")]
+    WrongKey,
     /// This host failed itself.
     #[error("this host failed: {0}")]
     Internal(String),
 }
 
 impl EapFailure {
+    /// Returns what the sentence leaves out, as it is not for the log: names.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::UnknownUser(user) | Self::WrongPassword(user) => Some(user.clone()),
+            Self::Certificate(refusal) => Some(refusal.to_string()),
+            Self::Refused(_)
+            | Self::ServerUnproven
+            | Self::EarlySuccess
+            | Self::NoCommonMethod { .. }
+            | Self::Tls(_)
+            | Self::Malformed(_)
+            | Self::TooMuch(_)
+            | Self::CannotStandAlone(_)
+            | Self::WantsCertificate
+            | Self::WrongKey
+            | Self::Internal(_) => None,
+        }
+    }
+
     /// Returns the code, which never changes.
     pub fn code(&self) -> &'static str {
         match self {
@@ -141,6 +197,8 @@ impl EapFailure {
             Self::Malformed(_) => "eap-malformed",
             Self::TooMuch(_) => "eap-too-much",
             Self::CannotStandAlone(_) => "eap-cannot-stand-alone",
+            Self::WantsCertificate => "eap-wants-certificate",
+            Self::WrongKey => "eap-wrong-key",
             Self::Internal(_) => "eap-internal",
         }
     }

@@ -7,6 +7,7 @@ use vpnhost_crypto::{CryptoBackend, PrfAlgorithm, SecretBytes};
 use vpnhost_model::Identity;
 use vpnhost_pki::{Certificate, Crl, Refusal, Verified, identity, verify_for};
 
+use crate::auth::eap::{EapFacts, EapFailure};
 use crate::auth::octets::{OwnedOctets, SignedOctets};
 use crate::auth::{shared_key, signature};
 use crate::config::Trust;
@@ -18,6 +19,7 @@ use crate::wire::payload::{AuthMethod, Authentication};
 pub struct AuthVerified {
     method: AuthMethod,
     certificate: Option<Arc<PeerCertificate>>,
+    eap: Option<Arc<EapFacts>>,
 }
 
 /// The certificate that a peer proved itself with.
@@ -49,6 +51,11 @@ impl AuthVerified {
         self.method
     }
 
+    /// Returns who the peer is as EAP has proved it, if it is a client that proved itself so.
+    pub(crate) fn eap(&self) -> Option<&EapFacts> {
+        self.eap.as_deref()
+    }
+
     /// Returns what is known of the peer's certificate, if it proved itself with one.
     pub(crate) fn certificate(&self) -> Option<&CertificateFacts> {
         self.certificate.as_ref().map(|certificate| &certificate.facts)
@@ -69,10 +76,29 @@ pub(crate) fn verify_shared_key(
         shared_key::compute(prf, secret, octets).map_err(|_| AuthenticationFailure::WrongSecret)?;
     // `SecretBytes` compares in constant time.
     if expected == SecretBytes::copy_of(auth_data) {
-        Ok(AuthVerified { method: AuthMethod::SHARED_KEY, certificate: None })
+        Ok(AuthVerified { method: AuthMethod::SHARED_KEY, certificate: None, eap: None })
     } else {
         Err(AuthenticationFailure::WrongSecret)
     }
+}
+
+/// Verifies the AUTH data that follow an EAP conversation (RFC 7296 §2.16).
+///
+/// `key` is the conversation's, or SK_p where it made none; `gateway` is the certificate's proof of a server that showed
+/// one, which is then how it is known.
+///
+/// # Errors
+/// [`EapFailure::WrongKey`] if the peer has another key.
+pub(crate) fn verify_eap(
+    prf: &dyn PrfAlgorithm,
+    key: &SecretBytes,
+    octets: &SignedOctets<'_>,
+    auth_data: &[u8],
+    (client, gateway): (Option<EapFacts>, Option<AuthVerified>),
+) -> Result<AuthVerified, AuthenticationFailure> {
+    let proof = verify_shared_key(prf, key, octets, auth_data)
+        .map_err(|_| AuthenticationFailure::Eap(EapFailure::WrongKey))?;
+    Ok(AuthVerified { eap: client.map(Arc::new), ..gateway.unwrap_or(proof) })
 }
 
 /// By what a certificate is judged, and when.
@@ -110,7 +136,7 @@ impl VerifyJob {
         let allow_legacy = self.court.trust.rules.allow_legacy;
         let (key, proof) = (&verified.key, &self.authentication);
         signature::verify(self.court.crypto, key, proof, &self.octets, allow_legacy)?;
-        Ok(AuthVerified { method: proof.method, certificate: Some(remember(&verified, sent)) })
+        Ok(AuthVerified { method: proof.method, certificate: Some(remember(&verified, sent)), eap: None })
     }
 
     /// Returns the peer's certificate and those that help; one that sends none may be known by its identity.
@@ -142,7 +168,7 @@ impl RejudgeJob {
         let verified = self.court.judge(&certificate.sent, &self.peer);
         let verified = verified.map_err(AuthenticationFailure::Certificate)?;
         let certificate = Some(remember(&verified, certificate.sent.clone()));
-        Ok(AuthVerified { method: self.proof.method, certificate })
+        Ok(AuthVerified { certificate, ..self.proof })
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use vpnhost_crypto::{CryptoError, Signature, SignatureAlgorithm, SigningKey};
 use vpnhost_pki::{Certificate, Credential, Crl, Rules, Store};
 
+use crate::auth::eap::EapConfig;
+
 /// How this host proves who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocalAuth {
@@ -13,6 +15,10 @@ pub enum LocalAuth {
     SharedKey,
     /// With a certificate and its private key; of several the one that the peer's CERTREQ asks for.
     Certificate(Vec<Arc<OwnCertificate>>),
+    /// As the client of an EAP conversation, which an initiator is.
+    Eap(EapConfig),
+    /// By what the peer's EAP conversation proves of this end too, without a certificate (RFC 5998); as responder.
+    EapAlone,
 }
 
 /// How the peer has to prove who it is.
@@ -22,6 +28,10 @@ pub enum PeerAuth {
     SharedKey,
     /// With a certificate that leads to a trust anchor.
     Certificate(Arc<Trust>),
+    /// As the client of an EAP conversation that this host leads.
+    Eap(EapConfig),
+    /// By what this host's EAP conversation proves of the server, without a certificate (RFC 5998).
+    EapAlone,
 }
 
 impl PeerAuth {
@@ -30,6 +40,8 @@ impl PeerAuth {
         match self {
             Self::SharedKey => "a pre-shared key",
             Self::Certificate(_) => "a certificate",
+            Self::Eap(_) => "EAP",
+            Self::EapAlone => "EAP alone",
         }
     }
 }
@@ -47,7 +59,7 @@ pub struct Trust {
 
 impl Trust {
     /// Makes the store that a judgement is based on.
-    pub(crate) fn store(&self, crls: &[Crl]) -> Store {
+    pub fn store(&self, crls: &[Crl]) -> Store {
         let mut store = Store::new(self.anchors.clone());
         store.add_intermediates(self.known.iter().cloned());
         crls.iter().for_each(|crl| store.add_crl(crl.clone()));

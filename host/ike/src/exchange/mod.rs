@@ -85,6 +85,8 @@ impl IkeSa {
                 Resumed::Work(JobResult::PeerVerified(result)) => {
                     self.on_initiator_verified(host, now, result)
                 }
+                Resumed::Work(JobResult::Signed(signed)) => self.on_gateway_signed(host, now, signed),
+                Resumed::Work(JobResult::Eap(method, step)) => self.on_server_step(host, now, method, step),
                 resumed @ (Resumed::Answer(..) | Resumed::Work(_)) => {
                     self.resume_init_answered(host, now, resumed)
                 }

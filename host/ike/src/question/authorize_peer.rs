@@ -3,6 +3,7 @@
 use vpnhost_model::{Identity, Now};
 use vpnhost_policy::{Answer, Attribute, Authorization, PeerClaim, Question};
 
+use crate::auth::eap::EapFacts;
 use crate::auth::verified::{AuthVerified, CertificateFacts};
 use crate::sa::IkeSa;
 
@@ -24,12 +25,26 @@ pub(crate) fn question(
         unix_secs: now.unix.as_secs(),
         utc_offset_secs: now.utc_offset_secs,
         other_sas: u32::try_from(other_sas).unwrap_or(u32::MAX),
-        hints: proof.certificate().map_or_else(Vec::new, hints),
+        hints: hints(proof),
     })
 }
 
-/// Tells policies what is known of the peer's certificate.
-fn hints(certificate: &CertificateFacts) -> Vec<Attribute> {
+/// Tells policies what else is known of the peer.
+fn hints(proof: &AuthVerified) -> Vec<Attribute> {
+    let certificate = proof.certificate().map_or_else(Vec::new, of_certificate);
+    certificate.into_iter().chain(proof.eap().map_or_else(Vec::new, of_eap)).collect()
+}
+
+fn of_eap(eap: &EapFacts) -> Vec<Attribute> {
+    let EapFacts { identity, method, ike_id } = eap;
+    vec![
+        Attribute::new("eap.identity", identity),
+        Attribute::new("eap.method", *method),
+        Attribute::new("ike.id", ike_id.to_string()),
+    ]
+}
+
+fn of_certificate(certificate: &CertificateFacts) -> Vec<Attribute> {
     let CertificateFacts { subject, issuer, ca, serial, not_after } = certificate;
     vec![
         Attribute::new("certificate.subject", subject),

@@ -146,6 +146,7 @@ impl CloseReason {
             Self::UnknownIdentity(gap) => Some(gap.detail()),
             Self::AuthenticationFailed(AuthenticationFailure::Certificate(refusal))
             | Self::CertificateEnded(refusal) => Some(refusal.to_string()),
+            Self::AuthenticationFailed(AuthenticationFailure::Eap(failure)) => failure.detail(),
             Self::Local
             | Self::DeletedByPeer
             | Self::Replaced
@@ -192,6 +193,7 @@ fn unnamed(failure: &AuthenticationFailure) -> String {
         | AuthenticationFailure::WrongSignature
         | AuthenticationFailure::SignatureAlgorithm(_)
         | AuthenticationFailure::NoCommonSignature { .. }
+        | AuthenticationFailure::Eap(_)
         | AuthenticationFailure::OwnKey => failure.to_string(),
     }
 }

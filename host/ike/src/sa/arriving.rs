@@ -38,6 +38,12 @@ impl IkeSa {
             }
         } else {
             match self.window.place(header.message_id) {
+                // What follows the last request of IKE_AUTH is no more of it.
+                Incoming::New
+                    if header.exchange == ExchangeType::IKE_AUTH && !self.state.is_authenticating() =>
+                {
+                    return;
+                }
                 Incoming::New => {}
                 Incoming::Repeated => return self.repeat_reply(host, now, path, (envelope, datagram)),
                 Incoming::BeingDecided | Incoming::Outside => return,
@@ -120,6 +126,7 @@ impl IkeSa {
         tracing::debug!(ike_sa = %self.id, %exchange, message_id, form = shape.name, "request");
         match header.exchange {
             ExchangeType::IKE_AUTH => self.on_auth_request(host, now, message),
+            _ if self.state.is_authenticating() => self.on_initiator_gave_up(host, now, &message),
             ExchangeType::CREATE_CHILD_SA => self.on_create_child_request(host, now, &message),
             _ => self.on_informational_request(host, now, &message),
         }
@@ -128,7 +135,7 @@ impl IkeSa {
     /// Answers a request that is authentic and malformed.
     ///
     /// RFC 7296, 2.21.3: INVALID_SYNTAX is fatal to the IKE SA on both sides.
-    fn refuse_malformed(
+    pub(crate) fn refuse_malformed(
         &mut self,
         host: &mut Host,
         now: Now,
@@ -240,12 +247,30 @@ impl IkeSa {
 }
 
 impl State {
+    /// Tells whether requests of IKE_AUTH have a place: with EAP there are several.
+    fn is_authenticating(&self) -> bool {
+        match self {
+            Self::SaInitAnswered(_) | Self::Authorizing(_) => true,
+            Self::SaInitSent(_)
+            | Self::AuthSent(_)
+            | Self::Established(_)
+            | Self::Rekeyed
+            | Self::Closing(_)
+            | Self::Gone
+            | Self::Closed => false,
+        }
+    }
+
     /// Tells whether a message of this exchange and direction has a place in the state: everything
     /// else is dropped before its ICV is looked at.
     fn expects(&self, header: &Header) -> bool {
         let response = header.flags.response;
         match self {
             Self::SaInitSent(_) => header.exchange == ExchangeType::IKE_SA_INIT && response,
+            // Amid an EAP conversation an initiator may find that the responder is not who it should be.
+            Self::SaInitAnswered(state) if state.eap.is_some() => {
+                [ExchangeType::IKE_AUTH, ExchangeType::INFORMATIONAL].contains(&header.exchange) && !response
+            }
             Self::SaInitAnswered(_) | Self::Authorizing(_) => {
                 header.exchange == ExchangeType::IKE_AUTH && !response
             }
@@ -253,7 +278,7 @@ impl State {
             // A repeated IKE_AUTH request finds its answer by its Message ID.
             Self::Established(_) | Self::Rekeyed | Self::Closing(_) => match header.exchange {
                 ExchangeType::CREATE_CHILD_SA | ExchangeType::INFORMATIONAL => true,
-                ExchangeType::IKE_AUTH => !response && header.message_id == 1,
+                ExchangeType::IKE_AUTH => !response,
                 _ => false,
             },
             Self::Gone => header.exchange != ExchangeType::IKE_SA_INIT && !response,

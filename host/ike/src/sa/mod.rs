@@ -168,6 +168,7 @@ impl IkeSa {
             local_id: established.local_id.clone(),
             peer_id: established.peer_id.clone(),
             certificate: established.proof.certificate().cloned(),
+            eap: established.proof.eap().cloned(),
             local_behind_nat: self.nat.local,
             peer_behind_nat: self.nat.peer,
             keys: [keys.sk_ei.clone(), keys.sk_er.clone(), keys.sk_ai.clone(), keys.sk_ar.clone()],

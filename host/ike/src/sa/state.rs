@@ -50,6 +50,7 @@ impl State {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::SaInitSent(_) => "IKE_SA_INIT sent",
+            Self::SaInitAnswered(state) if state.eap.is_some() => "EAP",
             Self::SaInitAnswered(_) => "IKE_SA_INIT received",
             Self::AuthSent(_) => "IKE_AUTH sent",
             Self::Authorizing(_) => "awaiting authorization",

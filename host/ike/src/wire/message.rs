@@ -1,7 +1,7 @@
 //! A whole message: the header and the chain of payloads (RFC 7296 §3.1, §3.2).
 
 use crate::wire::payload::{
-    self, Authentication, Configuration, Identification, KeyExchange, Nonce, Notify, NotifyType,
+    self, Authentication, Configuration, Eap, Identification, KeyExchange, Nonce, Notify, NotifyType,
     SecurityAssociation, TrafficSelectors,
 };
 use crate::wire::writer::Writer;
@@ -102,6 +102,8 @@ first_of! {
     id_responder: IdResponder -> Identification;
     /// Returns the Authentication payload.
     authentication: Authentication -> Authentication;
+    /// Returns the EAP payload.
+    eap: Eap -> Eap;
     /// Returns the initiator's Traffic Selector payload.
     ts_initiator: TsInitiator -> TrafficSelectors;
     /// Returns the responder's Traffic Selector payload.

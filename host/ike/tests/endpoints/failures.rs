@@ -13,6 +13,7 @@ use vpnhost_model::{EspSuite, IkeSuite, Sequence};
 use vpnhost_policy::{Answer, Authorization, QuestionKind};
 
 use crate::certificates::{MIDDLE, ed25519, own, plan};
+use crate::eap;
 use crate::maker::{DAY, Key, NOW, Plan, crl};
 use crate::pump::{A, B, Pump, child, config, id, initiator, responder, ts};
 
@@ -198,6 +199,29 @@ const CASES: &[Case] = &[
         },
         play: up,
         codes: ["address-required", "address-required"],
+    },
+    Case {
+        name: "Wrong password",
+        how: "EAP-MSCHAPv2: the gateway knows the user by another password",
+        wrong: |a, b| (*a, *b) = eap::ends(eap::password("carol", "wrong"), eap::leading(vec![eap::users()])),
+        play: up,
+        codes: ["eap-refused", "eap-wrong-password"],
+    },
+    Case {
+        name: "Unknown user",
+        how: "EAP-MSCHAPv2: the gateway's `users_file` does not have the name",
+        wrong: |a, b| {
+            (*a, *b) = eap::ends(eap::password("mallory", "lab password"), eap::leading(vec![eap::users()]));
+        },
+        play: up,
+        codes: ["eap-refused", "eap-unknown-user"],
+    },
+    Case {
+        name: "No common EAP method",
+        how: "the client has a certificate, the gateway takes passwords only",
+        wrong: |a, b| (*a, *b) = eap::ends(eap::certificate("b.lab"), eap::leading(vec![eap::users()])),
+        play: up,
+        codes: ["eap-refused", "eap-no-common-method"],
     },
     Case {
         name: "Peer silent",

@@ -5,6 +5,7 @@
 mod certificates;
 mod collisions;
 mod decisions;
+mod eap;
 mod endings;
 mod failures;
 mod hostile;

@@ -57,7 +57,7 @@ pub(super) fn read(whole: &Section<'_>, context: &Context<'_>) -> (Vec<Connectio
 
 /// Who begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     Initiator,
     Responder,
     Either,
@@ -76,7 +76,7 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
     let mut proposals = proposal::read(section, "ike", &proposal::IKE, context.allow_legacy, parse);
     let ike = proposals.iter().flat_map(|own| &own.suites).filter_map(ike).collect();
     proposals.extend(child_proposals);
-    let peers = peer::read(section, context, role == Role::Responder);
+    let peers = peer::read(section, context, role);
     let request_address = request_address(section, role, &children);
     let timing = timing(section);
     lifetime::warn(section, &timing, &children);

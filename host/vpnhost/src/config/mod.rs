@@ -8,6 +8,7 @@ mod certificate;
 mod child;
 mod connection;
 mod document;
+mod eap;
 mod gateway;
 mod host;
 mod item;

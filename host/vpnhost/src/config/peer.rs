@@ -1,11 +1,14 @@
 //! `local` and `peer` of a connection: who the two ends are, and the secrets that prove it.
 
-use vpnhost_ike::config::{LocalAuth, PeerAuth, PeerIdentity, Secrets};
+use std::sync::Arc;
+
+use vpnhost_ike::config::{LocalAuth, OwnCertificate, PeerAuth, PeerIdentity, Secrets};
 use vpnhost_model::Identity;
 
 use super::certificate::{self, Judgement};
-use super::connection::Context;
+use super::connection::{Context, Role};
 use super::document::Section;
+use super::eap::{self, Means};
 use super::item::Item;
 use super::secret::{self, Directories};
 use super::value::Wrong;
@@ -23,7 +26,7 @@ pub(super) struct Peers {
 }
 
 /// Reads both tables.
-pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, responds_only: bool) -> Option<Peers> {
+pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, role: Role) -> Option<Peers> {
     for key in ["local", "peer"] {
         connection.required(key, "{ id = \"carol@example.org\", psk_file = \"carol.psk\" }");
     }
@@ -31,20 +34,37 @@ pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, responds_onl
     if !local.is_written() || !peer.is_written() {
         return None;
     }
-    let local_auth = local_auth(&local, context)?;
-    let local_id = match &local_auth {
-        LocalAuth::Certificate(own) => certificate::local_id(&local, own, identity),
-        LocalAuth::SharedKey => {
+    let responds_only = role == Role::Responder;
+    let own = own(&local, context)?;
+    let judgement = judgement(&peer, context)?;
+    let peer_id = peer_id(&peer, responds_only);
+    eap::refuse_stray(&local, &peer);
+    let means = Means {
+        own: own.as_deref(),
+        judgement: judgement.as_ref(),
+        peer_id: peer_id.as_ref(),
+        directories: context.directories,
+        role,
+    };
+    let local_auth = local_auth(&local, &peer, &means)?;
+    let peer_auth = peer_auth(&local, &peer, &means)?;
+    let local_id = match (&own, &local_auth) {
+        // EAP-TLS binds its certificate to EAP's identity, not to IKE's.
+        (Some(own), LocalAuth::Eap(_)) if local.item("id").is_none() => {
+            certificate::local_id(&local, own, identity)
+        }
+        (Some(own), LocalAuth::Certificate(_) | LocalAuth::EapAlone) => {
+            certificate::local_id(&local, own, identity)
+        }
+        (None, _) | (Some(_), LocalAuth::Eap(_) | LocalAuth::SharedKey) => {
             local.required("id", "\"carol@example.org\"").and_then(|item| item.read(identity))
         }
     };
-    let peer_id = peer_id(&peer, responds_only);
     if let (Some(local_id), Some(PeerIdentity::Is(peer_id))) = (&local_id, &peer_id)
         && local_id.matches(peer_id)
     {
         peer.warn("id", Wrong::new("both ends have the same identity").hint("each should have its own"));
     }
-    let (peer_auth, judgement) = peer_auth(&peer, context)?;
     for section in [&local, &peer] {
         refuse_others(section);
     }
@@ -72,7 +92,7 @@ pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, responds_onl
     })
 }
 
-fn identity(text: &str) -> Result<Identity, Wrong> {
+pub(super) fn identity(text: &str) -> Result<Identity, Wrong> {
     let wrong = Wrong::new(format!("\"{text}\" is no identity"));
     vpnhost_pki::identity::parse(text).ok_or_else(|| {
         if text.contains('=') {
@@ -96,10 +116,11 @@ fn peer_id(peer: &Section<'_>, responds_only: bool) -> Option<PeerIdentity> {
     Some(PeerIdentity::Any)
 }
 
-/// Reads how this host proves itself.
-fn local_auth(local: &Section<'_>, context: &Context<'_>) -> Option<LocalAuth> {
+/// Reads this host's certificates, if it has any.
+#[allow(clippy::option_option, reason = "none there, and none that can be read, are two things")]
+fn own(local: &Section<'_>, context: &Context<'_>) -> Option<Option<Vec<Arc<OwnCertificate>>>> {
     if !certificate::is_named(local, &["cert", "key"]) {
-        return Some(LocalAuth::SharedKey);
+        return Some(None);
     }
     refuse_both(local, &["psk_file"]);
     let own = certificate::own(local, context.directories, context.allow_legacy);
@@ -107,22 +128,38 @@ fn local_auth(local: &Section<'_>, context: &Context<'_>) -> Option<LocalAuth> {
         // The other keys are known all the same.
         local.item("id");
     }
-    own.map(LocalAuth::Certificate)
+    own.map(Some)
 }
 
-/// Reads how the peer has to.
-fn peer_auth(peer: &Section<'_>, context: &Context<'_>) -> Option<(PeerAuth, Option<Judgement>)> {
-    let named = certificate::is_named(peer, &["ca", "cert"]);
-    let with_trust = ["crl", "revocation", "require_eku", "wildcards"];
-    if !named {
-        if let Some(item) = with_trust.iter().find_map(|key| peer.item(key)) {
-            item.error(Wrong::new("means nothing without certificates").hint("write ca = [\"ca.pem\"]"));
-        }
-        return Some((PeerAuth::SharedKey, None));
+/// Reads what the peer's certificate is judged by, if it is to show one.
+#[allow(clippy::option_option, reason = "none there, and none that can be read, are two things")]
+fn judgement(peer: &Section<'_>, context: &Context<'_>) -> Option<Option<Judgement>> {
+    if certificate::is_named(peer, &["ca", "cert"]) {
+        refuse_both(peer, &["psk_file", "secrets_file"]);
+        return certificate::judgement(peer, context.directories, context.allow_legacy).map(Some);
     }
-    refuse_both(peer, &["psk_file", "secrets_file"]);
-    let judgement = certificate::judgement(peer, context.directories, context.allow_legacy)?;
-    Some((PeerAuth::Certificate(judgement.trust.clone()), Some(judgement)))
+    let with_trust = ["crl", "revocation", "require_eku", "wildcards"];
+    if let Some(item) = with_trust.iter().find_map(|key| peer.item(key)) {
+        item.error(Wrong::new("means nothing without certificates").hint("write ca = [\"ca.pem\"]"));
+    }
+    Some(None)
+}
+
+/// Decides how this host proves itself.
+fn local_auth(local: &Section<'_>, peer: &Section<'_>, means: &Means<'_>) -> Option<LocalAuth> {
+    if eap::is_named(local) {
+        return eap::local_auth(local, peer, means);
+    }
+    Some(means.own.map_or(LocalAuth::SharedKey, |own| LocalAuth::Certificate(own.to_vec())))
+}
+
+/// Decides how the peer has to.
+fn peer_auth(local: &Section<'_>, peer: &Section<'_>, means: &Means<'_>) -> Option<PeerAuth> {
+    if eap::is_named(peer) {
+        return eap::peer_auth(local, peer, means);
+    }
+    let trust = means.judgement.map(|judgement| judgement.trust.clone());
+    Some(trust.map_or(PeerAuth::SharedKey, PeerAuth::Certificate))
 }
 
 /// One side proves itself in one way; a responder takes another connection for another way.
@@ -132,16 +169,18 @@ fn refuse_both(section: &Section<'_>, keys: &[&'static str]) {
     }
 }
 
-/// An operator who names EAP relies on it: to go on without would be another thing.
+/// The way follows from the other keys; who writes it has to mean the same.
 fn refuse_others(section: &Section<'_>) {
-    if let Some(item) = section.item("eap") {
-        item.error(Wrong::new("EAP is not in this version").hint("authenticate with psk_file or cert"));
-    }
     if let Some(item) = section.item("auth") {
         match item.text() {
             Some("psk" | "pubkey") | None => {}
+            Some("eap") if section.item("eap").is_some() => {}
+            Some("eap") => {
+                item.error(Wrong::new("names no method").hint("write eap = \"mschapv2\" or eap = \"tls\""))
+            }
             Some(other) => item.error(
-                Wrong::new(format!("\"{other}\" is not in this version")).hint("write \"psk\" or \"pubkey\""),
+                Wrong::new(format!("\"{other}\" is not in this version"))
+                    .hint("write \"psk\", \"pubkey\" or \"eap\""),
             ),
         }
     }

@@ -83,35 +83,18 @@ pub(super) fn octets(item: &Item<'_>, directories: &Directories, most: u64) -> O
 
 /// Reads a file with the secrets of many: an identity and its secret a line.
 pub(super) fn many(item: &Item<'_>, directories: &Directories) -> Option<BTreeMap<Identity, SecretBytes>> {
-    let (file, is_credential) = directories.secret(item.text()?);
-    let octets = read(&file, is_credential, limits::SECRETS_OCTETS);
-    let octets = item.take(octets.map_err(|wrong| match wrong.what.contains("no such file") {
-        true => wrong.hint("write such a file: IDENTITY SECRET, one a line"),
-        false => wrong,
-    }))?;
     let mut secrets = BTreeMap::new();
-    let mut complete = true;
-    for (index, line) in octets.expose().split(|&octet| octet == b'\n').enumerate() {
-        let place = || Place { file: file.clone(), line: index + 1, key: String::new() };
-        match entry(line.trim_ascii()) {
-            Ok(None) => {}
-            Ok(Some((identity, secret))) => {
-                if secret.len() < limits::SHORT_SECRET {
-                    let wrong = short(&format!("the secret of {identity}"));
-                    item.tell(Problem { hint: wrong.hint, ..Problem::warning(place(), wrong.what) });
-                }
-                if secrets.insert(identity.folded(), secret).is_some() {
-                    complete = false;
-                    item.tell(Problem::error(place(), format!("{identity} has a secret already")));
-                }
-            }
-            Err(what) => {
-                complete = false;
-                item.tell(Problem::error(place(), what).hint("write: IDENTITY SECRET"));
-            }
+    let complete = each_line(item, directories, "IDENTITY SECRET", &mut |line| {
+        let (identity, secret) = entry(line)?;
+        let warning =
+            (secret.len() < limits::SHORT_SECRET).then(|| short(&format!("the secret of {identity}")));
+        if secrets.insert(identity.folded(), secret).is_some() {
+            return Err(format!("{identity} has a secret already"));
         }
-    }
+        Ok(warning)
+    })?;
     if secrets.is_empty() && complete {
+        let (file, _) = directories.secret(item.text()?);
         item.error(
             Wrong::new(format!("{} holds no secret", file.display()))
                 .hint("write: IDENTITY SECRET, one a line"),
@@ -120,16 +103,50 @@ pub(super) fn many(item: &Item<'_>, directories: &Directories) -> Option<BTreeMa
     (complete && !secrets.is_empty()).then_some(secrets)
 }
 
-/// Reads one line. What it says is in no error: it may be a secret.
-fn entry(line: &[u8]) -> Result<Option<(Identity, SecretBytes)>, &'static str> {
-    if line.is_empty() || line.starts_with(b"#") {
-        return Ok(None);
+/// Reads a line, which may be a secret: no error quotes it. What is odd about it is returned.
+pub(super) type ReadLine<'a> = dyn FnMut(&[u8]) -> Result<Option<Wrong>, String> + 'a;
+
+/// Reads each line of a file that only its owner may read, but for empty ones and comments; returns whether all are
+/// right.
+pub(super) fn each_line(
+    item: &Item<'_>,
+    directories: &Directories,
+    form: &str,
+    read_line: &mut ReadLine<'_>,
+) -> Option<bool> {
+    let (file, is_credential) = directories.secret(item.text()?);
+    let octets = read(&file, is_credential, limits::SECRETS_OCTETS);
+    let octets = item.take(octets.map_err(|wrong| match wrong.what.contains("no such file") {
+        true => wrong.hint(format!("write such a file: {form}, one a line")),
+        false => wrong,
+    }))?;
+    let mut complete = true;
+    for (index, line) in octets.expose().split(|&octet| octet == b'\n').enumerate() {
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        let place = Place { file: file.clone(), line: index + 1, key: String::new() };
+        match read_line(line) {
+            Ok(None) => {}
+            Ok(Some(odd)) => {
+                item.tell(Problem { hint: odd.hint, ..Problem::warning(place, odd.what) });
+            }
+            Err(what) => {
+                complete = false;
+                item.tell(Problem::error(place, what).hint(format!("write: {form}")));
+            }
+        }
     }
+    Some(complete)
+}
+
+fn entry(line: &[u8]) -> Result<(Identity, SecretBytes), &'static str> {
     let end = line.iter().position(u8::is_ascii_whitespace).ok_or("no secret behind the identity")?;
     let (identity, secret) = line.split_at(end);
     let identity =
         std::str::from_utf8(identity).ok().and_then(Identity::parse).ok_or("no identity at its start")?;
-    Ok(Some((identity, SecretBytes::copy_of(secret.trim_ascii()))))
+    Ok((identity, SecretBytes::copy_of(secret.trim_ascii())))
 }
 
 fn short(what: &str) -> Wrong {

@@ -14,6 +14,7 @@ use super::*;
 use crate::exit::Failure;
 
 mod certificates;
+mod eap;
 #[path = "../../../pki/tests/rules/maker.rs"]
 #[allow(dead_code, reason = "other tests make more of it")]
 mod maker;

@@ -97,6 +97,8 @@ pub(crate) struct IkeSa {
     pub(crate) peer_id: String,
     /// The certificate that the peer proved itself with.
     pub(crate) certificate: Option<Certificate>,
+    /// What EAP has proved of the peer.
+    pub(crate) eap: Option<Eap>,
     /// Whether a NAT is before this host.
     pub(crate) local_behind_nat: bool,
     /// Whether a NAT is before the peer, or it pretends so.
@@ -136,6 +138,17 @@ pub(crate) struct Certificate {
     pub(crate) serial: String,
     /// Until it, or a CA above it, ends; negative afterwards.
     pub(crate) ends_in_secs: i64,
+}
+
+/// A peer that proved itself by EAP.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Eap {
+    /// The user, as the method has proved it.
+    pub(crate) identity: String,
+    /// `mschapv2` or `tls`.
+    pub(crate) method: String,
+    /// Who the peer says it is in IKE, which nothing proves.
+    pub(crate) ike_id: String,
 }
 
 /// One Child SA.

@@ -9,7 +9,9 @@ use vpnhost_model::{Encapsulation, LocalAddress, Mode, Role, TrafficSelector};
 use vpnhost_pki::identity::text_of;
 use vpnhost_policy::OnFailure;
 
-use super::document::{Address, Certificate, Child, Connection, Decided, Event, Flow, IkeSa, Plugin, Status};
+use super::document::{
+    Address, Certificate, Child, Connection, Decided, Eap, Event, Flow, IkeSa, Plugin, Status,
+};
 use super::server::Facts;
 
 impl Status {
@@ -88,6 +90,11 @@ impl IkeSa {
                 ca: facts.ca.clone(),
                 serial: facts.serial.clone(),
                 ends_in_secs: facts.not_after - i64::try_from(unix.as_secs()).unwrap_or(i64::MAX),
+            }),
+            eap: sa.eap.as_ref().map(|facts| Eap {
+                identity: facts.identity.clone(),
+                method: facts.method.to_owned(),
+                ike_id: text_of(&facts.ike_id),
             }),
             local_behind_nat: sa.local_behind_nat,
             peer_behind_nat: sa.peer_behind_nat,
@@ -272,6 +279,7 @@ mod tests {
             peer_id: Identity::Fqdn("moon".into()),
             local_behind_nat: true,
             certificate: None,
+            eap: None,
             peer_behind_nat: false,
             established: ago(75),
             rekeyed: 0,
@@ -362,7 +370,7 @@ mod tests {
                 "spi_i": "0101010101010101", "spi_r": "0202020202020202",
                 "suite": "aes256gcm16-prfsha384-x25519", "backend": "aws-lc",
                 "local": "192.0.2.2:4500", "remote": "192.0.2.1:4500", "encapsulation": "udp",
-                "local_id": "carol", "peer_id": "moon", "certificate": null, "local_behind_nat": true, "peer_behind_nat": false,
+                "local_id": "carol", "peer_id": "moon", "certificate": null, "eap": null, "local_behind_nat": true, "peer_behind_nat": false,
                 "established_secs": 75, "rekeyed": 0, "rekey_in_secs": null, "last_heard_secs": 3,
                 "round_trip_us": 412, "virtual_addresses": ["10.30.0.1/24"], "dns": ["10.20.0.53"],
                 "peer_addresses": [],

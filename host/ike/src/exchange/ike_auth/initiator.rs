@@ -6,7 +6,7 @@ use vpnhost_policy::Answer;
 use crate::auth::certificates;
 use crate::auth::signature::Signed;
 use crate::auth::verified::AuthVerified;
-use crate::config::{PeerConfig, PeerIdentity};
+use crate::config::{LocalAuth, PeerAuth, PeerConfig, PeerIdentity};
 use crate::error::IkeError;
 use crate::exchange::ike_sa_init::{InitRecord, join, notify};
 use crate::exchange::{proposals, selectors};
@@ -36,7 +36,8 @@ impl IkeSa {
         let usable = proposals::usable_esp(host.crypto, host.config.allow_legacy, configured);
         let suites = proposals::without_key_exchange(&usable);
         let menu: Vec<Suite> = suites.iter().copied().map(Suite::Esp).collect();
-        self.state = State::AuthSent(Box::new(AuthSent { child: None, init, suites, verifying: None }));
+        self.state =
+            State::AuthSent(Box::new(AuthSent { child: None, init, suites, verifying: None, eap: None }));
         let about = (connection.name.as_str(), Role::Initiator);
         let question = rank_proposals::question(host.crypto, self, about, &menu, None);
         self.ask(host, now, Track::Local, question);
@@ -48,10 +49,13 @@ impl IkeSa {
         let result = match resumed {
             Resumed::Answer(answer, by) => self.on_suites_ranked(host, now, answer, by),
             Resumed::Work(JobResult::Signed(signed)) => {
-                signed.map_err(AuthError::from).and_then(|signed| self.send_auth(host, now, signed))
+                signed.map_err(AuthError::from).and_then(|signed| self.send_auth(host, now, Some(signed)))
             }
             Resumed::Work(JobResult::PeerVerified(verified)) => {
                 return self.on_responder_verified(host, now, verified);
+            }
+            Resumed::Work(JobResult::Eap(method, step)) => {
+                return self.on_client_step(host, now, method, step);
             }
             // It waits for nothing else.
             Resumed::Work(JobResult::Started(_) | JobResult::Responded(_) | JobResult::Completed(_)) => {
@@ -82,8 +86,12 @@ impl IkeSa {
         }
         let order = join(&auth.suites);
         self.decided(host, "rank_proposals", by, order);
+        // RFC 7296, 2.16: whoever leaves out AUTH asks for EAP.
+        if self.connection.as_ref().is_some_and(|it| matches!(it.local_auth, LocalAuth::Eap(_))) {
+            return self.send_auth(host, now, None);
+        }
         match self.sign_as_initiator(host)? {
-            Step::Done(signed) => self.send_auth(host, now, signed),
+            Step::Done(signed) => self.send_auth(host, now, Some(signed)),
             Step::Job(job) => {
                 self.work(host, Track::Local, job);
                 Ok(())
@@ -107,11 +115,15 @@ impl IkeSa {
         self.sign_own(host, &claim)
     }
 
-    fn send_auth(&mut self, host: &mut Host, now: Now, signed: Signed) -> Result<(), AuthError> {
+    fn send_auth(&mut self, host: &mut Host, now: Now, signed: Option<Signed>) -> Result<(), AuthError> {
         let Some(connection) = self.connection.clone() else { return Ok(()) };
         let child = self.offer_first_child(host, &connection)?;
         let mut payloads = vec![Payload::IdInitiator(Identification::new(connection.local_id.clone()))];
-        payloads.extend(signed.certificates);
+        let (certificates, authentication) = match signed {
+            Some(signed) => (signed.certificates, Some(signed.authentication)),
+            None => (Vec::new(), None),
+        };
+        payloads.extend(certificates);
         payloads.extend(certificates::request(host.crypto, std::iter::once(&*connection)));
         if let PeerIdentity::Is(peer) = &connection.peer_id {
             if initial_contact::is_first(host, peer) {
@@ -119,7 +131,10 @@ impl IkeSa {
             }
             payloads.push(Payload::IdResponder(Identification::new(peer.clone())));
         }
-        payloads.push(signed.authentication);
+        payloads.extend(authentication);
+        if connection.peer_auth == PeerAuth::EapAlone {
+            payloads.push(notify(NotifyType::EAP_ONLY_AUTHENTICATION));
+        }
         payloads.extend(
             configuration::request(connection.request_address, &self.wanted_addresses)
                 .map(Payload::Configuration),
@@ -159,13 +174,12 @@ impl IkeSa {
     pub(crate) fn on_auth_response(&mut self, host: &mut Host, now: Now, message: Message) {
         let State::AuthSent(auth) = &self.state else { return };
         let Some(connection) = self.connection.clone() else { return };
+        if auth.eap.is_some() || message.eap().is_some() {
+            return self.on_eap_response(host, now, message);
+        }
         let (Some(id), Some(authentication)) = (message.id_responder(), message.authentication()) else {
             // RFC 7296, 2.21.2: without the responder's AUTH there is no IKE SA.
-            let reason = match message.error_notify() {
-                Some(notify) => CloseReason::refused_by_peer(notify.kind, login(&connection)),
-                None => CloseReason::Protocol("the answer to IKE_AUTH proves nothing".into()),
-            };
-            return self.end(host, now, reason);
+            return self.end(host, now, unproven(&connection, &message));
         };
         let claim = PeerClaim {
             connection: &connection,
@@ -187,7 +201,7 @@ impl IkeSa {
         }
     }
 
-    fn on_responder_verified(
+    pub(super) fn on_responder_verified(
         &mut self,
         host: &mut Host,
         now: Now,
@@ -198,9 +212,14 @@ impl IkeSa {
         let (init, child) = (auth.init.clone(), auth.child.clone());
         let Verifying { connection, peer_id, message } = *verifying;
         match verified {
+            Ok(proof) if message.eap().is_some() => {
+                self.begin_eap_as_client(host, now, Some(proof), &message);
+            }
             Ok(proof) => {
                 let local_id = connection.local_id.clone();
-                let authorizing = Authorizing { proof, connection, local_id, peer_id, init, message, child };
+                let own = None;
+                let authorizing =
+                    Authorizing { proof, connection, local_id, peer_id, init, message, child, own };
                 self.authorize(host, now, Track::Local, authorizing);
             }
             Err(failure) => self.refuse_peer(host, now, CloseReason::AuthenticationFailed(failure)),
@@ -296,6 +315,14 @@ impl OfferedChild {
     fn asked(&self) -> Asked {
         let selectors = (self.ts_i.clone(), self.ts_r.clone());
         Asked::Child { suites: self.suites.clone(), rekey: false, selectors }
+    }
+}
+
+/// Why an answer without a proof is the end.
+pub(super) fn unproven(connection: &PeerConfig, message: &Message) -> CloseReason {
+    match message.error_notify() {
+        Some(notify) => CloseReason::refused_by_peer(notify.kind, login(connection)),
+        None => CloseReason::Protocol("the answer to IKE_AUTH proves nothing".into()),
     }
 }
 

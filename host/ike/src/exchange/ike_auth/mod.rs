@@ -1,5 +1,6 @@
 //! IKE_AUTH: who both sides are, proved, and the first Child SA (RFC 7296 §1.2, §2.15).
 
+pub(crate) mod eap;
 mod initiator;
 pub(crate) mod proof;
 mod responder;
@@ -27,6 +28,7 @@ use crate::wire::payload::NotifyType;
 use crate::wire::{ExchangeType, Message, Payload, PayloadType};
 use crate::work::{AnsweredBy, Resumed, Track};
 
+use eap::EapTalk;
 use proof::{AuthError, Step};
 
 /// This host has sent its proof, or is about to.
@@ -36,6 +38,8 @@ pub(crate) struct AuthSent {
     suites: Vec<EspSuite>,
     /// The peer's response, while its proof is being verified.
     verifying: Option<Box<Verifying>>,
+    /// The EAP conversation that this host proves itself by.
+    eap: Option<Box<EapTalk>>,
 }
 
 /// A message whose sender's proof is being verified.
@@ -63,6 +67,8 @@ pub(crate) struct Authorizing {
     init: InitRecord,
     message: Message,
     child: Option<OfferedChild>,
+    /// A responder's own proof, where it is made already: with the key of an EAP conversation.
+    own: Option<Signed>,
 }
 
 impl Authorizing {
@@ -104,6 +110,7 @@ impl IkeSa {
                 JobResult::Started(_)
                 | JobResult::Responded(_)
                 | JobResult::Completed(_)
+                | JobResult::Eap(..)
                 | JobResult::PeerVerified(_),
             ) => {}
         }
@@ -126,6 +133,11 @@ impl IkeSa {
         }
         if self.role.is_initiator() {
             return self.finish_authorizing(host, now, None);
+        }
+        if let State::Authorizing(authorizing) = &mut self.state
+            && let Some(signed) = authorizing.own.take()
+        {
+            return self.finish_authorizing(host, now, Some(signed));
         }
         match self.sign_as_responder(host) {
             Ok(Step::Done(signed)) => self.finish_authorizing(host, now, Some(signed)),
@@ -251,6 +263,8 @@ pub(crate) const SHAPES: ExchangeShapes = ExchangeShapes {
             &[PayloadType::ID_INITIATOR, PayloadType::AUTHENTICATION],
             &[PayloadType::ID_RESPONDER, PayloadType::CONFIGURATION],
         ),
+        Shape::of("of an EAP conversation", &[PayloadType::EAP], &[]),
+        Shape::of("proof behind an EAP conversation", &[PayloadType::AUTHENTICATION], &[]),
     ],
     responses: &[
         Shape::of(
@@ -267,6 +281,26 @@ pub(crate) const SHAPES: ExchangeShapes = ExchangeShapes {
         Shape::of(
             "without a Child SA",
             &[PayloadType::ID_RESPONDER, PayloadType::AUTHENTICATION],
+            &[PayloadType::CONFIGURATION],
+        ),
+        Shape::of(
+            "of an EAP conversation",
+            &[PayloadType::EAP],
+            &[PayloadType::ID_RESPONDER, PayloadType::AUTHENTICATION],
+        ),
+        Shape::of(
+            "behind an EAP conversation, with a Child SA",
+            &[
+                PayloadType::AUTHENTICATION,
+                PayloadType::SECURITY_ASSOCIATION,
+                PayloadType::TS_INITIATOR,
+                PayloadType::TS_RESPONDER,
+            ],
+            &[PayloadType::CONFIGURATION],
+        ),
+        Shape::of(
+            "behind an EAP conversation, without a Child SA",
+            &[PayloadType::AUTHENTICATION],
             &[PayloadType::CONFIGURATION],
         ),
         Shape::error("error"),

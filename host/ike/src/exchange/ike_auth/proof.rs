@@ -89,6 +89,8 @@ impl IkeSa {
                 let job = SignJob { own, algorithm, method, octets, random, certificates };
                 Ok(Step::Job(Job::Sign(Box::new(job))))
             }
+            // The conversation makes the key of its AUTH.
+            LocalAuth::Eap(_) | LocalAuth::EapAlone => Err(AuthenticationFailure::NoSecret.into()),
         }
     }
 
@@ -128,12 +130,16 @@ impl IkeSa {
                 };
                 Ok(Step::Job(Job::VerifyPeer(Box::new(job))))
             }
+            // Its AUTH follows the conversation, or comes with none.
+            PeerAuth::Eap(_) | PeerAuth::EapAlone => {
+                Err(another_method(Some(claim.authentication.method), &connection.peer_auth))
+            }
         }
     }
 }
 
 /// What AUTH of a role covers.
-fn signed_octets<'a>(
+pub(super) fn signed_octets<'a>(
     role: Role,
     secured: &'a Secured,
     init: &'a InitRecord,
@@ -160,6 +166,8 @@ pub(crate) fn admits_method(wanted: &PeerAuth, used: Option<AuthMethod>) -> bool
     match wanted {
         PeerAuth::SharedKey => used == Some(AuthMethod::SHARED_KEY),
         PeerAuth::Certificate(_) => used.is_some_and(signature::is_signature),
+        PeerAuth::Eap(_) => used.is_none(),
+        PeerAuth::EapAlone => false,
     }
 }
 

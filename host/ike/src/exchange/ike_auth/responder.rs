@@ -33,7 +33,12 @@ impl IkeSa {
     /// Takes the IKE_AUTH request: finds the connection that it is for, and verifies the proof.
     pub(crate) fn on_auth_request(&mut self, host: &mut Host, now: Now, message: Message) {
         let State::SaInitAnswered(state) = &self.state else { return };
-        let Some(id) = message.id_initiator().cloned() else { return };
+        if state.eap.is_some() {
+            return self.on_eap_request(host, now, &message);
+        }
+        let Some(id) = message.id_initiator().cloned() else {
+            return self.refuse_malformed(host, now, ExchangeType::IKE_AUTH, None);
+        };
         let suite = self.secured.as_ref().map(|secured| secured.suite);
         let fits = |connection: &&Arc<PeerConfig>| {
             let wanted = message.id_responder().map(|id| &id.identity);
@@ -52,7 +57,9 @@ impl IkeSa {
             Err(failure) => return self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure)),
         };
         self.connection = Some(Arc::clone(&connection));
-        let Some(authentication) = message.authentication() else { return };
+        let Some(authentication) = message.authentication() else {
+            return self.begin_eap_as_server(host, now, &connection, message);
+        };
         let claim = PeerClaim {
             connection: &connection,
             role: Role::Initiator,
@@ -86,8 +93,9 @@ impl IkeSa {
         match verified {
             Ok(proof) => {
                 let local_id = connection.local_id.clone();
-                let child = None;
-                let authorizing = Authorizing { proof, connection, local_id, peer_id, init, message, child };
+                let (child, own) = (None, None);
+                let authorizing =
+                    Authorizing { proof, connection, local_id, peer_id, init, message, child, own };
                 self.authorize(host, now, Track::Remote, authorizing);
             }
             Err(failure) => self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure)),
@@ -127,8 +135,10 @@ impl IkeSa {
         authorizing: Authorizing,
         signed: Signed,
     ) {
-        let Authorizing { connection, local_id, peer_id, message, init, .. } = authorizing;
-        let mut reply = vec![Payload::IdResponder(Identification::new(local_id))];
+        let Authorizing { proof, connection, local_id, peer_id, message, init, .. } = authorizing;
+        // Before an EAP conversation it was sent already.
+        let id = proof.eap().is_none().then(|| Payload::IdResponder(Identification::new(local_id)));
+        let mut reply: Vec<Payload> = id.into_iter().collect();
         reply.extend(signed.certificates);
         reply.push(signed.authentication);
         let owner = (&peer_id, self.id);

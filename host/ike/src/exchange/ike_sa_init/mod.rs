@@ -17,6 +17,7 @@ use vpnhost_model::{IkeSuite, Instant, KeyExchange as Method};
 use crate::config::PeerConfig;
 use crate::error::IkeError;
 use crate::exchange::ike_auth::Verifying;
+use crate::exchange::ike_auth::eap::EapTalk;
 use crate::exchange::shape::{ExchangeShapes, Shape};
 use crate::extension::nat_detection;
 use crate::host::Host;
@@ -69,6 +70,8 @@ pub(crate) struct SaInitAnswered {
     key_exchange: KeyExchange,
     /// The peer's IKE_AUTH request, while its proof is being verified.
     pub(crate) verifying: Option<Box<Verifying>>,
+    /// The EAP conversation that the peer proves itself by.
+    pub(crate) eap: Option<Box<EapTalk>>,
     noise: Noise,
 }
 

@@ -79,6 +79,7 @@ pub(crate) fn accept(host: &mut Host, now: Now, path: Path, datagram: &[u8]) -> 
         offer: offer.clone(),
         key_exchange: ke.clone(),
         verifying: None,
+        eap: None,
         noise: Noise::default(),
     }));
     let mut sa = IkeSa::new(now, (id, Role::Responder), (header.spi_i, spi), path, state);

@@ -17,7 +17,7 @@ impl Ground {
     }
 
     /// A CA, an intermediate CA, and carol's certificate and key.
-    fn certified() -> Self {
+    pub(super) fn certified() -> Self {
         let ground = Self::new();
         let ca = |plan: Plan| Plan { valid: EVER, ..plan };
         ground.certificate("ca", &ca(Plan::ca("CN=ca", "CN=ca")).sign(&Key::new(1), &Key::new(1)));
@@ -33,7 +33,7 @@ impl Ground {
     }
 
     /// Returns what is wrong with a file that has these two ends.
-    fn wrong(&self, local: &str, peer: &str) -> String {
+    pub(super) fn wrong(&self, local: &str, peer: &str) -> String {
         self.read(&ends(local, peer)).map(|_| ()).expect_err("it is wrong").to_string()
     }
 }
@@ -43,16 +43,16 @@ fn carol() -> Plan {
     Plan { valid: EVER, ..Plan::end("C=CH, CN=carol", "CN=mid") }.with(names)
 }
 
-fn ends(local: &str, peer: &str) -> String {
+pub(super) fn ends(local: &str, peer: &str) -> String {
     format!(
         "[[connection]]\nname = \"corp\"\ngateway = [\"192.0.2.1\"]\nlocal = {local}\npeer = {peer}\n\
          [[connection.child]]\nname = \"net\"\nremote_ts = [\"10.20.0.0/24\"]\n"
     )
 }
 
-const LOCAL: &str =
+pub(super) const LOCAL: &str =
     "{ id = \"carol.example.org\", cert = [\"carol.pem\", \"mid.pem\", \"ca.pem\"], key = \"carol.key\" }";
-const PEER: &str = "{ id = \"moon.example.org\", ca = [\"ca.pem\"] }";
+pub(super) const PEER: &str = "{ id = \"moon.example.org\", ca = [\"ca.pem\"] }";
 
 #[test]
 fn a_certificate_its_chain_and_its_key_are_read() {

@@ -160,7 +160,8 @@ const ENDS: &[(&str, &str, &str, &str, &str)] = &[
     ("{ id = \"XX=CH\" }", MOON, "connection.local.id", "is no identity", "C=CH"),
     ("{ id = \"keyid:xy\" }", MOON, "connection.local.id", "is no identity", "keyid:HEX"),
     ("{ id = \"carol\", cert = \"c.pem\" }", MOON, "connection.local.key", "is missing", "carol.key"),
-    ("{ id = \"carol\", auth = \"eap\" }", MOON, "connection.local.auth", "not in this version", ""),
+    ("{ id = \"carol\", auth = \"eap\" }", MOON, "connection.local.auth", "names no method", "mschapv2"),
+    ("{ id = \"carol\", auth = \"xauth\" }", MOON, "connection.local.auth", "not in this version", "eap"),
     (
         "{ id = \"carol\", pks_file = \"a.psk\" }",
         MOON,

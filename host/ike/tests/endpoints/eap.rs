@@ -1,0 +1,388 @@
+//! IKE_AUTH with EAP: the rounds, who is who at their end, and what is refused by which code.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vpnhost_crypto::SecretBytes;
+use vpnhost_eap::{ClientMethod, ClientSetup, PasswordHash, ServerMethod, ServerSetup, TlsPeer, Users};
+use vpnhost_ike::wire::payload::Eap;
+use vpnhost_ike::{
+    CloseReason, Command, EapBegin, EapConfig, EapFailure, EapMethod, EapOutcome, EapSetup, EapStep, Event,
+    LocalAuth, OwnCertificate, PeerAuth, PeerConfig, PeerIdentity, Trust,
+};
+use vpnhost_model::Identity;
+use vpnhost_pki::{Certificate, Credential, Rules, identity};
+
+use crate::maker::{Key, Plan, names};
+use crate::pump::*;
+
+const CA: u8 = 31;
+
+fn ca() -> Certificate {
+    Plan::ca("CN=ca", "CN=ca").sign(&Key::new(CA), &Key::new(CA))
+}
+
+fn credential(subject: &'static str, name: (u8, &str), key: u8) -> Credential {
+    let plan = Plan::end(subject, "CN=ca").with(names(&[(name.0, name.1.as_bytes())]));
+    let (own, by) = (Key::new(key), Key::new(CA));
+    let chain = vec![plan.sign(&own, &by)];
+    Credential::new(vpnhost_rustcrypto::backend(), chain, own.0.clone(), false).expect("they belong together")
+}
+
+fn moon() -> Credential {
+    credential("CN=b", (2, "b.lab"), 32)
+}
+
+fn trust() -> Arc<Trust> {
+    Arc::new(Trust { anchors: vec![ca()], known: Vec::new(), rules: Rules::default() })
+}
+
+pub(crate) fn password(user: &str, password: &str) -> LocalAuth {
+    let method = ClientMethod::MsChapV2 { user: user.into(), password: PasswordHash::of(password) };
+    LocalAuth::Eap(EapConfig(Arc::new(ClientSetup { identity: user.into(), method })))
+}
+
+pub(crate) fn certificate(server: &str) -> LocalAuth {
+    let credential = Arc::new(OwnCertificate::new(credential("CN=carol", (1, "carol@lab"), 33)));
+    let server = TlsPeer { identity: identity::parse(server), trust: trust() };
+    let method = ClientMethod::Tls { credential, server };
+    LocalAuth::Eap(EapConfig(Arc::new(ClientSetup { identity: "carol@lab".into(), method })))
+}
+
+pub(crate) fn users() -> ServerMethod {
+    let mut users = Users::default();
+    users.insert("carol".into(), PasswordHash::of("lab password"));
+    ServerMethod::MsChapV2(Arc::new(users))
+}
+
+fn tls() -> ServerMethod {
+    ServerMethod::Tls { credential: Arc::new(OwnCertificate::new(moon())), clients: trust() }
+}
+
+pub(crate) fn leading(methods: Vec<ServerMethod>) -> PeerAuth {
+    PeerAuth::Eap(EapConfig(Arc::new(ServerSetup { methods })))
+}
+
+/// A client with some proof, and a gateway with a certificate that leads some conversation.
+pub(crate) fn ends(client: LocalAuth, server: PeerAuth) -> (PeerConfig, PeerConfig) {
+    let mut a = initiator(IKE, vec![child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24")]);
+    a.secrets.default = None;
+    let gateway = LocalAuth::Certificate(vec![Arc::new(OwnCertificate::new(moon()))]);
+    let mut b = PeerConfig { local_auth: gateway, peer_auth: server, respond: true, ..responder(&a) };
+    b.peer_id = PeerIdentity::Any;
+    b.initiate = false;
+    a.local_auth = client;
+    a.peer_auth = PeerAuth::Certificate(trust());
+    a.respond = false;
+    (a, b)
+}
+
+/// The same without a certificate of the gateway in IKE.
+fn alone(client: LocalAuth, server: PeerAuth) -> (PeerConfig, PeerConfig) {
+    let (a, b) = ends(client, server);
+    (PeerConfig { peer_auth: PeerAuth::EapAlone, ..a }, PeerConfig { local_auth: LocalAuth::EapAlone, ..b })
+}
+
+fn up((a, b): (PeerConfig, PeerConfig)) -> Pump {
+    let mut pump = Pump::new(config(a), config(b));
+    pump.command(A, Command::Initiate("b".into()));
+    pump.settle();
+    pump.settle();
+    pump
+}
+
+/// Returns the code by which a side ended, or the words of why.
+fn code(pump: &Pump, side: usize) -> String {
+    let closed = pump.sides[side].events.iter().find_map(|event| match event {
+        Event::IkeSaClosed { reason: CloseReason::AuthenticationFailed(failure), .. } => {
+            Some(failure.code().to_owned())
+        }
+        Event::IkeSaClosed { reason, .. } => Some(reason.to_string()),
+        _ => None,
+    });
+    closed.unwrap_or_default()
+}
+
+#[test]
+fn a_password_connects_and_the_gateway_knows_whose() {
+    let pump = up(ends(password("carol", "lab password"), leading(vec![users()])));
+    pump.assert_connected(1);
+    let sa = pump.ike_sa(B);
+    assert_eq!(sa.peer_id, Some(Identity::Eap("carol".into())));
+    let eap = sa.eap.expect("EAP proved it");
+    assert_eq!((eap.identity.as_str(), eap.method, eap.ike_id), ("carol", "mschapv2", id("a.lab")));
+    let sa = pump.ike_sa(A);
+    assert_eq!((sa.peer_id, sa.eap), (Some(id("b.lab")), None));
+    assert!(sa.certificate.is_some(), "the gateway is known by its certificate");
+}
+
+#[test]
+fn certificates_connect_within_eap_too() {
+    let pump = up(ends(certificate("b.lab"), leading(vec![users(), tls()])));
+    pump.assert_connected(1);
+    assert_eq!(pump.ike_sa(B).peer_id, Some(Identity::Eap("carol@lab".into())));
+}
+
+#[test]
+fn a_method_that_proves_both_stands_alone() {
+    let pump = up(alone(certificate("b.lab"), leading(vec![users(), tls()])));
+    pump.assert_connected(1);
+    assert!(pump.ike_sa(A).certificate.is_none());
+    assert_eq!(pump.ike_sa(B).eap.expect("EAP proved it").method, "tls");
+}
+
+#[test]
+fn a_password_never_stands_alone() {
+    let pump = up(alone(password("carol", "lab password"), leading(vec![users()])));
+    assert_eq!(code(&pump, B), "eap-cannot-stand-alone");
+    // A gateway that does not care about RFC 5998 gets nowhere with a client that does.
+    let (a, mut b) = alone(password("carol", "lab password"), leading(vec![users()]));
+    b.peer_auth = PeerAuth::Eap(EapConfig(Arc::new(Careless(users_setup()))));
+    let pump = up((a, b));
+    assert_eq!(code(&pump, A), "eap-cannot-stand-alone");
+}
+
+#[test]
+fn who_wants_a_certificate_does_not_do_without() {
+    let (a, b) = ends(certificate("b.lab"), leading(vec![tls()]));
+    let pump = up((a, PeerConfig { local_auth: LocalAuth::EapAlone, ..b }));
+    assert_eq!(code(&pump, B), "eap-wants-certificate");
+    assert!(pump.established(A).is_empty());
+}
+
+#[test]
+fn a_gateway_with_another_certificate_hears_no_password() {
+    let (mut a, b) = ends(password("carol", "lab password"), leading(vec![users()]));
+    let other = Plan::ca("CN=other", "CN=other").sign(&Key::new(40), &Key::new(40));
+    a.peer_auth = PeerAuth::Certificate(Arc::new(Trust {
+        anchors: vec![other],
+        known: Vec::new(),
+        rules: Rules::default(),
+    }));
+    let pump = up((a, b));
+    assert_eq!(code(&pump, A), "wrong-ca");
+    assert_eq!(code(&pump, B), "the peer refused: AUTHENTICATION_FAILED");
+    assert_eq!(pump.sides[A].sent.len(), 3, "IKE_SA_INIT, IKE_AUTH, and the goodbye: no EAP");
+}
+
+#[test]
+fn a_wrong_password_and_an_unknown_user_have_codes_of_their_own() {
+    let pump = up(ends(password("carol", "wrong"), leading(vec![users()])));
+    assert_eq!((code(&pump, A), code(&pump, B)), ("eap-refused".into(), "eap-wrong-password".into()));
+    let pump = up(ends(password("mallory", "lab password"), leading(vec![users()])));
+    assert_eq!((code(&pump, A), code(&pump, B)), ("eap-refused".into(), "eap-unknown-user".into()));
+    let pump = up(ends(certificate("b.lab"), leading(vec![users()])));
+    assert_eq!((code(&pump, A), code(&pump, B)), ("eap-refused".into(), "eap-no-common-method".into()));
+}
+
+#[test]
+fn eap_is_for_connections_that_want_it_only() {
+    let (a, mut b) = ends(password("carol", "lab password"), leading(vec![users()]));
+    b.peer_auth = a.peer_auth.clone();
+    let pump = up((a, b));
+    assert_eq!(code(&pump, B), "auth-method");
+}
+
+#[test]
+fn whatever_is_lost_is_repeated() {
+    for lost in 0..16 {
+        let (a, b) = ends(password("carol", "lab password"), leading(vec![users()]));
+        let mut pump = Pump::new(config(a), config(b));
+        let mut count = 0;
+        pump.filter = Box::new(move |_, _| {
+            count += 1;
+            count - 1 != lost
+        });
+        pump.command(A, Command::Initiate("b".into()));
+        pump.run_for(Duration::from_secs(20));
+        pump.assert_connected(1);
+    }
+}
+
+#[test]
+fn each_client_has_a_place_of_its_own_under_one_ike_identity() {
+    // Phones say an address as IDi, and two behind one NAT may say the same.
+    let (a, b) = ends(password("carol", "lab password"), leading(vec![users()]));
+    let pump = up((PeerConfig { local_id: id("10.0.0.5"), ..a }, b));
+    assert_eq!(pump.ike_sa(B).peer_id, Some(Identity::Eap("carol".into())));
+    assert_eq!(pump.ike_sa(B).eap.expect("EAP proved it").ike_id, id("10.0.0.5"));
+}
+
+fn users_setup() -> ServerSetup {
+    ServerSetup { methods: vec![users()] }
+}
+
+/// Offers what may not stand alone.
+#[derive(Debug)]
+struct Careless(ServerSetup);
+
+impl EapSetup for Careless {
+    fn begin(&self, begin: EapBegin) -> Box<dyn EapMethod> {
+        Box::new(Claiming(self.0.begin(EapBegin { stands_alone: false, ..begin })))
+    }
+
+    fn can_stand_alone(&self) -> bool {
+        true
+    }
+
+    fn is_same(&self, _other: &dyn EapSetup) -> bool {
+        true
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Says of any outcome that it may.
+struct Claiming(Box<dyn EapMethod>);
+
+impl EapMethod for Claiming {
+    fn step(&mut self, incoming: Option<&Eap>) -> EapStep {
+        match self.0.step(incoming) {
+            EapStep::Success { packet, outcome } => {
+                EapStep::Success { packet, outcome: EapOutcome { stands_alone: true, ..outcome } }
+            }
+            other => other,
+        }
+    }
+
+    fn failure(&self) -> Option<EapFailure> {
+        self.0.failure()
+    }
+}
+
+/// A client that gives up as soon as it is told of a failure, as strongSwan does.
+#[derive(Debug)]
+struct Hasty(ClientSetup);
+
+impl EapSetup for Hasty {
+    fn begin(&self, begin: EapBegin) -> Box<dyn EapMethod> {
+        Box::new(GivingUp(self.0.begin(begin)))
+    }
+
+    fn can_stand_alone(&self) -> bool {
+        false
+    }
+
+    fn is_same(&self, _other: &dyn EapSetup) -> bool {
+        true
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+struct GivingUp(Box<dyn EapMethod>);
+
+impl EapMethod for GivingUp {
+    fn step(&mut self, incoming: Option<&Eap>) -> EapStep {
+        let step = self.0.step(incoming);
+        match self.0.failure() {
+            Some(_) => EapStep::Failure { packet: None, failure: EapFailure::Malformed("the test gives up") },
+            None => step,
+        }
+    }
+
+    fn failure(&self) -> Option<EapFailure> {
+        self.0.failure()
+    }
+}
+
+/// The reason was lost where the client did not acknowledge it.
+#[test]
+fn a_client_that_gives_up_when_it_is_refused_leaves_the_reason() {
+    let method = ClientMethod::MsChapV2 { user: "carol".into(), password: PasswordHash::of("wrong") };
+    let hasty = Hasty(ClientSetup { identity: "carol".into(), method });
+    let pump = up(ends(LocalAuth::Eap(EapConfig(Arc::new(hasty))), leading(vec![users()])));
+    assert_eq!(code(&pump, B), "eap-wrong-password");
+    assert!(pump.established(A).is_empty());
+}
+
+/// A method that is what a test needs: a number of rounds, and a key.
+#[derive(Clone, Debug)]
+struct Scripted {
+    rounds: u32,
+    msk: Option<u8>,
+    leads: bool,
+}
+
+impl EapSetup for Scripted {
+    fn begin(&self, _begin: EapBegin) -> Box<dyn EapMethod> {
+        Box::new(self.clone())
+    }
+
+    fn can_stand_alone(&self) -> bool {
+        false
+    }
+
+    fn is_same(&self, _other: &dyn EapSetup) -> bool {
+        true
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl EapMethod for Scripted {
+    fn step(&mut self, incoming: Option<&Eap>) -> EapStep {
+        let packet = |code, data: &[u8]| Eap { code, identifier: 1, data: data.to_vec() };
+        let outcome = EapOutcome {
+            identity: "carol".into(),
+            method: "scripted",
+            msk: self.msk.map(|octet| SecretBytes::new(vec![octet; 64])),
+            stands_alone: false,
+        };
+        if self.leads && self.rounds == 0 {
+            return EapStep::Success { packet: Some(packet(Eap::SUCCESS, &[])), outcome };
+        }
+        if incoming.is_some_and(|incoming| incoming.code == Eap::SUCCESS) {
+            return EapStep::Success { packet: None, outcome };
+        }
+        self.rounds = self.rounds.saturating_sub(1);
+        EapStep::Send(packet(if self.leads { Eap::REQUEST } else { Eap::RESPONSE }, &[99]))
+    }
+
+    fn failure(&self) -> Option<EapFailure> {
+        None
+    }
+}
+
+fn scripted(rounds: u32, client: Option<u8>, server: Option<u8>) -> Pump {
+    let client = Scripted { rounds: 0, msk: client, leads: false };
+    let server = Scripted { rounds, msk: server, leads: true };
+    let (client, server) = (EapConfig(Arc::new(client)), EapConfig(Arc::new(server)));
+    let mut pump = {
+        let (a, b) = ends(LocalAuth::Eap(client), PeerAuth::Eap(server));
+        Pump::new(config(a), config(b))
+    };
+    pump.command(A, Command::Initiate("b".into()));
+    pump.run_for(Duration::from_secs(20));
+    pump
+}
+
+#[test]
+fn a_method_without_a_key_leaves_auth_to_ike() {
+    scripted(3, None, None).assert_connected(1);
+    scripted(3, Some(1), Some(1)).assert_connected(1);
+}
+
+#[test]
+fn who_has_another_key_stands_between() {
+    let pump = scripted(3, Some(1), Some(2));
+    assert_eq!(code(&pump, B), "eap-wrong-key");
+    assert!(pump.established(A).is_empty());
+    let pump = scripted(3, None, Some(2));
+    assert_eq!(code(&pump, B), "eap-wrong-key");
+}
+
+#[test]
+fn a_conversation_without_end_ends() {
+    let pump = scripted(100_000, Some(1), Some(1));
+    let codes = [code(&pump, A), code(&pump, B)];
+    assert!(codes.iter().any(|code| code == "eap-too-much"), "{codes:?}");
+    pump.assert_empty(A);
+}
