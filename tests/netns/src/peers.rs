@@ -107,7 +107,23 @@ pub struct Tunnel {
     pub program: Program,
     /// Certificates, in the place of secrets.
     pub certificates: Option<Certificates>,
+    /// How the client proves itself by EAP, beside the certificates that then are the gateway's.
+    pub eap: Option<Eap>,
 }
+
+/// A client that proves itself by EAP.
+#[derive(Clone, Debug)]
+pub struct Eap {
+    /// `mschapv2` or `tls`.
+    pub method: &'static str,
+    /// Whether the gateway shows no certificate in IKE.
+    pub alone: bool,
+    /// The name that the client says, and its password.
+    pub client: (&'static str, &'static str),
+}
+
+/// The user that a gateway knows, and the password.
+pub const USER: (&str, &str) = ("carol", "lab password");
 
 /// What the ends prove themselves with where they do so by certificates.
 #[derive(Clone, Debug)]
@@ -174,6 +190,7 @@ impl Tunnel {
             tables: (String::new(), String::new()),
             program: Program { path: program.to_path_buf(), options: Vec::new() },
             certificates: None,
+            eap: None,
         }
     }
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::command::run;
-use crate::peers::{CHILD, CONNECTION, Certificates, End, Peer, SaCount, Tunnel};
+use crate::peers::{CHILD, CONNECTION, Certificates, Eap, End, Peer, SaCount, Tunnel, USER};
 use crate::{Lab, Running, wait};
 
 /// What charon loads; kernel-libipsec comes before kernel-netlink and takes SAs and policies.
 const PLUGINS: &str = "random nonce openssl aes des sha1 sha2 md5 hmac xcbc cmac kdf gcm ctr ccm chapoly curve25519 \
-     x509 revocation constraints pubkey pem pkcs1 pkcs8 kernel-libipsec kernel-netlink socket-default vici updown";
+     x509 revocation constraints pubkey pem pkcs1 pkcs8 eap-identity eap-mschapv2 eap-tls \
+     kernel-libipsec kernel-netlink socket-default vici updown";
 
 /// A strongSwan daemon.
 #[derive(Debug)]
@@ -215,23 +216,48 @@ fn swanctl_conf(end: End, tunnel: &Tunnel) -> String {
     let (own, trusted) = match &tunnel.certificates {
         Some(certificates) => (
             format!("auth = pubkey\n      certs = {}.pem", certificates.of(end)),
-            "auth = pubkey\n      cacerts = root.pem",
+            "auth = pubkey\n      cacerts = root.pem".to_owned(),
         ),
-        None => ("auth = psk".to_owned(), "auth = psk"),
+        None => ("auth = psk".to_owned(), "auth = psk".to_owned()),
+    };
+    let (own, trusted) = match &tunnel.eap {
+        Some(eap) => with_eap(end, eap, (own, trusted)),
+        None => (own, trusted),
     };
     let others = tunnel.certificates.iter().flat_map(|certificates| &certificates.others);
     let others: String = others
         .filter(|_| end == End::Client)
         .map(|name| {
             let own = format!("auth = pubkey\n      certs = {name}.pem");
-            format!("  {name} {{\n{}  }}\n", body(&own, trusted))
+            format!("  {name} {{\n{}  }}\n", body(&own, &trusted))
         })
         .collect();
     format!(
         "connections {{\n  {CONNECTION} {{\n{body}  }}\n{others}}}\n\
          pools {{\n  vip4 {{\n    addrs = 10.30.0.0/24\n    dns = 10.20.0.10\n  }}\n  vip6 {{\n    addrs = fd30::/112\n  }}\n}}\n\
-         secrets {{\n  ike-lab {{\n    id-1 = carol.lab\n    id-2 = moon.lab\n    secret = \"{secret}\"\n  }}\n}}\n",
-        body = body(&own, trusted),
+         secrets {{\n  ike-lab {{\n    id-1 = carol.lab\n    id-2 = moon.lab\n    secret = \"{secret}\"\n  }}\n{password}}}\n",
+        body = body(&own, &trusted),
         secret = tunnel.secret(end),
+        password = password(end, tunnel.eap.as_ref()),
     )
+}
+
+/// Returns lines of `local` and `remote` where the client proves itself by EAP.
+fn with_eap(end: End, eap: &Eap, (own, trusted): (String, String)) -> (String, String) {
+    let method = format!("auth = eap-{}", eap.method);
+    let within = |lines: String| lines.replace("auth = pubkey", &method);
+    match (end, eap.method) {
+        (End::Client, "mschapv2") => (format!("{method}\n      eap_id = {}", eap.client.0), trusted),
+        // What EAP-TLS finds out of the CA does not reach strongSwan's constraints.
+        (End::Client, _) => (within(own), if eap.alone { method } else { trusted }),
+        (End::Gateway, "mschapv2") => (own, format!("{method}\n      eap_id = %any")),
+        (End::Gateway, _) => (if eap.alone { within(own) } else { own }, method),
+    }
+}
+
+/// Returns the secret of a password: the client's, or that of the user whom the gateway knows.
+fn password(end: End, eap: Option<&Eap>) -> String {
+    let Some(eap) = eap else { return String::new() };
+    let (user, password) = if end == End::Client { eap.client } else { USER };
+    format!("  eap-lab {{\n    id = {user}\n    secret = \"{password}\"\n  }}\n")
 }

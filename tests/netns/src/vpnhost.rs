@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::command::{output, run, said};
-use crate::peers::{CHILD, CONNECTION, End, Peer, SaCount, Tunnel};
+use crate::peers::{CHILD, CONNECTION, Eap, End, Peer, SaCount, Tunnel, USER};
 use crate::{Lab, Running, wait};
 
 /// The pools of a gateway of ours: the same as strongSwan's, so that stories need not know who it is.
@@ -52,6 +52,15 @@ impl Files {
         let secret = files.dir.join("lab.psk");
         std::fs::write(&secret, tunnel.secret(end))?;
         run(Command::new("chmod").arg("600").arg(&secret))?;
+        if let Some(eap) = &tunnel.eap {
+            let (user, password) = USER;
+            let texts =
+                [("password", format!("{}\n", eap.client.1)), ("users", format!("{user} {password}\n"))];
+            for (name, text) in texts {
+                std::fs::write(files.dir.join(name), text)?;
+                run(Command::new("chmod").arg("600").arg(files.dir.join(name)))?;
+            }
+        }
         std::fs::write(files.config(), configuration(&files, end, tunnel))?;
         Ok(files)
     }
@@ -285,7 +294,29 @@ fn proofs(files: &Files, end: End, tunnel: &Tunnel) -> (String, String) {
     };
     let (dir, name) = (certificates.dir.display(), certificates.of(end));
     let own = format!("cert = [\"{dir}/{name}.pem\", \"{dir}/middle.pem\"], key = \"{dir}/{name}.key\"");
-    (own, format!("ca = \"{dir}/{}.pem\"{}", certificates.trusted, certificates.demands))
+    let its = format!("ca = \"{dir}/{}.pem\"{}", certificates.trusted, certificates.demands);
+    match &tunnel.eap {
+        Some(eap) => with_eap(&files.dir.display().to_string(), end, eap, (own, its)),
+        None => (own, its),
+    }
+}
+
+fn with_eap(dir: &str, end: End, eap: &Eap, (own, its): (String, String)) -> (String, String) {
+    let only = if eap.alone { ", eap_only = true" } else { "" };
+    let password = eap.method == "mschapv2";
+    match end {
+        End::Client if password => {
+            let user = eap.client.0;
+            let own = format!("eap = \"mschapv2\", eap_id = \"{user}\", password_file = \"{dir}/password\"");
+            (own, its)
+        }
+        End::Client => (format!("{own}, eap = \"tls\""), its + only),
+        // It would rather have certificates, so that a client with a password says so.
+        End::Gateway if password => {
+            (own, format!("{its}, eap = [\"tls\", \"mschapv2\"], users_file = \"{dir}/users\""))
+        }
+        End::Gateway => (own + only, format!("{its}, eap = [\"tls\"]")),
+    }
 }
 
 fn configuration(files: &Files, end: End, tunnel: &Tunnel) -> String {

@@ -37,7 +37,7 @@ pub fn stories() -> Vec<Story> {
 }
 
 /// Makes certificates, and returns a tunnel with them.
-fn certified(ground: &Ground, lab: &Lab, kind: &str) -> Result<(Tunnel, Certificates)> {
+pub(super) fn certified(ground: &Ground, lab: &Lab, kind: &str) -> Result<(Tunnel, Certificates)> {
     let dir = lab.dir().join("pki");
     std::fs::create_dir_all(&dir)?;
     let script = dir.join("pki.sh");
@@ -157,7 +157,7 @@ fn refusals_as_initiator(ground: &Ground) -> Result<()> {
 }
 
 /// Waits until `explain` tells a refusal with its code.
-fn expect_code(host: &Vpnhost, verb: &[&str], code: &str) -> Result<()> {
+pub(super) fn expect_code(host: &Vpnhost, verb: &[&str], code: &str) -> Result<()> {
     let mut told = String::new();
     let quoted = format!("\"{code}\"");
     wait::until_true("the refusal", SOON, || {

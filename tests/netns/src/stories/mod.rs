@@ -3,6 +3,7 @@
 pub mod capability;
 pub mod certificate;
 pub mod cipher;
+pub mod eap;
 pub mod failure;
 pub mod flow;
 pub mod leak;
@@ -28,6 +29,7 @@ pub fn interop() -> Vec<Story> {
         transport::stories(),
         failure::stories(),
         certificate::stories(),
+        eap::stories(),
         plugin::stories(),
     ];
     rooms.into_iter().flatten().collect()
