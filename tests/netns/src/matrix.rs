@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// What an IKE SA may be encrypted with; those of [`AEAD`] go without an integrity algorithm.
+/// What an IKE SA may be encrypted with; those of `AEAD` go without an integrity algorithm.
 pub const CIPHERS: [&str; 13] = [
     "aes128",
     "aes192",
