@@ -6,29 +6,16 @@ use vpnhost_crypto::CryptoBackend;
 use vpnhost_ike::Command;
 use vpnhost_kit::configuration::{child, initiator};
 use vpnhost_kit::{A, B};
-use vpnhost_model::{Encryption, IkeSuite, PacketId};
+use vpnhost_model::{Encryption, IkeSuite};
 
 use crate::handshake::real_pair;
 use crate::world::{secs, shut_down};
-
-/// Returns every packet protection that the backend can make: AEADs, and ciphers with an integrity algorithm.
-fn protections(backend: &dyn CryptoBackend) -> Vec<PacketId> {
-    let whole = backend.packet().iter().map(|algorithm| algorithm.id());
-    let pairs = backend.encryption().iter().flat_map(|cipher| {
-        backend.integrity().iter().map(|integrity| PacketId {
-            encryption: cipher.id(),
-            key_bits: cipher.key_bits(),
-            integrity: integrity.id(),
-        })
-    });
-    whole.chain(pairs).collect()
-}
 
 #[test]
 fn every_algorithm_guards_an_ike_sa_and_a_child_sa_and_a_rekey_of_both() {
     let backend: &dyn CryptoBackend = vpnhost_rustcrypto::backend();
     let (prfs, groups) = (backend.prf(), backend.key_exchange());
-    let protections = protections(backend);
+    let protections = backend.packet_ids();
     assert_eq!((protections.len(), prfs.len(), groups.len()), (19 + 8 * 6, 6, 11));
     for (turn, packet) in protections.into_iter().enumerate() {
         let (prf, group) = (prfs[turn % prfs.len()].id(), groups[turn % groups.len()].id());

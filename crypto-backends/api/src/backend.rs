@@ -58,6 +58,19 @@ pub trait CryptoBackend: Send + Sync {
 }
 
 impl dyn CryptoBackend + '_ {
+    /// Returns every packet protection that `find_packet` finds: whole ones, then every cipher with every MAC.
+    pub fn packet_ids(&self) -> Vec<PacketId> {
+        let whole = self.packet().iter().map(|algorithm| algorithm.id());
+        let pairs = self.encryption().iter().flat_map(|cipher| {
+            self.integrity().iter().map(|integrity| PacketId {
+                encryption: cipher.id(),
+                key_bits: cipher.key_bits(),
+                integrity: integrity.id(),
+            })
+        });
+        whole.chain(pairs).collect()
+    }
+
     /// Finds a packet protection: whole, or put together from cipher and MAC.
     pub fn find_packet(&self, id: PacketId) -> Option<Protection> {
         let whole = self.packet().iter().copied().find(|a| a.id() == id).map(Protection::Whole);

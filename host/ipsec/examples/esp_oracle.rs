@@ -22,9 +22,7 @@ use vpnhost_ipsec::{
     Arrival, Batch, Counters, Inbound, InboundCommand, InboundSa, Outbound, OutboundCommand, OutboundSa,
     SaActivity, SoftLimits, TunnelConfig, Verdict,
 };
-use vpnhost_model::{
-    ChildSaId, ChildSpi, Encapsulation, Instant, Integrity, Mode, PacketId, Path, Sequence, TrafficSelector,
-};
+use vpnhost_model::{ChildSaId, ChildSpi, Encapsulation, Instant, Mode, Path, Sequence, TrafficSelector};
 
 /// The largest packet of a request.
 const LARGEST: usize = 2048;
@@ -62,7 +60,7 @@ fn answer(backend: Backend, line: &str, random: &mut Rising) -> Result<String, S
 /// Names every packet protection of the backend, so that the judge forgets none.
 fn suites(backend: Backend) -> String {
     let mut lines = Vec::new();
-    for id in packet_ids(backend) {
+    for id in backend.packet_ids() {
         if let Some(algorithm) = backend.find_packet(id) {
             let layout = algorithm.layout();
             lines.push(format!("suite {id} {} {}", layout.encryption_key_len, layout.integrity_key_len));
@@ -70,18 +68,6 @@ fn suites(backend: Backend) -> String {
     }
     lines.push("end".to_owned());
     lines.join("\n")
-}
-
-fn packet_ids(backend: Backend) -> Vec<PacketId> {
-    let whole = backend.packet().iter().map(|algorithm| algorithm.id());
-    let pairs = backend.encryption().iter().flat_map(|encryption| {
-        backend.integrity().iter().map(|integrity| PacketId {
-            encryption: encryption.id(),
-            key_bits: encryption.key_bits(),
-            integrity: integrity.id(),
-        })
-    });
-    whole.chain(pairs.filter(|id| id.integrity != Integrity::NONE)).collect()
 }
 
 /// What a line asks for.
@@ -99,7 +85,7 @@ impl Request {
         let &[suite, key, integrity_key, spi, sequence, last, path, octets] = words else {
             return Err(format!("{} words", words.len()));
         };
-        let id = packet_ids(backend).into_iter().find(|id| id.to_string() == suite);
+        let id = backend.packet_ids().into_iter().find(|id| id.to_string() == suite);
         let algorithm = id.and_then(|id| backend.find_packet(id)).ok_or("unknown suite")?;
         let key = algorithm.key(&hex(key)?, &hex(integrity_key)?).map_err(|error| error.to_string())?;
         let sequence = match sequence {

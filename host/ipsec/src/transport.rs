@@ -14,7 +14,7 @@ use crate::checksum;
 use crate::counters::DropCause;
 use crate::packet::{Fragment, Header, protocol};
 
-/// Hops that a packet may still take: none, for this host is its destination.
+/// What the header says of hops; nobody counts them, for this host is the destination.
 const HOP_LIMIT: u8 = 64;
 const DONT_FRAGMENT: u8 = 0x40;
 
