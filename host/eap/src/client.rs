@@ -51,6 +51,10 @@ impl ClientSetup {
 impl EapSetup for ClientSetup {
     fn begin(&self, mut begin: EapBegin) -> Box<dyn EapMethod> {
         let end: Result<Box<dyn ClientEnd>, EapFailure> = match &self.method {
+            // RFC 5998, 4: whoever poses as the server would have something to try a dictionary against.
+            ClientMethod::MsChapV2 { .. } if begin.stands_alone => {
+                Err(EapFailure::CannotStandAlone(mschapv2::NAME))
+            }
             ClientMethod::MsChapV2 { user, password } => {
                 let mut challenge = [0; 16];
                 match begin.random.fill(&mut challenge) {

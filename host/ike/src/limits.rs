@@ -161,5 +161,8 @@ pub const LAST_REPLY: Duration = Duration::from_secs(15);
 /// Octets that an EAP conversation is given for its challenges.
 pub const EAP_RANDOM: usize = 64;
 
+/// How long a client's EAP conversation may last, however many of its packets are answered slowly.
+pub const EAP_PATIENCE: Duration = Duration::from_secs(120);
+
 /// Requests of an IKE_AUTH exchange with EAP, from the first to the last; certificates in fragments take some dozens.
 pub const EAP_ROUNDS: u32 = 256;

@@ -12,7 +12,7 @@ const SUCCESS: u8 = 3;
 const FAILURE: u8 = 4;
 
 /// The method's name for people.
-const NAME: &str = "mschapv2";
+pub(crate) const NAME: &str = "mschapv2";
 
 /// Makes a packet: operation, identifier, the length of all of it, and the rest.
 fn packet(operation: u8, identifier: u8, rest: &[u8]) -> Vec<u8> {

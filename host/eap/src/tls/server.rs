@@ -2,7 +2,7 @@
 
 use vpnhost_ike::{EapBegin, EapFailure, EapOutcome, OwnCertificate, Trust};
 use vpnhost_model::Identity;
-use vpnhost_pki::{Certificate, identity};
+use vpnhost_pki::{Certificate, Name, identity};
 
 use super::NAME;
 use super::fragments::{Fragments, Taken};
@@ -50,7 +50,7 @@ impl Server {
         let session = self.session.as_ref().map_err(|failure| failure.clone())?;
         let certificate = session.peer().ok_or(EapFailure::Internal("the certificate".to_owned()))?;
         let identity = match &self.claimed {
-            Some(claimed) => identity::text_of(claimed),
+            Some(claimed) => name_as_certified(&certificate, claimed),
             None => name_of(&certificate),
         };
         Ok(EapOutcome { identity, method: NAME, msk: Some(session.msk()?), stands_alone: true })
@@ -95,7 +95,8 @@ impl ServerEnd for Server {
 
 /// Reads who the client said it is; nobody, where it keeps that for the certificate (RFC 9190 §2.1.8).
 fn claim(octets: &[u8]) -> Option<Identity> {
-    if octets.first() == Some(&0x30) {
+    // A sequence of DER begins as the digit 0 does.
+    if Name::from_der(octets).is_ok() {
         return Some(Identity::DistinguishedName(octets.to_vec()));
     }
     let text = std::str::from_utf8(octets).ok()?;
@@ -106,9 +107,29 @@ fn claim(octets: &[u8]) -> Option<Identity> {
     identity::parse(text)
 }
 
+/// Writes a name that was claimed as the certificate does, so that one user has one name however it is spelled.
+fn name_as_certified(certificate: &Certificate, claimed: &Identity) -> String {
+    let identities = identity::identities(certificate);
+    let own = identities.iter().find(|own| identity::matches(own, claimed));
+    own.map_or_else(|| identity::text_of(&claimed.folded()), identity::text_of)
+}
+
 /// A certificate's name as a user has one: an e-mail address or host name before the subject.
 fn name_of(certificate: &Certificate) -> String {
     let identities = identity::identities(certificate);
     let is_name = |identity: &&Identity| matches!(identity, Identity::Email(_) | Identity::Fqdn(_));
     identities.iter().find(is_name).or(identities.first()).map(identity::text_of).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They were taken for distinguished names, which begin with that octet.
+    #[test]
+    fn names_that_begin_with_a_naught_are_names() {
+        assert_eq!(claim(b"007@lab"), Some(Identity::Email("007@lab".into())));
+        let name = Name::parse("CN=carol").expect("it is one").der().to_vec();
+        assert_eq!(claim(&name), Some(Identity::DistinguishedName(name)));
+    }
 }

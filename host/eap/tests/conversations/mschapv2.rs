@@ -118,3 +118,12 @@ fn a_method_that_cannot_stand_alone_is_not_offered_where_it_would_have_to() {
     let EapStep::Failure { failure, .. } = nothing.step(Some(&said)) else { panic!("a method was begun") };
     assert_eq!(failure.code(), "eap-cannot-stand-alone");
 }
+
+#[test]
+fn a_client_with_a_password_says_nothing_to_a_server_that_showed_no_certificate() {
+    let mut client =
+        password_client("carol", "lab password").begin(EapBegin { stands_alone: true, ..begin(1) });
+    let identity = Eap { code: Eap::REQUEST, identifier: 1, data: vec![1] };
+    let EapStep::Failure { failure, .. } = client.step(Some(&identity)) else { panic!("it answers") };
+    assert_eq!(failure, EapFailure::CannotStandAlone("mschapv2"));
+}

@@ -32,6 +32,15 @@ fn who_hides_the_name_has_that_of_the_certificate() {
     }
 }
 
+/// One certificate was as many users as there are spellings of its name.
+#[test]
+fn a_name_is_spelled_as_the_certificate_spells_it() {
+    for claimed in ["CAROL@LAB", "Carol@lab", "carol@lab"] {
+        let ends = converse(&tls_client(claimed, carol(), "moon.lab", CA), &server(vec![tls_server(CA)]));
+        assert_eq!(ends.server.unwrap().identity, "carol@lab");
+    }
+}
+
 #[test]
 fn another_ones_name_is_refused() {
     let ends = converse(&tls_client("dave@lab", carol(), "moon.lab", CA), &server(vec![tls_server(CA)]));

@@ -158,6 +158,12 @@ pub enum EapFailure {
     /// The AUTH payload behind the conversation is not made with the conversation's key: somebody stands between.
     #[error("the AUTH payload is not made with the key that EAP made")]
     WrongKey,
+    /// The gateway let this host in without asking for the proof that it was to give.
+    #[error("the other end asked for no EAP, by which this host was to prove itself")]
+    NotAsked,
+    /// The method proved another user than the connection is for.
+    #[error("EAP proved another user than the one that the connection is for")]
+    AnotherUser(String),
     /// This host failed itself.
     #[error("this host failed: {0}")]
     Internal(String),
@@ -167,7 +173,9 @@ impl EapFailure {
     /// Returns what the sentence leaves out, as it is not for the log: names.
     pub fn detail(&self) -> Option<String> {
         match self {
-            Self::UnknownUser(user) | Self::WrongPassword(user) => Some(user.clone()),
+            Self::UnknownUser(user) | Self::WrongPassword(user) | Self::AnotherUser(user) => {
+                Some(user.clone())
+            }
             Self::Certificate(refusal) => Some(refusal.to_string()),
             Self::Refused(_)
             | Self::ServerUnproven
@@ -179,6 +187,7 @@ impl EapFailure {
             | Self::CannotStandAlone(_)
             | Self::WantsCertificate
             | Self::WrongKey
+            | Self::NotAsked
             | Self::Internal(_) => None,
         }
     }
@@ -199,6 +208,8 @@ impl EapFailure {
             Self::CannotStandAlone(_) => "eap-cannot-stand-alone",
             Self::WantsCertificate => "eap-wants-certificate",
             Self::WrongKey => "eap-wrong-key",
+            Self::NotAsked => "eap-not-asked",
+            Self::AnotherUser(_) => "eap-another-user",
             Self::Internal(_) => "eap-internal",
         }
     }

@@ -25,7 +25,7 @@ impl IkeSa {
             && !self.role.is_initiator()
             && matches!(reason, CloseReason::AuthenticationFailed(_) | CloseReason::UnknownIdentity(_))
         {
-            host.directory.crowd.failed(now.instant, self.path.remote.ip());
+            self.count_failure(host, now);
         }
         self.give_up_estate(host, now, &reason);
         host.forget_ike_sa(self.id);
@@ -43,6 +43,13 @@ impl IkeSa {
         host.event(Event::IkeSaClosed { ike_sa: self.id, connection, reason: reason.clone() });
         if let Some(connection) = self.connection.clone() {
             host.endings.push(Ending { connection, peer, was_established, reason });
+        }
+    }
+
+    /// Holds a failed login against where it comes from.
+    pub(crate) fn count_failure(&mut self, host: &mut Host, now: Now) {
+        if !std::mem::replace(&mut self.counted_failed, true) {
+            host.directory.crowd.failed(now.instant, self.path.remote.ip());
         }
     }
 

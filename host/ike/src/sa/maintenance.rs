@@ -139,7 +139,10 @@ impl IkeSa {
                 | State::Established(_)
                 | State::Rekeyed
                 | State::Closing(_)
-                | State::Closed => self.end(host, now, CloseReason::HalfOpenTimeout),
+                | State::Closed => {
+                    let reason = self.unfinished_talk().unwrap_or(CloseReason::HalfOpenTimeout);
+                    self.end(host, now, reason);
+                }
             },
             Timer::UnprotectedError => self.believe_refusal(host, now),
             Timer::Liveness => self.on_liveness_timer(host, now),

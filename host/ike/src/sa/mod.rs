@@ -55,6 +55,8 @@ pub(crate) struct IkeSa {
     pub(crate) last_sent: Instant,
     pub(crate) last_heard: Instant,
     pub(crate) counted_half_open: Option<IpAddr>,
+    /// Its failed login is held against where it comes from; once is enough.
+    pub(crate) counted_failed: bool,
     /// Until then the answer to the peer's CREATE_CHILD_SA may not have arrived: what it made does not
     /// exist over there yet, and nothing is begun that may be about it.
     pub(crate) unconfirmed_until: Option<Instant>,
@@ -100,6 +102,7 @@ impl IkeSa {
             last_sent: now.instant,
             last_heard: now.instant,
             counted_half_open: None,
+            counted_failed: false,
             unconfirmed_until: None,
             early_deletes: Vec::new(),
             generation: 0,

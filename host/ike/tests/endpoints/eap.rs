@@ -135,7 +135,8 @@ fn a_method_that_proves_both_stands_alone() {
 #[test]
 fn a_password_never_stands_alone() {
     let pump = up(alone(password("carol", "lab password"), leading(vec![users()])));
-    assert_eq!(code(&pump, B), "eap-cannot-stand-alone");
+    assert_eq!(code(&pump, A), "eap-cannot-stand-alone");
+    assert!(pump.established(B).is_empty());
     // A gateway that does not care about RFC 5998 gets nowhere with a client that does.
     let (a, mut b) = alone(password("carol", "lab password"), leading(vec![users()]));
     b.peer_auth = PeerAuth::Eap(EapConfig(Arc::new(Careless(users_setup()))));
@@ -301,6 +302,51 @@ fn a_client_that_gives_up_when_it_is_refused_leaves_the_reason() {
     assert!(pump.established(A).is_empty());
 }
 
+/// A client with a wrong password that falls silent once it is refused: its fourth IKE_AUTH would acknowledge that.
+fn guesser() -> Pump {
+    let (a, b) = ends(password("carol", "a guess"), leading(vec![users()]));
+    let mut pump = Pump::new(config(a), config(b));
+    pump.latency = Duration::from_millis(1);
+    pump.filter =
+        Box::new(|from, transmit| from == B || transmit.octets[18] == 34 || transmit.octets[23] < 4);
+    pump
+}
+
+/// It was told as half open for too long.
+#[test]
+fn a_guess_without_an_end_is_a_wrong_password_all_the_same() {
+    let mut pump = guesser();
+    pump.command(A, Command::Initiate("b".into()));
+    pump.run_for(Duration::from_secs(40));
+    assert_eq!(code(&pump, B), "eap-wrong-password");
+}
+
+/// Whoever left conversations open could guess a thousand times before anything was held against him.
+#[test]
+fn a_guess_counts_before_the_conversation_ends() {
+    let mut pump = guesser();
+    for seed in 0..30 {
+        pump.restart(A, seed);
+        pump.command(A, Command::Initiate("b".into()));
+        pump.run_for(Duration::from_millis(100));
+    }
+    let begun = pump.sides[B].endpoint.holdings().half_open;
+    let most = vpnhost_ike::limits::FAILURES_BEFORE_PAUSE as usize + 3 / 2 + 1;
+    assert!((5..=most).contains(&begun), "{begun} guesses in 3 s");
+}
+
+/// IDi, which nobody proves, chose the connection, and whoever had a password had that connection.
+#[test]
+fn a_connection_for_one_user_lets_in_no_other() {
+    let (a, b) = ends(password("carol", "lab password"), leading(vec![users()]));
+    let claim = |user: &str| PeerConfig { local_id: id(user), ..a.clone() };
+    let only = |user: &str| PeerConfig { peer_id: PeerIdentity::Is(id(user)), ..b.clone() };
+    let pump = up((claim("admin"), only("admin")));
+    assert_eq!(code(&pump, B), "eap-another-user");
+    assert!(pump.established(A).is_empty());
+    up((claim("carol"), only("carol"))).assert_connected(1);
+}
+
 /// A method that is what a test needs: a number of rounds, and a key.
 #[derive(Clone, Debug)]
 struct Scripted {
@@ -377,6 +423,65 @@ fn who_has_another_key_stands_between() {
     assert!(pump.established(A).is_empty());
     let pump = scripted(3, None, Some(2));
     assert_eq!(code(&pump, B), "eap-wrong-key");
+}
+
+/// A server that has nothing to ask.
+#[derive(Clone, Debug)]
+struct Indifferent;
+
+impl EapSetup for Indifferent {
+    fn begin(&self, _begin: EapBegin) -> Box<dyn EapMethod> {
+        Box::new(self.clone())
+    }
+
+    fn can_stand_alone(&self) -> bool {
+        false
+    }
+
+    fn is_same(&self, _other: &dyn EapSetup) -> bool {
+        true
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl EapMethod for Indifferent {
+    fn step(&mut self, _incoming: Option<&Eap>) -> EapStep {
+        let outcome = EapOutcome { identity: "carol".into(), method: "none", msk: None, stands_alone: false };
+        EapStep::Success { packet: None, outcome }
+    }
+
+    fn failure(&self) -> Option<EapFailure> {
+        None
+    }
+}
+
+/// It was taken for set up, though this host had proved nothing.
+#[test]
+fn a_gateway_that_asks_for_no_proof_is_refused() {
+    let server = PeerAuth::Eap(EapConfig(Arc::new(Indifferent)));
+    let pump = up(ends(password("carol", "lab password"), server));
+    assert_eq!(code(&pump, A), "eap-not-asked");
+    assert!(pump.established(A).is_empty());
+}
+
+/// Each answer within the time of a retransmission held a client for hours.
+#[test]
+fn a_gateway_that_drags_a_conversation_out_does_not_hold_its_client() {
+    let client = EapConfig(Arc::new(Scripted { rounds: 0, msk: Some(1), leads: false }));
+    let server = EapConfig(Arc::new(Scripted { rounds: 200, msk: Some(1), leads: true }));
+    let (a, mut b) = ends(LocalAuth::Eap(client), PeerAuth::Eap(server));
+    b.timing.half_open = Duration::from_secs(3600);
+    let mut pump = Pump::new(config(a), config(b));
+    pump.latency = Duration::from_secs(4);
+    pump.command(A, Command::Initiate("b".into()));
+    pump.run_for(Duration::from_secs(100));
+    assert_eq!(code(&pump, A), "");
+    pump.run_for(Duration::from_secs(60));
+    assert_eq!(code(&pump, A), "eap-too-much");
+    pump.assert_empty(A);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use vpnhost_model::{Mode, Now, Protocol, Role, Suite};
 use vpnhost_policy::Answer;
 
 use crate::auth::certificates;
+use crate::auth::eap::EapFailure;
 use crate::auth::signature::Signed;
 use crate::auth::verified::AuthVerified;
 use crate::config::{LocalAuth, PeerAuth, PeerConfig, PeerIdentity};
@@ -177,6 +178,10 @@ impl IkeSa {
         if auth.eap.is_some() || message.eap().is_some() {
             return self.on_eap_response(host, now, message);
         }
+        if matches!(connection.local_auth, LocalAuth::Eap(_)) && message.authentication().is_some() {
+            // RFC 7296, 2.16: a gateway that lets in whoever comes without a proof is not the one that was meant.
+            return self.refuse_peer(host, now, CloseReason::AuthenticationFailed(not_asked()));
+        }
         let (Some(id), Some(authentication)) = (message.id_responder(), message.authentication()) else {
             // RFC 7296, 2.21.2: without the responder's AUTH there is no IKE SA.
             return self.end(host, now, unproven(&connection, &message));
@@ -316,6 +321,10 @@ impl OfferedChild {
         let selectors = (self.ts_i.clone(), self.ts_r.clone());
         Asked::Child { suites: self.suites.clone(), rekey: false, selectors }
     }
+}
+
+fn not_asked() -> AuthenticationFailure {
+    AuthenticationFailure::Eap(EapFailure::NotAsked)
 }
 
 /// Why an answer without a proof is the end.

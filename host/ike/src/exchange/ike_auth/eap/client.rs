@@ -8,9 +8,11 @@ use crate::auth::eap::{EapFailure, EapMethod, EapStep};
 use crate::auth::verified::AuthVerified;
 use crate::config::{LocalAuth, PeerAuth, PeerConfig};
 use crate::host::Host;
+use crate::limits;
 use crate::output::{AuthenticationFailure, CloseReason};
 use crate::sa::IkeSa;
 use crate::sa::state::State;
+use crate::timer::Timer;
 use crate::wire::payload::Identification;
 use crate::wire::{ExchangeType, Message, Payload};
 use crate::work::Track;
@@ -113,6 +115,7 @@ impl IkeSa {
         if let State::AuthSent(auth) = &mut self.state {
             auth.eap = Some(talk);
         }
+        self.timers.set(Timer::HalfOpen, now.instant + limits::EAP_PATIENCE);
         let stepped = self.step_talk(host, Some(packet.clone()));
         self.refuse_unless(host, now, stepped);
     }

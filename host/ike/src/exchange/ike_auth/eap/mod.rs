@@ -17,7 +17,7 @@ use crate::error::IkeError;
 use crate::exchange::ike_sa_init::InitRecord;
 use crate::host::Host;
 use crate::limits;
-use crate::output::{AuthenticationFailure, Job};
+use crate::output::{AuthenticationFailure, CloseReason, Job};
 use crate::sa::IkeSa;
 use crate::sa::secured::Secured;
 use crate::sa::state::State;
@@ -74,6 +74,15 @@ impl IkeSa {
             | State::Gone
             | State::Closed => None,
         }
+    }
+
+    /// Returns why a conversation comes to nothing that the other end has left: what it was told last, or no more
+    /// than that time is up.
+    pub(crate) fn unfinished_talk(&mut self) -> Option<CloseReason> {
+        let talk = self.talk()?;
+        let told = talk.method.as_ref().and_then(|method| method.failure());
+        let failure = told.unwrap_or(EapFailure::TooMuch("the conversation did not come to its end in time"));
+        Some(CloseReason::AuthenticationFailed(failed(failure)))
     }
 
     /// Has the next step taken, within the bound of rounds.

@@ -1,11 +1,12 @@
 //! EAP as a responder, which is the server of the conversation (RFC 7296 §2.16).
 
 use vpnhost_model::{Identity, Now, Role};
+use vpnhost_pki::identity;
 
 use crate::auth::certificates;
 use crate::auth::eap::{EapFacts, EapFailure, EapMethod, EapStep};
 use crate::auth::signature::Signed;
-use crate::config::{LocalAuth, PeerAuth, PeerConfig};
+use crate::config::{LocalAuth, PeerAuth, PeerConfig, PeerIdentity};
 use crate::exchange::ike_sa_init::notify;
 use crate::host::Host;
 use crate::output::{AuthenticationFailure, CloseReason};
@@ -127,8 +128,13 @@ impl IkeSa {
         let mut payloads = std::mem::take(&mut talk.prelude);
         let failure = match step {
             EapStep::Send(packet) => {
+                let is_refused = method.failure().is_some();
                 talk.method = Some(method);
                 payloads.push(Payload::Eap(packet));
+                if is_refused {
+                    // Whoever guesses need not wait for the end, nor does this count.
+                    self.count_failure(host, now);
+                }
                 None
             }
             EapStep::Success { outcome, .. } if talk.alone && !outcome.stands_alone => {
@@ -176,6 +182,10 @@ impl IkeSa {
                 return self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure));
             }
         };
+        if !is_for(&connection.peer_id, &outcome.identity) {
+            let failure = failed(EapFailure::AnotherUser(outcome.identity));
+            return self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure));
+        }
         let local_id = connection.local_id.clone();
         let own = Identification::new(local_id.clone());
         let own = match self.sign_with_outcome(&own, &init, &outcome) {
@@ -198,5 +208,16 @@ impl IkeSa {
         if let Err(failure) = stepped {
             self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure));
         }
+    }
+}
+
+/// Tells whether a connection is for a user: IDi, by which it was chosen, nobody has proved.
+fn is_for(expected: &PeerIdentity, user: &str) -> bool {
+    match expected {
+        PeerIdentity::Is(expected) => {
+            identity::text_of(expected) == user
+                || identity::parse(user).is_some_and(|user| identity::matches(expected, &user))
+        }
+        PeerIdentity::Any => true,
     }
 }
