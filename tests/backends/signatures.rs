@@ -1,16 +1,12 @@
 //! Signatures against Wycheproof and NIST's CAVP: what must verify does, what must not does not, and what is
-//! not tried is printed with its reason.
-
-use std::fmt::Write as _;
-use std::path::Path;
+//! not tried has its reason (see [`crate::ledger`]).
 
 use vpnhost_crypto::{
     CryptoBackend, CryptoError, Hash, PrivateKey, PublicKey, Scheme, SecureRandom, Signature, dss_to_der,
 };
 
-fn files() -> [(&'static str, &'static dyn CryptoBackend); 2] {
-    [("rustcrypto", vpnhost_rustcrypto::backend()), ("aws-lc", vpnhost_aws_lc::backend())]
-}
+use crate::ledger::{Ledger, Settlement};
+use crate::shelf::{backends, vectors};
 
 /// A group of cases under one key.
 #[derive(Default)]
@@ -78,49 +74,44 @@ fn algorithm(group: &Group<'_>) -> Result<Signature, String> {
     Ok(Signature::new(scheme, hash))
 }
 
-/// What came of a file with a backend.
-#[derive(Default)]
-struct Sum {
-    passed: usize,
-    acceptable: String,
-    skipped: Vec<(String, usize)>,
-    wrong: String,
+/// A ledger, seen by one backend.
+struct Sum<'a> {
+    ledger: &'a mut Ledger,
+    backend: &'static str,
 }
 
-impl Sum {
-    fn skip(&mut self, why: String, cases: usize) {
-        match self.skipped.iter_mut().find(|(known, _)| *known == why) {
-            Some((_, count)) => *count += cases,
-            None => self.skipped.push((why, cases)),
-        }
+impl Sum<'_> {
+    fn skip(&mut self, why: &str, cases: usize) {
+        (0..cases).for_each(|_| self.ledger.note(self.backend, format!("skipped, {why}")));
     }
 
     fn judge(&mut self, [id, result, ..]: [&str; 4], outcome: Result<(), CryptoError>) {
         match (result, outcome) {
             ("valid", Ok(())) | ("invalid", Err(CryptoError::AuthenticationFailed | CryptoError::BadKey)) => {
-                self.passed += 1;
+                self.ledger.passed(self.backend);
             }
-            ("acceptable", outcome) => write!(self.acceptable, " {id} ({outcome:?})").expect("a string"),
-            (_, outcome) => writeln!(self.wrong, "case {id}, {result}: {outcome:?}").expect("a string"),
+            ("acceptable", Ok(())) => self.ledger.note(self.backend, "open, taken".to_owned()),
+            ("acceptable", Err(error)) => self.ledger.note(self.backend, format!("open, refused: {error}")),
+            (_, outcome) => self.ledger.wrong(self.backend, id, &format!("{result}: {outcome:?}")),
         }
     }
 }
 
-fn try_group(backend: &dyn CryptoBackend, group: &Group<'_>, sum: &mut Sum) {
+fn try_group(backend: &dyn CryptoBackend, group: &Group<'_>, sum: &mut Sum<'_>) {
     let id = match algorithm(group) {
         Ok(id) => id,
-        Err(why) => return sum.skip(why, group.cases.len()),
+        Err(why) => return sum.skip(&why, group.cases.len()),
     };
     if group.private {
         return try_signing(backend, id, group, sum);
     }
     let key = PublicKey::from_spki(&group.key).expect("a key of the vectors");
     let Some(algorithm) = backend.find_signature(id, key.kind()) else {
-        return sum.skip(format!("the backend has no {id} with a key of {}", key.kind()), group.cases.len());
+        return sum.skip(&format!("the backend has no {id} with a key of {}", key.kind()), group.cases.len());
     };
     for case in &group.cases {
         if case[2].len() > 1 && !case[2].len().is_multiple_of(2) {
-            sum.skip("its message ends within an octet".to_owned(), 1);
+            sum.skip("its message ends within an octet", 1);
             continue;
         }
         let signature = octets(case[3]);
@@ -135,10 +126,10 @@ fn try_group(backend: &dyn CryptoBackend, group: &Group<'_>, sum: &mut Sum) {
 }
 
 /// What a key signs must be the very same octets, which are deterministic here.
-fn try_signing(backend: &dyn CryptoBackend, id: Signature, group: &Group<'_>, sum: &mut Sum) {
+fn try_signing(backend: &dyn CryptoBackend, id: Signature, group: &Group<'_>, sum: &mut Sum<'_>) {
     let key = PrivateKey::read(&group.key).expect("a key of the vectors");
     let Some(algorithm) = backend.find_signature(id, key.kind()) else {
-        return sum.skip(format!("the backend has no {id} with a key of {}", key.kind()), group.cases.len());
+        return sum.skip(&format!("the backend has no {id} with a key of {}", key.kind()), group.cases.len());
     };
     let loaded = match algorithm.load(&key) {
         Ok(loaded) => loaded,
@@ -157,30 +148,25 @@ fn try_signing(backend: &dyn CryptoBackend, id: Signature, group: &Group<'_>, su
 }
 
 fn try_files(part: &str) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/signature");
-    let mut names: Vec<_> = std::fs::read_dir(directory)
+    let mut names: Vec<_> = std::fs::read_dir(vectors().join("signature"))
         .expect("the directory is in the repository")
-        .map(|entry| entry.expect("it can be listed").path())
-        .filter(|path| path.to_string_lossy().contains(part))
+        .map(|entry| entry.expect("it can be listed").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.contains(part))
         .collect();
     names.sort();
     assert!(!names.is_empty(), "{part}");
-    for path in names {
-        let text = std::fs::read_to_string(&path).expect("it can be read");
-        for (name, backend) in files() {
-            let mut sum = Sum::default();
+    let mut settlement = Settlement::default();
+    for name in names {
+        let file = format!("signature/{name}");
+        let text = std::fs::read_to_string(vectors().join(&file)).expect("it can be read");
+        let mut ledger = Ledger::new(file);
+        for (label, backend) in backends() {
+            let mut sum = Sum { ledger: &mut ledger, backend: label };
             groups(&text).iter().for_each(|group| try_group(backend, group, &mut sum));
-            let file = path.file_stem().unwrap_or_default().to_string_lossy();
-            println!("{name}: {file}: {} passed", sum.passed);
-            if !sum.acceptable.is_empty() {
-                println!("  acceptable either way:{}", sum.acceptable);
-            }
-            for (why, cases) in &sum.skipped {
-                println!("  skipped {cases}: {why}");
-            }
-            assert!(sum.wrong.is_empty(), "{name}: {file}:\n{}", sum.wrong);
         }
+        settlement.settle(ledger);
     }
+    settlement.close();
 }
 
 #[test]
@@ -196,6 +182,11 @@ fn dsa_is_as_nist_says() {
 #[test]
 fn ecdsa_is_as_wycheproof_says() {
     try_files("wycheproof-ecdsa");
+}
+
+#[test]
+fn ecdsa_is_as_the_rfc_of_its_auth_payloads_says() {
+    try_files("rfc4754");
 }
 
 #[test]
@@ -224,8 +215,7 @@ impl SecureRandom for Empty {
 
 #[test]
 fn without_randomness_rsa_is_not_signed_unblinded() {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/signature/wycheproof-rsa-pkcs1-2048-sig-gen.txt");
+    let path = vectors().join("signature/wycheproof-rsa-pkcs1-2048-sig-gen.txt");
     let text = std::fs::read_to_string(path).expect("it can be read");
     let all = groups(&text);
     let group = all.iter().find(|group| group.algorithm == "rsa-sha256").expect("there is one");
