@@ -23,7 +23,7 @@ impl Ledger {
     }
 
     pub(crate) fn note(&mut self, backend: &'static str, what: String) {
-        match self.lines.iter_mut().find(|(name, known, _)| (*name, &*known) == (backend, &what)) {
+        match self.lines.iter_mut().find(|line| line.0 == backend && line.1 == what) {
             Some((.., count)) => *count += 1,
             None => self.lines.push((backend, what, 1)),
         }
