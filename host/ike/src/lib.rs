@@ -80,8 +80,9 @@ pub mod wire;
 mod work;
 
 pub use auth::eap::{EapBegin, EapConfig, EapFacts, EapFailure, EapMethod, EapOutcome, EapSetup, EapStep};
+pub use auth::judged::{CertificateFacts, Court, JudgedCertificate};
 pub use auth::signature::{SignJob, Signed};
-pub use auth::verified::{AuthVerified, CertificateFacts, RejudgeJob, VerifyJob};
+pub use auth::verified::{AuthVerified, RejudgeJob, VerifyJob};
 pub use config::{
     ChildConfig, EncapsulationPolicy, EndpointConfig, Gateway, LocalAuth, OwnCertificate, PeerAuth,
     PeerConfig, PeerIdentity, PoolConfig, RequestAddress, Secrets, SelectorConfig, Start, Timing, Trust,

@@ -12,8 +12,9 @@ use vpnhost_pki::Refusal;
 use vpnhost_policy::Question;
 
 use crate::auth::eap::{EapFacts, EapFailure, EapMethod};
+use crate::auth::judged::CertificateFacts;
 use crate::auth::signature::SignJob;
-use crate::auth::verified::{CertificateFacts, RejudgeJob, VerifyJob};
+use crate::auth::verified::{RejudgeJob, VerifyJob};
 use crate::input::JobResult;
 pub use crate::reason::CloseReason;
 use crate::wire::payload::Eap;

@@ -9,7 +9,7 @@ use vpnhost_model::{
 };
 
 use crate::auth::eap::EapFacts;
-use crate::auth::verified::CertificateFacts;
+use crate::auth::judged::CertificateFacts;
 use crate::endpoint::IkeEndpoint;
 use crate::sa::IkeSa;
 use crate::sa::estate::{ChildPhase, ChildSa};

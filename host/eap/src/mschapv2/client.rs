@@ -76,7 +76,13 @@ impl ClientEnd for Client {
     fn outcome(&mut self) -> Option<EapOutcome> {
         let State::Proved { msk } = &self.state else { return None };
         let msk = Some(msk.clone());
-        Some(EapOutcome { identity: self.user.clone(), method: NAME, msk, stands_alone: false })
+        Some(EapOutcome {
+            identity: self.user.clone(),
+            method: NAME,
+            msk,
+            certificate: None,
+            stands_alone: false,
+        })
     }
 
     fn failure(&self) -> Option<EapFailure> {

@@ -64,6 +64,7 @@ impl Server {
                     identity: user.to_owned(),
                     method: NAME,
                     msk: Some(crypt::msk(password, response)),
+                    certificate: None,
                     stands_alone: false,
                 });
                 return Ok(packet(SUCCESS, IDENTIFIER, message("S=", &proof, " M=welcome").as_bytes()));

@@ -69,7 +69,8 @@ impl ClientEnd for Client {
     fn outcome(&mut self) -> Option<EapOutcome> {
         let session = self.session.as_ref().ok().filter(|_| self.committed && self.failure.is_none())?;
         let msk = Some(session.msk().ok()?);
-        Some(EapOutcome { identity: self.identity.clone(), method: NAME, msk, stands_alone: true })
+        let (identity, certificate) = (self.identity.clone(), session.peer());
+        Some(EapOutcome { identity, method: NAME, msk, certificate, stands_alone: true })
     }
 
     fn failure(&self) -> Option<EapFailure> {

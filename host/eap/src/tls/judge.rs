@@ -1,7 +1,7 @@
 //! The other end's certificates as rustls asks about them, judged as IKE's own are.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -12,33 +12,47 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
 use vpnhost_crypto::CryptoBackend;
-use vpnhost_ike::{EapBegin, Trust};
+use vpnhost_ike::{Court, EapBegin, JudgedCertificate, Trust};
 use vpnhost_model::Identity;
-use vpnhost_pki::{Certificate, Refusal, Rules, Store, verify, verify_for};
+use vpnhost_pki::{Certificate, Crl, Refusal};
 
 /// Judges certificates at one time.
 pub(crate) struct Judge {
     crypto: &'static dyn CryptoBackend,
-    store: Store,
-    rules: Rules,
+    trust: Arc<Trust>,
+    crls: Arc<[Crl]>,
     /// Whose the certificate must be.
     identity: Option<Identity>,
     now: Duration,
+    judged: OnceLock<Arc<JudgedCertificate>>,
     algorithms: WebPkiSupportedAlgorithms,
     hints: Vec<DistinguishedName>,
 }
 
 impl Judge {
     pub(crate) fn new(
-        trust: &Trust,
+        trust: &Arc<Trust>,
         identity: Option<Identity>,
         begin: &EapBegin,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {
         let anchors = trust.anchors.iter();
         let hints = anchors.map(|anchor| DistinguishedName::from(anchor.subject().der().to_vec())).collect();
-        let (store, rules) = (trust.store(&begin.crls), trust.rules);
-        Self { crypto: begin.crypto, store, rules, identity, now: begin.unix, algorithms, hints }
+        Self {
+            crypto: begin.crypto,
+            trust: Arc::clone(trust),
+            crls: Arc::clone(&begin.crls),
+            identity,
+            now: begin.unix,
+            judged: OnceLock::new(),
+            algorithms,
+            hints,
+        }
+    }
+
+    /// Returns the certificate that was judged good, if one was.
+    pub(crate) fn judged(&self) -> Option<Arc<JudgedCertificate>> {
+        self.judged.get().cloned()
     }
 
     fn judge(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Result<(), Error> {
@@ -51,18 +65,45 @@ impl Judge {
         let all = [leaf].into_iter().chain(others).take(vpnhost_pki::limits::PEER_CERTIFICATES);
         let chain: Result<Vec<_>, _> = all.map(|der| Certificate::from_der(der)).collect();
         let chain = chain.map_err(|_| Refusal::Unreadable)?;
-        match &self.identity {
-            Some(identity) => verify_for(self.crypto, &self.store, (&chain, identity), self.now, &self.rules),
-            None => verify(self.crypto, &self.store, &chain, self.now, &self.rules),
-        }
-        .map(drop)
+        let (crypto, trust, crls) = (self.crypto, Arc::clone(&self.trust), Arc::clone(&self.crls));
+        let court = Court { crypto, trust, crls, now: self.now };
+        let judged = court.judge(chain, self.identity.clone())?;
+        // A handshake asks once: a second certificate would not be the one that signs.
+        self.judged.set(Arc::new(judged)).map_err(|_| Refusal::Unreadable)
     }
 }
 
 impl fmt::Debug for Judge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Judge").field("identity", &self.identity).field("rules", &self.rules).finish()
+        f.debug_struct("Judge").field("identity", &self.identity).field("rules", &self.trust.rules).finish()
     }
+}
+
+/// How signatures within the handshake are verified, which both of rustls' traits ask in the same words.
+macro_rules! signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls12_signature(message, cert, signed, &self.algorithms)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls13_signature(message, cert, signed, &self.algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.algorithms.supported_schemes()
+        }
+    };
 }
 
 impl ServerCertVerifier for Judge {
@@ -77,27 +118,7 @@ impl ServerCertVerifier for Judge {
         self.judge(leaf, others).map(|()| ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signed, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
+    signatures!();
 }
 
 impl ClientCertVerifier for Judge {
@@ -114,25 +135,5 @@ impl ClientCertVerifier for Judge {
         self.judge(leaf, others).map(|()| ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signed, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
+    signatures!();
 }

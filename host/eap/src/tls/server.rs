@@ -1,5 +1,7 @@
 //! The server's end of EAP-TLS.
 
+use std::sync::Arc;
+
 use vpnhost_ike::{EapBegin, EapFailure, EapOutcome, OwnCertificate, Trust};
 use vpnhost_model::Identity;
 use vpnhost_pki::{Certificate, Name, identity};
@@ -19,7 +21,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(claimed: &[u8], own: &OwnCertificate, clients: &Trust, begin: &EapBegin) -> Self {
+    pub(crate) fn new(claimed: &[u8], own: &OwnCertificate, clients: &Arc<Trust>, begin: &EapBegin) -> Self {
         let claimed = claim(claimed);
         Self {
             session: Session::server(own, clients, claimed.clone(), begin),
@@ -48,12 +50,15 @@ impl Server {
 
     fn conclude(&self) -> Result<EapOutcome, EapFailure> {
         let session = self.session.as_ref().map_err(|failure| failure.clone())?;
-        let certificate = session.peer().ok_or(EapFailure::Internal("the certificate".to_owned()))?;
+        let judged = session.peer();
+        let own = judged.as_ref().and_then(|judged| judged.certificate());
+        let own = own.ok_or(EapFailure::Internal("the certificate".to_owned()))?;
         let identity = match &self.claimed {
-            Some(claimed) => name_as_certified(&certificate, claimed),
-            None => name_of(&certificate),
+            Some(claimed) => name_as_certified(own, claimed),
+            None => name_of(own),
         };
-        Ok(EapOutcome { identity, method: NAME, msk: Some(session.msk()?), stands_alone: true })
+        let msk = Some(session.msk()?);
+        Ok(EapOutcome { identity, method: NAME, msk, certificate: judged, stands_alone: true })
     }
 
     fn turn(&mut self, response: &[u8]) -> Result<Turn, EapFailure> {

@@ -14,9 +14,9 @@ use rustls::{
     ServerConfig, ServerConnection,
 };
 use vpnhost_crypto::SecretBytes;
-use vpnhost_ike::{EapBegin, EapFailure, OwnCertificate, Trust};
+use vpnhost_ike::{EapBegin, EapFailure, JudgedCertificate, OwnCertificate, Trust};
 use vpnhost_model::Identity;
-use vpnhost_pki::{Certificate, Refusal};
+use vpnhost_pki::Refusal;
 
 use super::TlsPeer;
 use super::judge::Judge;
@@ -32,7 +32,10 @@ const MSK: usize = 64;
 /// EAP-TLS's type, which is the exporter's context with TLS 1.3 (RFC 9190 §2.3).
 const CONTEXT: [u8; 1] = [crate::packet::TLS];
 
-pub(crate) struct Session(Connection);
+pub(crate) struct Session {
+    tls: Connection,
+    judge: Arc<Judge>,
+}
 
 impl Session {
     pub(crate) fn client(
@@ -46,7 +49,7 @@ impl Session {
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(internal)?
             .dangerous()
-            .with_custom_certificate_verifier(judge)
+            .with_custom_certificate_verifier(Arc::clone(&judge) as _)
             .with_client_cert_resolver(certified(own)?);
         // A new certificate is seen each time, and each time judged.
         config.resumption = Resumption::disabled();
@@ -54,12 +57,12 @@ impl Session {
         let unused =
             ServerName::try_from("eap-tls").map_err(|_| EapFailure::Internal("the name".to_owned()))?;
         let connection = ClientConnection::new(Arc::new(config), unused).map_err(internal)?;
-        Ok(Self(connection.into()))
+        Ok(Self { tls: connection.into(), judge })
     }
 
     pub(crate) fn server(
         own: &OwnCertificate,
-        clients: &Trust,
+        clients: &Arc<Trust>,
         identity: Option<Identity>,
         begin: &EapBegin,
     ) -> Result<Self, EapFailure> {
@@ -68,12 +71,12 @@ impl Session {
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(internal)?
-            .with_client_cert_verifier(judge)
+            .with_client_cert_verifier(Arc::clone(&judge) as _)
             .with_cert_resolver(certified(own)?);
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         let connection = ServerConnection::new(Arc::new(config)).map_err(internal)?;
-        Ok(Self(connection.into()))
+        Ok(Self { tls: connection.into(), judge })
     }
 
     /// Takes the other end's flight.
@@ -84,8 +87,8 @@ impl Session {
         let mut rest = Cursor::new(records);
         let whole = u64::try_from(records.len()).unwrap_or(u64::MAX);
         while rest.position() < whole {
-            let read = self.0.read_tls(&mut rest).map_err(|error| EapFailure::Tls(error.to_string()))?;
-            self.0.process_new_packets().map_err(failure)?;
+            let read = self.tls.read_tls(&mut rest).map_err(|error| EapFailure::Tls(error.to_string()))?;
+            self.tls.process_new_packets().map_err(failure)?;
             if read == 0 {
                 return Err(EapFailure::Tls("records behind the end".to_owned()));
             }
@@ -96,8 +99,8 @@ impl Session {
     /// Returns the flight that is to be sent now; nothing if it is the other end's turn.
     pub(crate) fn flight(&mut self) -> Result<Vec<u8>, EapFailure> {
         let mut records = Vec::new();
-        while self.0.wants_write() {
-            self.0.write_tls(&mut records).map_err(|error| EapFailure::Tls(error.to_string()))?;
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut records).map_err(|error| EapFailure::Tls(error.to_string()))?;
             if records.len() > limits::TLS_FLIGHT {
                 return Err(EapFailure::TooMuch("this host's certificates are too long"));
             }
@@ -106,22 +109,22 @@ impl Session {
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        !self.0.is_handshaking()
+        !self.tls.is_handshaking()
     }
 
     /// Tells whether the server says when it takes the handshake for complete (RFC 9190 §2.5).
     pub(crate) fn has_commitment(&self) -> bool {
-        self.0.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+        self.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
     pub(crate) fn commit(&mut self) -> Result<(), EapFailure> {
-        self.0.writer().write_all(&[COMMITMENT]).map_err(|error| EapFailure::Tls(error.to_string()))
+        self.tls.writer().write_all(&[COMMITMENT]).map_err(|error| EapFailure::Tls(error.to_string()))
     }
 
     /// Reads the server's commitment, if it is there.
     pub(crate) fn is_committed(&mut self) -> Result<bool, EapFailure> {
         let mut octets = [0xff; 2];
-        match self.0.reader().read(&mut octets) {
+        match self.tls.reader().read(&mut octets) {
             Ok(1) if octets[0] == COMMITMENT => Ok(true),
             Ok(_) => Err(EapFailure::Malformed("application data in EAP-TLS")),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
@@ -129,9 +132,9 @@ impl Session {
         }
     }
 
-    /// Returns the certificate that the other end has proved to have the key of.
-    pub(crate) fn peer(&self) -> Option<Certificate> {
-        Certificate::from_der(self.0.peer_certificates()?.first()?).ok()
+    /// Returns the certificate that the other end has proved to have the key of, once the handshake is complete.
+    pub(crate) fn peer(&self) -> Option<Arc<JudgedCertificate>> {
+        self.judge.judged().filter(|_| self.is_complete())
     }
 
     /// Returns the Master Session Key (RFC 5216 §2.3, RFC 9190 §2.3).
@@ -142,13 +145,13 @@ impl Session {
             (b"client EAP encryption", None)
         };
         let mut keys = SecretBytes::new(vec![0; KEYS]);
-        self.0.export_keying_material(keys.expose_mut(), label, context).map_err(internal)?;
+        self.tls.export_keying_material(keys.expose_mut(), label, context).map_err(internal)?;
         keys.split_front(MSK).map_err(|error| EapFailure::Internal(error.to_string()))
     }
 }
 
 fn judge(
-    trust: &Trust,
+    trust: &Arc<Trust>,
     identity: Option<Identity>,
     begin: &EapBegin,
     provider: &CryptoProvider,

@@ -13,6 +13,7 @@ use vpnhost_crypto::{CryptoBackend, DrawnRandom, SecretBytes};
 use vpnhost_model::Identity;
 use vpnhost_pki::{Crl, Refusal};
 
+use crate::auth::judged::JudgedCertificate;
 use crate::wire::payload::Eap;
 
 /// One end of an EAP conversation: the server's is begun without a packet.
@@ -54,6 +55,8 @@ pub struct EapOutcome {
     pub method: &'static str,
     /// The Master Session Key, of a method that makes one.
     pub msk: Option<SecretBytes>,
+    /// The other end's certificate, of a method that shows one.
+    pub certificate: Option<Arc<JudgedCertificate>>,
     /// Whether the method proved the server too, and no one can guess a secret from what was said: only then
     /// may it stand without the server's certificate (RFC 5998 §4).
     pub stands_alone: bool,

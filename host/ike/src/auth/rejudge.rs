@@ -1,4 +1,4 @@
-//! A peer's certificate while its IKE SA lives: judged again when it ends, when newer revocation lists are there, with
+//! A peer's certificate while its IKE SA lives, whether it was shown in IKE or within EAP-TLS: judged again when it ends, when newer revocation lists are there, with
 //! every rekey and once a day; when it is no longer good, the IKE SA ends (RFC 4945 §5: a policy of this host).
 
 use std::time::Duration;
@@ -7,8 +7,8 @@ use vpnhost_crypto::CryptoBackend;
 use vpnhost_model::{IkeSaId, Now};
 use vpnhost_pki::Crl;
 
-use crate::auth::verified::{AuthVerified, Court, RejudgeJob};
-use crate::config::{LocalAuth, PeerAuth};
+use crate::auth::verified::{AuthVerified, RejudgeJob};
+use crate::config::LocalAuth;
 use crate::endpoint::IkeEndpoint;
 use crate::host::Host;
 use crate::limits;
@@ -68,13 +68,12 @@ impl IkeSa {
     /// Has the peer's certificate judged again.
     pub(crate) fn rejudge_certificate(&mut self, host: &mut Host, now: Now) {
         let Some(established) = self.established() else { return };
-        let PeerAuth::Certificate(trust) = &established.connection.peer_auth else { return };
         if established.proof.certificate().is_none() {
             return;
         }
-        let court = Court { crypto: host.crypto, trust: trust.clone(), crls: host.crls(), now: now.unix };
-        let (proof, peer) = (established.proof.clone(), established.peer_id.clone());
-        let job = Job::RejudgePeer(Box::new(RejudgeJob { court, proof, peer }));
+        let (crypto, crls, now_unix) = (host.crypto, host.crls(), now.unix);
+        let proof = established.proof.clone();
+        let job = Job::RejudgePeer(Box::new(RejudgeJob { crypto, crls, now: now_unix, proof }));
         // In case that the job gets lost.
         self.timers.set(Timer::CertificateEnds, now.instant + limits::CERTIFICATE_JUDGED_AGAIN);
         self.work(host, Track::Certificate, job);

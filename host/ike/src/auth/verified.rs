@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use vpnhost_crypto::{CryptoBackend, PrfAlgorithm, SecretBytes};
 use vpnhost_model::Identity;
-use vpnhost_pki::{Certificate, Crl, Refusal, Verified, identity, verify_for};
+use vpnhost_pki::{Certificate, Crl, Refusal, identity};
 
 use crate::auth::eap::{EapFacts, EapFailure};
+use crate::auth::judged::{CertificateFacts, Court, JudgedCertificate};
 use crate::auth::octets::{OwnedOctets, SignedOctets};
 use crate::auth::{shared_key, signature};
-use crate::config::Trust;
 use crate::output::AuthenticationFailure;
 use crate::wire::payload::{AuthMethod, Authentication};
 
@@ -18,31 +18,8 @@ use crate::wire::payload::{AuthMethod, Authentication};
 #[derive(Clone, Debug)]
 pub struct AuthVerified {
     method: AuthMethod,
-    certificate: Option<Arc<PeerCertificate>>,
+    certificate: Option<Arc<JudgedCertificate>>,
     eap: Option<Arc<EapFacts>>,
-}
-
-/// The certificate that a peer proved itself with.
-#[derive(Debug)]
-struct PeerCertificate {
-    facts: CertificateFacts,
-    /// What the peer sent, to be judged again.
-    sent: Vec<Certificate>,
-}
-
-/// What people want to know of a peer's certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateFacts {
-    /// Whose it is.
-    pub subject: String,
-    /// Who issued it.
-    pub issuer: String,
-    /// The trust anchor.
-    pub ca: String,
-    /// The serial number in hexadecimal digits.
-    pub serial: String,
-    /// When it or a CA above it expires, in seconds since 1970.
-    pub not_after: i64,
 }
 
 impl AuthVerified {
@@ -58,7 +35,7 @@ impl AuthVerified {
 
     /// Returns what is known of the peer's certificate, if it proved itself with one.
     pub(crate) fn certificate(&self) -> Option<&CertificateFacts> {
-        self.certificate.as_ref().map(|certificate| &certificate.facts)
+        self.certificate.as_ref().map(|certificate| certificate.facts())
     }
 }
 
@@ -84,8 +61,8 @@ pub(crate) fn verify_shared_key(
 
 /// Verifies the AUTH data that follow an EAP conversation (RFC 7296 §2.16).
 ///
-/// `key` is the conversation's, or SK_p where it made none; `gateway` is the certificate's proof of a server that showed
-/// one, which is then how it is known.
+/// `key` is the conversation's, or SK_p where it made none; `shown` is the certificate that the method has judged;
+/// `gateway` is the certificate's proof of a server that showed one in IKE, which is then how it is known.
 ///
 /// # Errors
 /// [`EapFailure::WrongKey`] if the peer has another key.
@@ -94,27 +71,23 @@ pub(crate) fn verify_eap(
     key: &SecretBytes,
     octets: &SignedOctets<'_>,
     auth_data: &[u8],
-    (client, gateway): (Option<EapFacts>, Option<AuthVerified>),
+    known: EapKnown,
 ) -> Result<AuthVerified, AuthenticationFailure> {
     let proof = verify_shared_key(prf, key, octets, auth_data)
         .map_err(|_| AuthenticationFailure::Eap(EapFailure::WrongKey))?;
-    Ok(AuthVerified { eap: client.map(Arc::new), ..gateway.unwrap_or(proof) })
+    let EapKnown { client, shown, gateway } = known;
+    let proof = gateway.unwrap_or(AuthVerified { certificate: shown, ..proof });
+    Ok(AuthVerified { eap: client.map(Arc::new), ..proof })
 }
 
-/// By what a certificate is judged, and when.
-pub(crate) struct Court {
-    pub(crate) crypto: &'static dyn CryptoBackend,
-    pub(crate) trust: Arc<Trust>,
-    pub(crate) crls: Arc<[Crl]>,
-    /// Since 1970.
-    pub(crate) now: Duration,
-}
-
-impl Court {
-    fn judge(&self, sent: &[Certificate], peer: &Identity) -> Result<Verified, Refusal> {
-        let store = self.trust.store(&self.crls);
-        verify_for(self.crypto, &store, (sent, peer), self.now, &self.trust.rules)
-    }
+/// What is known of a peer once an EAP conversation is over.
+pub(crate) struct EapKnown {
+    /// Who the client is, of a client.
+    pub(crate) client: Option<EapFacts>,
+    /// The certificate that the method has judged.
+    pub(crate) shown: Option<Arc<JudgedCertificate>>,
+    /// What the gateway proved before.
+    pub(crate) gateway: Option<AuthVerified>,
 }
 
 /// Verifies a peer's certificates and the AUTH payload signed with them, on whatever thread the driver chooses.
@@ -132,11 +105,11 @@ impl VerifyJob {
     pub(crate) fn run(self) -> Result<AuthVerified, AuthenticationFailure> {
         let refused = AuthenticationFailure::Certificate;
         let sent = self.certificates().map_err(refused)?;
-        let verified = self.court.judge(&sent, &self.peer).map_err(refused)?;
-        let allow_legacy = self.court.trust.rules.allow_legacy;
-        let (key, proof) = (&verified.key, &self.authentication);
-        signature::verify(self.court.crypto, key, proof, &self.octets, allow_legacy)?;
-        Ok(AuthVerified { method: proof.method, certificate: Some(remember(&verified, sent)), eap: None })
+        let (crypto, allow_legacy) = (self.court.crypto, self.court.trust.rules.allow_legacy);
+        let judged = self.court.judge(sent, Some(self.peer)).map_err(refused)?;
+        let proof = &self.authentication;
+        signature::verify(crypto, judged.key(), proof, &self.octets, allow_legacy)?;
+        Ok(AuthVerified { method: proof.method, certificate: Some(Arc::new(judged)), eap: None })
     }
 
     /// Returns the peer's certificate and those that help; one that sends none may be known by its identity.
@@ -156,39 +129,21 @@ impl VerifyJob {
 
 /// Judges the certificate of an authenticated peer again: time has passed, or there are newer revocation lists.
 pub struct RejudgeJob {
-    pub(crate) court: Court,
+    pub(crate) crypto: &'static dyn CryptoBackend,
+    pub(crate) crls: Arc<[Crl]>,
+    /// Since 1970.
+    pub(crate) now: Duration,
     pub(crate) proof: AuthVerified,
-    pub(crate) peer: Identity,
 }
 
 impl RejudgeJob {
     /// Does the work.
     pub(crate) fn run(self) -> Result<AuthVerified, AuthenticationFailure> {
         let Some(certificate) = &self.proof.certificate else { return Ok(self.proof) };
-        let verified = self.court.judge(&certificate.sent, &self.peer);
-        let verified = verified.map_err(AuthenticationFailure::Certificate)?;
-        let certificate = Some(remember(&verified, certificate.sent.clone()));
+        let judged = certificate.again(self.crypto, self.crls, self.now);
+        let certificate = Some(Arc::new(judged.map_err(AuthenticationFailure::Certificate)?));
         Ok(AuthVerified { certificate, ..self.proof })
     }
-}
-
-fn remember(verified: &Verified, sent: Vec<Certificate>) -> Arc<PeerCertificate> {
-    let name = |certificate: Option<&Certificate>| {
-        certificate.map_or_else(String::new, |certificate| certificate.subject().to_string())
-    };
-    let own = verified.path.last();
-    let facts = CertificateFacts {
-        subject: name(own),
-        issuer: own.map_or_else(String::new, |own| own.issuer().to_string()),
-        ca: name(verified.path.first()),
-        serial: own.map_or_else(String::new, |own| hexadecimal(own.serial())),
-        not_after: verified.not_after,
-    };
-    Arc::new(PeerCertificate { facts, sent })
-}
-
-fn hexadecimal(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 #[cfg(test)]

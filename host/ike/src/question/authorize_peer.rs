@@ -4,7 +4,8 @@ use vpnhost_model::{Identity, Now};
 use vpnhost_policy::{Answer, Attribute, Authorization, PeerClaim, Question};
 
 use crate::auth::eap::EapFacts;
-use crate::auth::verified::{AuthVerified, CertificateFacts};
+use crate::auth::judged::CertificateFacts;
+use crate::auth::verified::AuthVerified;
 use crate::sa::IkeSa;
 
 /// Builds the claim of a peer.

@@ -14,7 +14,7 @@ use vpnhost_ike::{
 use vpnhost_model::Identity;
 use vpnhost_pki::{Certificate, Credential, Rules, identity};
 
-use crate::maker::{Key, Plan, names};
+use crate::maker::{DAY, Key, NOW, Plan, crl, names};
 use crate::pump::*;
 
 const CA: u8 = 31;
@@ -24,7 +24,10 @@ fn ca() -> Certificate {
 }
 
 fn credential(subject: &'static str, name: (u8, &str), key: u8) -> Credential {
-    let plan = Plan::end(subject, "CN=ca").with(names(&[(name.0, name.1.as_bytes())]));
+    credential_of(Plan::end(subject, "CN=ca").with(names(&[(name.0, name.1.as_bytes())])), key)
+}
+
+fn credential_of(plan: Plan, key: u8) -> Credential {
     let (own, by) = (Key::new(key), Key::new(CA));
     let chain = vec![plan.sign(&own, &by)];
     Credential::new(vpnhost_rustcrypto::backend(), chain, own.0.clone(), false).expect("they belong together")
@@ -44,7 +47,11 @@ pub(crate) fn password(user: &str, password: &str) -> LocalAuth {
 }
 
 pub(crate) fn certificate(server: &str) -> LocalAuth {
-    let credential = Arc::new(OwnCertificate::new(credential("CN=carol", (1, "carol@lab"), 33)));
+    tls_by(server, credential("CN=carol", (1, "carol@lab"), 33))
+}
+
+fn tls_by(server: &str, credential: Credential) -> LocalAuth {
+    let credential = Arc::new(OwnCertificate::new(credential));
     let server = TlsPeer { identity: identity::parse(server), trust: trust() };
     let method = ClientMethod::Tls { credential, server };
     LocalAuth::Eap(EapConfig(Arc::new(ClientSetup { identity: "carol@lab".into(), method })))
@@ -104,6 +111,15 @@ fn code(pump: &Pump, side: usize) -> String {
     closed.unwrap_or_default()
 }
 
+/// Returns the code by which an IKE SA of a side was closed last.
+fn ended(pump: &Pump, side: usize) -> &'static str {
+    let closed = pump.sides[side].events.iter().rev().find_map(|event| match event {
+        Event::IkeSaClosed { reason, .. } => Some(reason.code()),
+        _ => None,
+    });
+    closed.unwrap_or_default()
+}
+
 #[test]
 fn a_password_connects_and_the_gateway_knows_whose() {
     let pump = up(ends(password("carol", "lab password"), leading(vec![users()])));
@@ -128,8 +144,53 @@ fn certificates_connect_within_eap_too() {
 fn a_method_that_proves_both_stands_alone() {
     let pump = up(alone(certificate("b.lab"), leading(vec![users(), tls()])));
     pump.assert_connected(1);
-    assert!(pump.ike_sa(A).certificate.is_none());
+    let subject = |side| pump.ike_sa(side).certificate.expect("TLS showed one").subject;
+    assert_eq!((subject(A), subject(B)), ("CN=b".into(), "CN=carol".into()));
     assert_eq!(pump.ike_sa(B).eap.expect("EAP proved it").method, "tls");
+}
+
+/// Only certificates that were shown in IKE were judged again: whoever came by EAP-TLS stayed for ever.
+#[test]
+fn a_client_whose_certificate_is_revoked_while_it_is_up_goes_with_a_delete() {
+    for rekey in [false, true] {
+        let mut pump = up(ends(certificate("b.lab"), leading(vec![tls()])));
+        if rekey {
+            let id = pump.ike_sa(A).id;
+            pump.command(A, Command::RekeyIkeSa(id));
+            pump.settle();
+        }
+        let serial = pump.ike_sa(B).certificate.expect("TLS showed one").serial;
+        let serial = u8::from_str_radix(&serial, 16).expect("a short one");
+        let list = |serials: &[u8]| crl("CN=ca", &Key::new(CA), (NOW - DAY, NOW + DAY), serials);
+        pump.command(B, Command::UseCrls(vec![list(&[serial + 1])]));
+        pump.settle();
+        pump.assert_connected(1);
+        pump.command(B, Command::UseCrls(vec![list(&[serial])]));
+        pump.settle();
+        assert_eq!((ended(&pump, B), ended(&pump, A)), ("revoked", "deleted-by-peer"));
+        pump.assert_empty(B);
+    }
+}
+
+#[test]
+fn certificates_within_eap_that_end_take_the_ike_sa_with_them_at_either_end() {
+    let short = |plan: Plan| Plan { valid: (NOW - DAY, NOW + 600), ..plan };
+    for (client_is_short, by) in [(true, B), (false, A)] {
+        let plan_of = |is_short: bool, plan: Plan| if is_short { short(plan) } else { plan };
+        let client =
+            plan_of(client_is_short, Plan::end("CN=carol", "CN=ca").with(names(&[(1, b"carol@lab")])));
+        let server = plan_of(!client_is_short, Plan::end("CN=b", "CN=ca").with(names(&[(2, b"b.lab")])));
+        let client = tls_by("b.lab", credential_of(client, 33));
+        let clients = trust();
+        let credential = Arc::new(OwnCertificate::new(credential_of(server, 32)));
+        let (a, b) = alone(client, leading(vec![ServerMethod::Tls { credential, clients }]));
+        let mut pump = up((a, b));
+        pump.assert_connected(1);
+        pump.run_for(Duration::from_secs(590));
+        pump.assert_connected(1);
+        pump.run_for(Duration::from_secs(30));
+        assert_eq!((ended(&pump, by), ended(&pump, 1 - by)), ("expired", "deleted-by-peer"));
+    }
 }
 
 #[test]
@@ -380,6 +441,7 @@ impl EapMethod for Scripted {
             identity: "carol".into(),
             method: "scripted",
             msk: self.msk.map(|octet| SecretBytes::new(vec![octet; 64])),
+            certificate: None,
             stands_alone: false,
         };
         if self.leads && self.rounds == 0 {
@@ -449,7 +511,13 @@ impl EapSetup for Indifferent {
 
 impl EapMethod for Indifferent {
     fn step(&mut self, _incoming: Option<&Eap>) -> EapStep {
-        let outcome = EapOutcome { identity: "carol".into(), method: "none", msk: None, stands_alone: false };
+        let outcome = EapOutcome {
+            identity: "carol".into(),
+            method: "none",
+            msk: None,
+            certificate: None,
+            stands_alone: false,
+        };
         EapStep::Success { packet: None, outcome }
     }
 

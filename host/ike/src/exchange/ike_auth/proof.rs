@@ -6,9 +6,10 @@ use vpnhost_crypto::{DrawnRandom, Hash, PublicKey, SecretBytes};
 use vpnhost_model::{Identity, Now, Role};
 use vpnhost_pki::identity;
 
+use crate::auth::judged::Court;
 use crate::auth::octets::SignedOctets;
 use crate::auth::signature::{self, SignJob, Signed};
-use crate::auth::verified::{self, AuthVerified, Court, VerifyJob};
+use crate::auth::verified::{self, AuthVerified, VerifyJob};
 use crate::auth::{certificates, shared_key};
 use crate::config::{LocalAuth, PeerAuth, PeerConfig, PeerIdentity, Secrets};
 use crate::error::IkeError;

@@ -12,7 +12,7 @@ use vpnhost_model::{Now, Role};
 
 use crate::auth::eap::{EapBegin, EapConfig, EapFacts, EapFailure, EapMethod, EapOutcome};
 use crate::auth::shared_key;
-use crate::auth::verified::{self, AuthVerified};
+use crate::auth::verified::{self, AuthVerified, EapKnown};
 use crate::error::IkeError;
 use crate::exchange::ike_sa_init::InitRecord;
 use crate::host::Host;
@@ -119,7 +119,7 @@ impl IkeSa {
         &self,
         peer: &Identification,
         init: &InitRecord,
-        (outcome, facts, gateway): (&EapOutcome, Option<EapFacts>, Option<AuthVerified>),
+        (outcome, client, gateway): (&EapOutcome, Option<EapFacts>, Option<AuthVerified>),
         authentication: &Authentication,
     ) -> Result<AuthVerified, AuthenticationFailure> {
         let wrong = || failed(EapFailure::WrongKey);
@@ -131,7 +131,8 @@ impl IkeSa {
         let body = peer.signed_octets();
         let octets = signed_octets(role, secured, init, &body);
         let key = key_of(outcome, role, secured);
-        verified::verify_eap(secured.prf, key, &octets, &authentication.data, (facts, gateway))
+        let known = EapKnown { client, shown: outcome.certificate.clone(), gateway };
+        verified::verify_eap(secured.prf, key, &octets, &authentication.data, known)
     }
 }
 
