@@ -88,6 +88,11 @@ fn the_packet_path_counts_every_packet_and_delivers_only_what_was_sent() {
 }
 
 #[test]
+fn whatever_is_said_in_eap_both_ends_have_one_key_or_none() {
+    replay(&fuzz::seeds::eap_scripts(), fuzz::eap);
+}
+
+#[test]
 fn whatever_octets_certificates_have_a_judgement_comes_out() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors/pkits");
     let chains = fuzz::seeds::chains(&directory).expect("the chains can be read");

@@ -2,6 +2,7 @@
 //! wrong. libFuzzer runs them by `tests/fuzz/targets`, the stable test suite by `tests/fuzz_replay.rs`.
 
 mod certificate;
+mod eap;
 mod endpoint;
 mod esp;
 mod fragments;
@@ -11,6 +12,7 @@ pub mod seeds;
 mod wire;
 
 pub use certificate::certificate;
+pub use eap::eap;
 pub use endpoint::endpoint;
 pub use esp::esp;
 pub use fragments::fragments;

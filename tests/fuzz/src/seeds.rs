@@ -113,6 +113,29 @@ pub fn endpoint_scripts() -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// Returns scripts for `eap`: by each method one end alone, which hears packets of every form; and both ends, one
+/// message changed.
+pub fn eap_scripts() -> Vec<Vec<u8>> {
+    (0..64)
+        .map(|index: u8| {
+            let mut script = vec![index];
+            if index & 0x20 == 0 {
+                // An identity, then what the method says: of MSCHAPv2, an operation each; of TLS, a Start and fragments.
+                script.extend([0, 9, b'c', b'a', b'r', b'o', b'l', b'@', b'l', b'a', b'b']);
+                script.extend([3, 1, 0x20, 3, 8, 0xc0, 0, 0, 4, 0, 0x16, 3, 1, 3, 6, 0, 0x16, 3, 3, 0, 9]);
+                script.extend([4, 17, 16].into_iter().chain(index..index + 16));
+                script.extend([0x24, 49, 49].into_iter().chain((0..48).map(|octet| octet ^ index)));
+                script.extend([0x34, 0, 2, 2, 13, 26, 0xf8, 0]);
+            } else {
+                script.extend((0..index % 12).map(|_| 0));
+                script.extend([0xc0, 1, index, index.wrapping_mul(29), index % 6, index % 8]);
+                script.extend([0xc0, 2, 0, index % 16, 1, index, 0, 4, 3, 3]);
+            }
+            script
+        })
+        .collect()
+}
+
 /// Returns scripts for `esp`: packets of several sizes, in and out of order, damaged, and again.
 pub fn esp_scripts() -> Vec<Vec<u8>> {
     (0..32)
