@@ -58,10 +58,8 @@ fn ends(switches: u8) -> (ClientSetup, ServerSetup) {
 fn alone(end: &mut dyn EapMethod, code: u8, script: &mut Script<'_>) {
     let mut identifier = 0;
     if code == Eap::RESPONSE {
-        match end.step(None) {
-            EapStep::Send(packet) => identifier = packet.identifier,
-            step => panic!("a server begins with a request: {step:?}"),
-        }
+        let EapStep::Send(packet) = end.step(None) else { panic!("a server begins with a request") };
+        identifier = packet.identifier;
     }
     for _ in 0..ROUNDS {
         let Some(packet) = made_up(script, code, identifier) else { return };

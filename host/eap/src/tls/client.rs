@@ -3,7 +3,7 @@
 use vpnhost_ike::{EapBegin, EapFailure, EapOutcome, OwnCertificate};
 
 use super::fragments::{Fragments, Taken};
-use super::session::Session;
+use super::session::{Handshake, Session};
 use super::{NAME, TlsPeer};
 use crate::method::ClientEnd;
 
@@ -18,9 +18,14 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(identity: &str, own: &OwnCertificate, server: &TlsPeer, begin: &EapBegin) -> Self {
+        Self::within(identity, Session::client(own, server, begin, &Handshake::default()))
+    }
+
+    /// Makes one of a TLS session that begins.
+    pub(super) fn within(identity: &str, session: Result<Session, EapFailure>) -> Self {
         Self {
             identity: identity.to_owned(),
-            session: Session::client(own, server, begin),
+            session,
             fragments: Fragments::default(),
             started: false,
             committed: false,

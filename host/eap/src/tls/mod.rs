@@ -5,6 +5,8 @@ mod fragments;
 mod judge;
 pub(crate) mod server;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -10,8 +10,8 @@ use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, Connection, Error, OtherError, ProtocolVersion,
-    ServerConfig, ServerConnection,
+    CertificateError, ClientConfig, ClientConnection, Connection, Error, KeyLog, NoKeyLog, OtherError,
+    ProtocolVersion, ServerConfig, ServerConnection, SupportedProtocolVersion,
 };
 use vpnhost_crypto::SecretBytes;
 use vpnhost_ike::{EapBegin, EapFailure, JudgedCertificate, OwnCertificate, Trust};
@@ -32,6 +32,20 @@ const MSK: usize = 64;
 /// EAP-TLS's type, which is the exporter's context with TLS 1.3 (RFC 9190 §2.3).
 const CONTEXT: [u8; 1] = [crate::packet::TLS];
 
+/// What a client's handshake is held to.
+pub(crate) struct Handshake {
+    /// Versions of TLS.
+    pub(crate) versions: Vec<&'static SupportedProtocolVersion>,
+    /// Who sees the secrets: nobody, outside of tests.
+    pub(crate) key_log: Arc<dyn KeyLog>,
+}
+
+impl Default for Handshake {
+    fn default() -> Self {
+        Self { versions: vec![&TLS13, &TLS12], key_log: Arc::new(NoKeyLog {}) }
+    }
+}
+
 pub(crate) struct Session {
     tls: Connection,
     judge: Arc<Judge>,
@@ -42,11 +56,12 @@ impl Session {
         own: &OwnCertificate,
         server: &TlsPeer,
         begin: &EapBegin,
+        handshake: &Handshake,
     ) -> Result<Self, EapFailure> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let judge = judge(&server.trust, server.identity.clone(), begin, &provider);
         let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13, &TLS12])
+            .with_protocol_versions(&handshake.versions)
             .map_err(internal)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&judge) as _)
@@ -54,6 +69,7 @@ impl Session {
         // A new certificate is seen each time, and each time judged.
         config.resumption = Resumption::disabled();
         config.enable_sni = false;
+        config.key_log = Arc::clone(&handshake.key_log);
         let unused =
             ServerName::try_from("eap-tls").map_err(|_| EapFailure::Internal("the name".to_owned()))?;
         let connection = ClientConnection::new(Arc::new(config), unused).map_err(internal)?;
