@@ -21,9 +21,12 @@ use crate::method::{ClientEnd as _, ServerEnd as _, Turn};
 
 const CA: &str = include_str!("../../tests/conversations/data/ca.pem");
 
-/// Labels and secrets as a TLS library logs them: with what random octets of the client, and what.
+/// A label, the client's random octets, and a secret.
+type Logged = (String, Vec<u8>, Vec<u8>);
+
+/// What a TLS library logs.
 #[derive(Debug, Default)]
-struct Log(Mutex<Vec<(String, Vec<u8>, Vec<u8>)>>);
+struct Log(Mutex<Vec<Logged>>);
 
 impl rustls::KeyLog for Log {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
