@@ -408,6 +408,14 @@ pub enum AuthenticationFailure {
     /// No connection admits the identity.
     #[error("no connection admits this identity")]
     UnknownIdentity,
+    /// The responder is not whom the connection asks for.
+    #[error("the peer is another than the connection asks for (peer.id)")]
+    UnexpectedIdentity {
+        /// Who it says it is.
+        said: String,
+        /// Who it should be.
+        expected: String,
+    },
     /// No secret is configured for the identity.
     #[error("no secret for this identity")]
     NoSecret,
@@ -450,6 +458,7 @@ impl AuthenticationFailure {
         match self {
             Self::WrongSecret => "wrong-psk",
             Self::UnknownIdentity => "unknown-identity",
+            Self::UnexpectedIdentity { .. } => "unexpected-identity",
             Self::NoSecret => "no-secret",
             Self::Method { .. } => "auth-method",
             Self::Certificate(refusal) => refusal.code(),

@@ -73,6 +73,8 @@ pub struct Tunnel {
     pub client_psk: String,
     /// The gateway's secret.
     pub gateway_psk: String,
+    /// Who the client says it is, and whom it asks for.
+    pub client_names: (String, String),
     /// The gateway's outside address.
     pub gateway: String,
     /// What is behind the gateway.
@@ -173,6 +175,7 @@ impl Tunnel {
             esp: esp.to_owned(),
             client_psk: SECRET.to_owned(),
             gateway_psk: SECRET.to_owned(),
+            client_names: (End::Client.identity().to_owned(), End::Gateway.identity().to_owned()),
             gateway: lab::MOON.to_owned(),
             inner: vec![lab::INNER[0].to_owned()],
             client_wants: Vec::new(),
@@ -204,6 +207,15 @@ impl Tunnel {
     #[must_use]
     pub fn is_legacy(&self) -> bool {
         self.legacy || suite::is_legacy(&self.ike) || suite::is_legacy(&self.esp)
+    }
+
+    /// Returns who an end says it is, and whom it expects.
+    #[must_use]
+    pub fn names(&self, end: End) -> (&str, &str) {
+        match end {
+            End::Client => (&self.client_names.0, &self.client_names.1),
+            End::Gateway => (end.identity(), end.other().identity()),
+        }
     }
 
     /// Returns an end's secret.

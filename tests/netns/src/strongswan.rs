@@ -175,8 +175,7 @@ fn strongswan_conf(dir: &Path, socket: &Path, tunnel: &Tunnel) -> String {
 }
 
 fn swanctl_conf(end: End, tunnel: &Tunnel) -> String {
-    let local = end.identity();
-    let remote = end.other().identity();
+    let (local, remote) = tunnel.names(end);
     let mut connection =
         format!("    version = 2\n    proposals = {}\n    fragmentation = yes\n", tunnel.ike);
     // Nothing happens by time: a story says when.
@@ -235,7 +234,7 @@ fn swanctl_conf(end: End, tunnel: &Tunnel) -> String {
     format!(
         "connections {{\n  {CONNECTION} {{\n{body}  }}\n{others}}}\n\
          pools {{\n  vip4 {{\n    addrs = 10.30.0.0/24\n    dns = 10.20.0.10\n  }}\n  vip6 {{\n    addrs = fd30::/112\n  }}\n}}\n\
-         secrets {{\n  ike-lab {{\n    id-1 = carol.lab\n    id-2 = moon.lab\n    secret = \"{secret}\"\n  }}\n{password}}}\n",
+         secrets {{\n  ike-lab {{\n    id-1 = {local}\n    id-2 = {remote}\n    secret = \"{secret}\"\n  }}\n{password}}}\n",
         body = body(&own, &trusted),
         secret = tunnel.secret(end),
         password = password(end, tunnel.eap.as_ref()),

@@ -321,7 +321,7 @@ fn with_eap(dir: &str, end: End, eap: &Eap, (own, its): (String, String)) -> (St
 
 fn configuration(files: &Files, end: End, tunnel: &Tunnel) -> String {
     let dir = files.dir.display();
-    let (local, remote) = (end.identity(), end.other().identity());
+    let (local, remote) = tunnel.names(end);
     let (role, gateway, address, selectors, tables) = match end {
         End::Client => (
             "initiator",

@@ -72,9 +72,14 @@ fn main() -> ExitCode {
             eprintln!("{passed} passed, {failed} failed");
             ExitCode::FAILURE
         }
-        Ok(steps::Outcome::Skipped(why) | steps::Outcome::Optional(why)) => {
+        Ok(steps::Outcome::Optional(why)) => {
             println!("skipped: {why}");
             ExitCode::SUCCESS
+        }
+        // Whoever asked for this one task got nothing: a script must not take that for a good end.
+        Ok(steps::Outcome::Skipped(why)) => {
+            eprintln!("error: skipped: {why}");
+            ExitCode::FAILURE
         }
         Err(error) => {
             eprintln!("error: {error:#}");

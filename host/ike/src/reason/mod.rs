@@ -147,6 +147,9 @@ impl CloseReason {
             Self::AuthenticationFailed(AuthenticationFailure::Certificate(refusal))
             | Self::CertificateEnded(refusal) => Some(refusal.to_string()),
             Self::AuthenticationFailed(AuthenticationFailure::Eap(failure)) => failure.detail(),
+            Self::AuthenticationFailed(AuthenticationFailure::UnexpectedIdentity { said, expected }) => {
+                Some(format!("it says it is {said}, we asked for {expected}"))
+            }
             Self::Local
             | Self::DeletedByPeer
             | Self::Replaced
@@ -188,6 +191,7 @@ fn unnamed(failure: &AuthenticationFailure) -> String {
         }
         AuthenticationFailure::WrongSecret
         | AuthenticationFailure::UnknownIdentity
+        | AuthenticationFailure::UnexpectedIdentity { .. }
         | AuthenticationFailure::NoSecret
         | AuthenticationFailure::Method { .. }
         | AuthenticationFailure::WrongSignature

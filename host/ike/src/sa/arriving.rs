@@ -14,7 +14,7 @@ use crate::sa::secured::Unsealed;
 use crate::sa::state::State;
 use crate::sa::window::Incoming;
 use crate::timer::Timer;
-use crate::wire::payload::{Notify, NotifyType};
+use crate::wire::payload::{Delete, Notify, NotifyType};
 use crate::wire::{DecodeError, DecodeErrorKind, Envelope, ExchangeType, Header, Message, Payload};
 
 impl IkeSa {
@@ -165,8 +165,8 @@ impl IkeSa {
         self.timers.stop(Timer::Retransmit);
         let message = match message {
             Ok(message) if shape::find(&message).is_some() => message,
-            Ok(_) => return self.end(host, now, CloseReason::Protocol("a payload is missing".into())),
-            Err(error) => return self.end(host, now, CloseReason::Protocol(error.to_string())),
+            Ok(_) => return self.refuse_answer(host, now, "a payload is missing".into()),
+            Err(error) => return self.refuse_answer(host, now, error.to_string()),
         };
         if message.notify(NotifyType::INVALID_SYNTAX).is_some() {
             let reason = CloseReason::refused_by_peer(NotifyType::INVALID_SYNTAX, Asked::Nothing);
@@ -178,6 +178,25 @@ impl IkeSa {
             _ => self.on_local_response(host, now, &message, round_trip),
         }
         self.start_next(host, now);
+    }
+
+    /// Ends the IKE SA for an answer that is authentic and malformed. The peer takes its answer for good and has no
+    /// other way to learn of it: it gets a Delete (RFC 7296 §2.21.2 allows a new exchange for that).
+    fn refuse_answer(&mut self, host: &mut Host, now: Now, what: String) {
+        tracing::debug!(ike_sa = %self.id, what, "malformed response");
+        let reason = CloseReason::Protocol(what);
+        match self.state {
+            State::AuthSent(_) | State::Established(_) => {
+                self.say_goodbye(host, now, reason, Payload::Delete(Delete::ike()));
+            }
+            State::SaInitSent(_)
+            | State::SaInitAnswered(_)
+            | State::Authorizing(_)
+            | State::Rekeyed
+            | State::Closing(_)
+            | State::Gone
+            | State::Closed => self.end(host, now, reason),
+        }
     }
 
     /// Notes an authentic message or packet of the peer.

@@ -9,6 +9,7 @@ mod eap;
 mod endings;
 mod failures;
 mod hostile;
+mod invalid;
 #[path = "../../../pki/tests/rules/maker.rs"]
 mod maker;
 mod modes;

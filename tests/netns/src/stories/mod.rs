@@ -4,6 +4,7 @@ pub mod capability;
 pub mod certificate;
 pub mod cipher;
 pub mod eap;
+pub mod explain;
 pub mod failure;
 pub mod flow;
 pub mod leak;
@@ -28,6 +29,7 @@ pub fn interop() -> Vec<Story> {
         flow::stories(),
         transport::stories(),
         failure::stories(),
+        explain::stories(),
         certificate::stories(),
         eap::stories(),
         plugin::stories(),

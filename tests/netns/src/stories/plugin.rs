@@ -60,14 +60,18 @@ fn strongest_first(ground: &Ground) -> Result<()> {
     Ok(())
 }
 
-/// Open on a weekday that is neither today nor next to it, whatever the time zone.
-fn office_hours(ground: &Ground) -> Result<()> {
-    let lab = ground.lab(Topology::Direct)?;
+/// Returns a plugin that opens on a weekday that is neither today nor next to it, whatever the time zone.
+pub(super) fn closed_today(ground: &Ground) -> Result<String> {
     let day = run(std::process::Command::new("date").args(["-d", "+3 days", "+%a"]).env("LC_ALL", "C"))?;
     let day = day.trim().to_lowercase();
-    let mut tunnel = Tunnel::new(&ground.vpnhost, "aes256gcm16-prfsha384-x25519", "aes128gcm16");
     let settings = format!("settings = {{ from = \"08:00\", to = \"18:00\", days = [\"{day}\"] }}");
-    tunnel.tables.1 = table(ground, "office-hours", &settings);
+    Ok(table(ground, "office-hours", &settings))
+}
+
+fn office_hours(ground: &Ground) -> Result<()> {
+    let lab = ground.lab(Topology::Direct)?;
+    let mut tunnel = Tunnel::new(&ground.vpnhost, "aes256gcm16-prfsha384-x25519", "aes128gcm16");
+    tunnel.tables.1 = closed_today(ground)?;
     let gateway = Vpnhost::start(&lab, End::Gateway, &tunnel)?;
     let client = start(Player::Strongswan, &lab, End::Client, &tunnel)?;
     ensure!(client.up().is_err(), "the peer is let in outside office hours");

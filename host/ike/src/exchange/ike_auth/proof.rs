@@ -104,7 +104,7 @@ impl IkeSa {
     ) -> Result<Step<AuthVerified>, AuthenticationFailure> {
         let (connection, peer) = (claim.connection, &claim.id.identity);
         if !admits_identity(&connection.peer_id, peer) {
-            return Err(AuthenticationFailure::UnknownIdentity);
+            return Err(not_expected(&connection.peer_id, peer));
         }
         if !admits_method(&connection.peer_auth, Some(claim.authentication.method)) {
             return Err(another_method(Some(claim.authentication.method), &connection.peer_auth));
@@ -187,6 +187,17 @@ pub(crate) fn admits_identity(expected: &PeerIdentity, peer: &Identity) -> bool 
     match expected {
         PeerIdentity::Is(expected) => identity::matches(expected, peer),
         PeerIdentity::Any => true,
+    }
+}
+
+/// Says that a responder is not whom the connection asks for.
+pub(crate) fn not_expected(expected: &PeerIdentity, peer: &Identity) -> AuthenticationFailure {
+    match expected {
+        PeerIdentity::Is(expected) => AuthenticationFailure::UnexpectedIdentity {
+            said: identity::text_of(peer),
+            expected: identity::text_of(expected),
+        },
+        PeerIdentity::Any => AuthenticationFailure::UnknownIdentity,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::wire::{ExchangeType, Message, Payload};
 use crate::work::Track;
 
 use super::super::initiator::unproven;
-use super::super::proof::{PeerClaim, Step, admits_identity, another_method};
+use super::super::proof::{PeerClaim, Step, admits_identity, another_method, not_expected};
 use super::super::{Authorizing, Verifying};
 use super::{EapTalk, failed};
 
@@ -68,7 +68,7 @@ impl IkeSa {
             } else if admits_identity(&connection.peer_id, &id.identity) {
                 Ok(())
             } else {
-                Err(AuthenticationFailure::UnknownIdentity)
+                Err(not_expected(&connection.peer_id, &id.identity))
             };
             return match step {
                 Ok(()) => self.begin_eap_as_client(host, now, None, &message),
