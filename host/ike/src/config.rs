@@ -28,6 +28,8 @@ pub struct EndpointConfig {
     pub allow_legacy: bool,
     /// Half-open IKE SAs as responder above which a COOKIE is asked for (RFC 7296 §2.6).
     pub cookie_threshold: usize,
+    /// Octets of fragments that all half-open IKE SAs may hold together.
+    pub half_open_fragments: usize,
     /// The local UDP port for IKE and the one for NAT traversal.
     pub ports: [u16; 2],
     /// How long a chain of plugins may take to answer before the native policy does.
@@ -46,6 +48,7 @@ impl Default for EndpointConfig {
             signature_hashes: true,
             allow_legacy: false,
             cookie_threshold: 32,
+            half_open_fragments: crate::limits::HALF_OPEN_FRAGMENTS,
             ports: [500, 4500],
             answer_deadline: Duration::from_millis(200),
             fragment_size: 1280,

@@ -20,6 +20,7 @@ use crate::question::{Asked, Questions};
 use crate::sa::IkeSa;
 use crate::sa::estate::Estate;
 use crate::sa::queue::Task;
+use crate::tally::Tally;
 use crate::work::{Jobs, Track};
 
 /// What all IKE SAs of one endpoint share.
@@ -53,6 +54,10 @@ pub(crate) struct Host {
     unprotected: TokenBucket,
     /// Refusals of strangers that are told of.
     pub(crate) refusals: TokenBucket,
+    /// What was refused to stay within the bounds.
+    pub(crate) tally: Tally,
+    /// Octets of fragments that half-open IKE SAs hold.
+    pub(crate) half_open_fragments: usize,
     last_ike_sa: u64,
     last_child_sa: u64,
 }
@@ -216,6 +221,8 @@ impl Host {
             lingering: BTreeMap::new(),
             unprotected: TokenBucket::new(limits::UNPROTECTED_ANSWERS_PER_SECOND, now.instant),
             refusals: TokenBucket::new(limits::REFUSALS_TOLD_PER_SECOND, now.instant),
+            tally: Tally::default(),
+            half_open_fragments: 0,
             last_ike_sa: 0,
             last_child_sa: 0,
         }

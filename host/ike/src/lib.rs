@@ -74,6 +74,7 @@ mod question;
 pub mod reason;
 mod sa;
 pub mod status;
+mod tally;
 mod timer;
 mod twins;
 pub mod wire;
@@ -96,4 +97,5 @@ pub use output::{
     Job, JobId, Output, QuestionId, Transmit, TransmitKind,
 };
 pub use status::{ChildSaStatus, ConnectionStatus, Holdings, IkeSaStatus};
+pub use tally::Tally;
 pub use timer::Timer;

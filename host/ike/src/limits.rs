@@ -41,6 +41,15 @@ pub const NOISE_READ: u32 = 16;
 /// How long the next is not read then.
 pub const NOISE_PAUSE: Duration = Duration::from_secs(1);
 
+/// Octets of fragments that all half-open IKE SAs hold together; more are dropped until some are whole or given up.
+pub const HALF_OPEN_FRAGMENTS: usize = 16 << 20;
+
+/// CREATE_CHILD_SA requests of a peer that are answered at once: all its children, and some rekeys (RFC 8019 §5).
+pub const CREATE_CHILD_AT_ONCE: u32 = CHILDREN_PER_IKE_SA as u32 + 64;
+
+/// How soon one more is answered then; what comes before gets TEMPORARY_FAILURE.
+pub const CREATE_CHILD_GAP: Duration = Duration::from_millis(250);
+
 /// IKE SAs in all, whatever their state.
 pub const IKE_SAS: usize = 65_536;
 

@@ -14,6 +14,7 @@ use crate::endpoint::IkeEndpoint;
 use crate::sa::IkeSa;
 use crate::sa::estate::{ChildPhase, ChildSa};
 use crate::sa::state::{Established, State};
+use crate::tally::Tally;
 use crate::timer::Timer;
 use crate::wire::payload::AuthMethod;
 
@@ -123,6 +124,8 @@ pub struct Holdings {
     pub child_spis: usize,
     /// Half-open IKE SAs as responder.
     pub half_open: usize,
+    /// Octets of fragments that they hold.
+    pub half_open_fragments: usize,
     /// Answers to IKE_SA_INIT that can be repeated.
     pub inits: usize,
     /// Questions that are not answered yet.
@@ -146,12 +149,18 @@ impl IkeEndpoint {
             child_sas: directory.child_owners.len(),
             child_spis: directory.child_spis.len(),
             half_open: directory.crowd.half_open(),
+            half_open_fragments: host.half_open_fragments,
             inits: directory.inits.len(),
             questions: host.questions.len(),
             jobs: host.jobs.len(),
             leases: host.pools.leases(),
             deadlines: self.deadlines() + host.questions.len() + host.lingering() + retries,
         }
+    }
+
+    /// Returns what was refused, dropped or asked for to stay within the bounds.
+    pub fn tally(&self) -> Tally {
+        self.host.tally
     }
 
     /// Returns facts about every IKE SA that is not closed, in the order of their names.

@@ -6,6 +6,7 @@
 
 pub mod capture;
 pub mod command;
+pub mod flood;
 pub mod judge;
 pub mod lab;
 pub mod load;

@@ -113,21 +113,41 @@ impl Load {
     }
 }
 
+/// Returns the IKE_SA_INIT of an initiator whom nobody answers yet.
+pub(crate) fn first_message(gateway: SocketAddr) -> Result<Vec<u8>> {
+    let now = Now { instant: Instant(1), ..Now::default() };
+    let mut endpoint = endpoint(0, gateway, now);
+    while let Some(output) = endpoint.poll_output() {
+        if let Output::Transmit(transmit) = output {
+            return Ok(transmit.octets);
+        }
+        if let Output::Work(id, job) = output {
+            endpoint.handle_work(now, id, job.run());
+        }
+    }
+    bail!("an initiator says nothing")
+}
+
+fn endpoint(number: usize, gateway: SocketAddr, now: Now) -> IkeEndpoint {
+    let seed = 0x10ad_0000 + number as u64;
+    let mut endpoint = IkeEndpoint::new(
+        EndpointConfig::default(),
+        vpnhost_rustcrypto::backend(),
+        Box::new(random::source(seed)),
+        Arc::new(Standard),
+        now,
+    );
+    let config = configuration::endpoint(connection(number, gateway));
+    endpoint.handle_command(now, Command::Configure(Box::new(config)));
+    endpoint
+}
+
 impl Initiator {
     fn new(number: usize, gateway: SocketAddr, now: Now) -> Result<Self> {
         let local = SocketAddr::new(address(number).into(), NAT_PORT);
         let socket = UdpSocket::bind(local).with_context(|| format!("cannot bind {local}"))?;
         socket.set_nonblocking(true)?;
-        let seed = 0x10ad_0000 + number as u64;
-        let mut endpoint = IkeEndpoint::new(
-            EndpointConfig::default(),
-            vpnhost_rustcrypto::backend(),
-            Box::new(random::source(seed)),
-            Arc::new(Standard),
-            now,
-        );
-        let config = configuration::endpoint(connection(number, gateway));
-        endpoint.handle_command(now, Command::Configure(Box::new(config)));
+        let endpoint = endpoint(number, gateway, now);
         let path = Path { local, remote: gateway, interface: None, encapsulation: Encapsulation::Udp };
         Ok(Self { socket, endpoint, path, child: false })
     }

@@ -108,6 +108,10 @@ enum End {
     LookUp { name: String },
     /// Sets up so many IKE SAs with a gateway and holds them until standard input closes
     Crowd { gateway: String, count: usize },
+    /// Begins IKE SAs for so many seconds in the names of others
+    Spoof { gateway: String, seconds: u64 },
+    /// Begins so many IKE SAs from one address, and returns the cookies
+    ReturnCookies { gateway: String, count: u64 },
     /// Holds a UDP port until standard input closes
     Occupy { address: String },
 }
@@ -117,6 +121,8 @@ pub(crate) fn traffic(options: &TrafficOptions) -> Result<Outcome> {
         End::Receive { address } => traffic::receive(address)?,
         End::Flood { address, datagram, times } => traffic::flood(address, datagram, *times)?,
         End::Crowd { gateway, count } => vpnhost_netns::load::hold(gateway, *count)?,
+        End::Spoof { gateway, seconds } => vpnhost_netns::flood::spoof(gateway, *seconds)?,
+        End::ReturnCookies { gateway, count } => vpnhost_netns::flood::return_cookies(gateway, *count)?,
         End::Occupy { address } => traffic::occupy(address)?,
         End::Resolve { address, answer } => traffic::resolve(address, *answer)?,
         End::LookUp { name } => println!("{}", traffic::look_up(name)?),

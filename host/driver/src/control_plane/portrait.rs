@@ -21,7 +21,7 @@ impl ControlPlane {
             connections: connections.into_iter().map(|it| self.connection(now, it, &statuses)).collect(),
             ike_sas: statuses.into_iter().filter_map(|it| self.ike_sa(now, it)).collect(),
             addresses: self.addresses.clone(),
-            counters: self.data_plane.all_counters(),
+            counters: self.counters(),
             plugins: self.resolver.plugins(),
             backend: self.crypto.name().to_owned(),
             backend_version: self.crypto.version().to_owned(),
@@ -29,6 +29,23 @@ impl ControlPlane {
             tun: self.data_plane.tun().0.to_owned(),
             features: features.into_iter().map(|(name, how)| (name.to_owned(), how)).collect(),
         }
+    }
+
+    /// Returns the packet path's counters, and what the endpoint holds and refused for strangers.
+    fn counters(&self) -> Vec<(String, u64)> {
+        let (tally, holdings) = (self.endpoint.tally(), self.endpoint.holdings());
+        let own = [
+            ("ike_half_open", holdings.half_open as u64),
+            ("ike_half_open_fragment_octets", holdings.half_open_fragments as u64),
+            ("ike_cookies_asked", tally.cookies_asked),
+            ("ike_inits_dropped", tally.inits_dropped),
+            ("ike_fragments_dropped", tally.fragments_dropped),
+            ("ike_exchanges_put_off", tally.exchanges_put_off),
+            ("ike_certificates_left_out", tally.certificates_left_out),
+        ];
+        let mut all = self.data_plane.all_counters();
+        all.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        all
     }
 
     fn connection(&self, now: Now, status: ConnectionStatus, ike_sas: &[IkeSaStatus]) -> ConnectionState {

@@ -8,7 +8,7 @@ use vpnhost_crypto::CryptoBackend;
 use crate::config::{LocalAuth, OwnCertificate, PeerAuth, PeerConfig};
 use crate::limits;
 use crate::wire::payload::{Certificate, CertificateEncoding, CertificateRequest};
-use crate::wire::{Message, Payload};
+use crate::wire::{Message, Payload, PayloadType};
 
 /// Returns the CERTREQ payload for the connections that a peer may belong to, if any wants a certificate.
 ///
@@ -58,6 +58,12 @@ pub(crate) fn sent(message: &Message) -> Vec<Vec<u8>> {
         (certificate.encoding == CertificateEncoding::X509_SIGNATURE).then(|| certificate.data.clone())
     });
     certificates.take(vpnhost_pki::limits::PEER_CERTIFICATES).collect()
+}
+
+/// Returns how many certificates of a message [`sent`] leaves out.
+pub(crate) fn left_out(message: &Message) -> u64 {
+    let all = message.count(PayloadType::CERTIFICATE);
+    all.saturating_sub(vpnhost_pki::limits::PEER_CERTIFICATES) as u64
 }
 
 /// Chooses the certificate that a peer asks for: the first that one of the CAs is above, else the first.

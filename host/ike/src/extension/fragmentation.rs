@@ -82,6 +82,11 @@ impl Reassembly {
         self.set.as_ref().map(|set| set.header.message_id)
     }
 
+    /// Returns how many octets are stored.
+    pub fn octets(&self) -> usize {
+        self.set.as_ref().map_or(0, |set| set.content_len)
+    }
+
     /// Gives up what is stored.
     pub fn clear(&mut self) {
         self.set = None;

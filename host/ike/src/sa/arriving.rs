@@ -3,6 +3,7 @@
 use vpnhost_model::{Encapsulation, Now, Path};
 use vpnhost_policy::SituationCause;
 
+use crate::auth::certificates;
 use crate::config::EncapsulationPolicy;
 use crate::exchange::shape;
 use crate::host::Host;
@@ -10,7 +11,7 @@ use crate::limits;
 use crate::output::{CloseReason, Event, Output};
 use crate::reason::Asked;
 use crate::sa::IkeSa;
-use crate::sa::secured::Unsealed;
+use crate::sa::secured::{Secured, Unsealed};
 use crate::sa::state::State;
 use crate::sa::window::Incoming;
 use crate::timer::Timer;
@@ -54,8 +55,17 @@ impl IkeSa {
         {
             return;
         }
+        if envelope.fragment.is_some()
+            && self.counted_half_open.is_some()
+            && host.half_open_fragments >= host.config.half_open_fragments
+        {
+            host.tally.fragments_dropped += 1;
+            return;
+        }
         let Some(secured) = &mut self.secured else { return };
-        match secured.open(envelope, datagram) {
+        let unsealed = secured.open(envelope, datagram);
+        self.count_fragments(host);
+        match unsealed {
             Unsealed::Noise => {
                 if let State::SaInitAnswered(init) = &mut self.state {
                     init.heard_noise(now.instant);
@@ -77,6 +87,14 @@ impl IkeSa {
                 }
             }
         }
+    }
+
+    /// Counts what this IKE SA holds of fragments, while it is half open, with what the others hold.
+    pub(crate) fn count_fragments(&mut self, host: &mut Host) {
+        let held = self.secured.as_ref().filter(|_| self.counted_half_open.is_some());
+        let held = held.map_or(0, Secured::fragment_octets);
+        host.half_open_fragments = host.half_open_fragments + held - self.counted_fragments;
+        self.counted_fragments = held;
     }
 
     /// Sends the answer to the last request again; of a fragmented request only the first fragment
@@ -125,7 +143,10 @@ impl IkeSa {
         let (exchange, message_id) = (header.exchange, header.message_id);
         tracing::debug!(ike_sa = %self.id, %exchange, message_id, form = shape.name, "request");
         match header.exchange {
-            ExchangeType::IKE_AUTH => self.on_auth_request(host, now, message),
+            ExchangeType::IKE_AUTH => {
+                host.tally.certificates_left_out += certificates::left_out(&message);
+                self.on_auth_request(host, now, message);
+            }
             _ if self.state.is_authenticating() => self.on_initiator_gave_up(host, now, &message),
             ExchangeType::CREATE_CHILD_SA => self.on_create_child_request(host, now, &message),
             _ => self.on_informational_request(host, now, &message),
@@ -174,7 +195,10 @@ impl IkeSa {
         }
         tracing::debug!(ike_sa = %self.id, exchange = %header.exchange, message_id = header.message_id, "response");
         match header.exchange {
-            ExchangeType::IKE_AUTH => self.on_auth_response(host, now, message),
+            ExchangeType::IKE_AUTH => {
+                host.tally.certificates_left_out += certificates::left_out(&message);
+                self.on_auth_response(host, now, message);
+            }
             _ => self.on_local_response(host, now, &message, round_trip),
         }
         self.start_next(host, now);

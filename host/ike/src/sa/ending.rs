@@ -58,6 +58,7 @@ impl IkeSa {
         if let Some(address) = self.counted_half_open.take() {
             host.directory.crowd.leave(address);
         }
+        self.count_fragments(host);
         self.timers.stop(Timer::HalfOpen);
     }
 

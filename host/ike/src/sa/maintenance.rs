@@ -162,6 +162,7 @@ impl IkeSa {
                 if let Some(secured) = &mut self.secured {
                     secured.drop_fragments();
                 }
+                self.count_fragments(host);
             }
             Timer::Resume => self.on_resume_timer(now),
             Timer::Review => self.plan_maintenance(host, now, SituationCause::REVIEW, None),

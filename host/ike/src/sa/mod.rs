@@ -6,6 +6,7 @@ mod ending;
 pub(crate) mod estate;
 pub(crate) mod keys;
 pub(crate) mod maintenance;
+pub(crate) mod pace;
 pub(crate) mod queue;
 pub(crate) mod secured;
 mod sending;
@@ -57,6 +58,8 @@ pub(crate) struct IkeSa {
     pub(crate) counted_half_open: Option<IpAddr>,
     /// Its failed login is held against where it comes from; once is enough.
     pub(crate) counted_failed: bool,
+    /// Octets of fragments that count as those of a half-open IKE SA.
+    pub(crate) counted_fragments: usize,
     /// Until then the answer to the peer's CREATE_CHILD_SA may not have arrived: what it made does not
     /// exist over there yet, and nothing is begun that may be about it.
     pub(crate) unconfirmed_until: Option<Instant>,
@@ -103,6 +106,7 @@ impl IkeSa {
             last_heard: now.instant,
             counted_half_open: None,
             counted_failed: false,
+            counted_fragments: 0,
             unconfirmed_until: None,
             early_deletes: Vec::new(),
             generation: 0,

@@ -102,6 +102,11 @@ impl Secured {
         envelope.open(datagram, &mut *self.open).is_ok()
     }
 
+    /// Returns how many octets of incomplete messages are held.
+    pub(crate) fn fragment_octets(&self) -> usize {
+        self.requests.octets() + self.responses.octets()
+    }
+
     /// Gives up incomplete sets of fragments.
     pub(crate) fn drop_fragments(&mut self) {
         self.requests.clear();

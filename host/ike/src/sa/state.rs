@@ -12,6 +12,7 @@ use crate::exchange::ike_sa_init::{SaInitAnswered, SaInitSent};
 use crate::exchange::{LocalExchange, RemoteExchange};
 use crate::output::CloseReason;
 use crate::sa::estate::Estate;
+use crate::sa::pace::Pace;
 use crate::sa::queue::Queue;
 use crate::sa::window::Backoff;
 
@@ -84,6 +85,8 @@ pub(crate) struct Established {
     pub(crate) put_offs: u32,
     /// A liveness check that the operator ordered is to be told of.
     pub(crate) tell_alive: bool,
+    /// How many more SAs the peer may have made.
+    pub(crate) pace: Pace,
 }
 
 impl Established {
@@ -110,6 +113,7 @@ impl Established {
             rival: None,
             put_offs: 0,
             tell_alive: false,
+            pace: Pace::new(now),
         }
     }
 
@@ -119,6 +123,7 @@ impl Established {
         let mut successor = Self::new(now, self.proof.clone(), Arc::clone(&self.connection), ids);
         successor.plan = self.plan;
         successor.authenticated = self.authenticated;
+        successor.pace = self.pace;
         successor.announced_lifetime = self.announced_lifetime;
         successor
     }

@@ -13,15 +13,15 @@ use vpnhost_model::IkeSpi;
 
 use crate::pump::*;
 
-const FROM_A: Flags = Flags { initiator: true, version: false, response: false };
+pub(crate) const FROM_A: Flags = Flags { initiator: true, version: false, response: false };
 const ANSWER_OF_B: Flags = Flags { initiator: false, version: false, response: true };
 
 /// A type that no RFC names.
 const STRANGE: PayloadType = PayloadType(200);
 
 /// What only the two ends can say: messages under the keys of an IKE SA.
-struct Insider {
-    facts: IkeSaFacts,
+pub(crate) struct Insider {
+    pub(crate) facts: IkeSaFacts,
 }
 
 /// Seals with the first payload's critical bit set.
@@ -47,7 +47,7 @@ impl PacketKey for Critical {
 
 impl Insider {
     /// Knows the IKE SA that these two hosts always make.
-    fn of(pump: &Pump) -> Self {
+    pub(crate) fn of(pump: &Pump) -> Self {
         let facts = pump.sides[A].events.iter().find_map(|event| match event {
             Event::IkeSaEstablished(facts) => Some((**facts).clone()),
             _ => None,
@@ -55,7 +55,7 @@ impl Insider {
         Self { facts: facts.expect("an IKE SA") }
     }
 
-    fn key(&self, initiator: bool) -> Box<dyn PacketKey> {
+    pub(crate) fn key(&self, initiator: bool) -> Box<dyn PacketKey> {
         let [ei, er, ai, ar] = &self.facts.keys;
         let (encryption, integrity) = if initiator { (ei, ai) } else { (er, ar) };
         let algorithm = vpnhost_rustcrypto::backend().find_packet(self.facts.suite.packet).unwrap();
@@ -119,7 +119,7 @@ fn ends(pump: &Pump, side: usize) -> Vec<&'static str> {
 }
 
 /// Two hosts amid IKE_AUTH: the responder has answered IKE_SA_INIT, and the request that follows has not arrived.
-fn half_open() -> (Pump, Insider, u16) {
+pub(crate) fn half_open() -> (Pump, Insider, u16) {
     let insider = Insider::of(&connected());
     let mut pump = pair();
     pump.filter = Box::new(|from, transmit| from == B || transmit.octets[18] == 34);

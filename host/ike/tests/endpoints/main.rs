@@ -2,6 +2,7 @@
 // All of it is test code, also outside of functions marked so.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
+mod bounds;
 mod certificates;
 mod collisions;
 mod decisions;

@@ -80,6 +80,9 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
     let request_address = request_address(section, role, &children);
     let timing = timing(section);
     lifetime::warn(section, &timing, &children);
+    if let Some(peers) = &peers {
+        lifetime::warn_of_certificates(section, &peers.local_auth);
+    }
     let judgement = peers.as_ref().and_then(|peers| peers.judgement.as_ref());
     let connection = Connection {
         gateways,

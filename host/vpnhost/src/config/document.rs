@@ -210,7 +210,7 @@ impl<'a> Section<'a> {
         default: Duration,
     ) -> Duration {
         let Some(item) = self.item(key) else { return default };
-        let Some(duration) = item.read(value::duration) else { return default };
+        let Some(duration) = item.time(value::duration) else { return default };
         if within.contains(&duration) {
             return duration;
         }

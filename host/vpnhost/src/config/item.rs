@@ -159,7 +159,7 @@ impl<'a> Item<'a> {
 
     /// Reads an interval that is at least so long; `never` is zero.
     pub(super) fn interval(&self, least: Duration) -> Option<Duration> {
-        match self.read(value::interval)? {
+        match self.time(value::interval)? {
             None => Some(Duration::ZERO),
             Some(interval) if interval < least => {
                 let wrong = Wrong::new(format!("must be {} or more", value::written(least)));
@@ -168,6 +168,17 @@ impl<'a> Item<'a> {
             }
             Some(interval) => Some(interval),
         }
+    }
+
+    /// Reads a text into a time. A number that lacks its unit is told so: most programs take it for seconds.
+    pub(super) fn time<T>(&self, read: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        let DeValue::Integer(number) = self.value else { return self.read(read) };
+        let (number, key) = (number.as_str(), self.key.rsplit('.').next().unwrap_or(&self.key));
+        let wrong = Wrong::new(format!("{number} has no unit"));
+        self.error(
+            wrong.hint(format!("for seconds write {key} = \"{number}s\"; there are ms, s, m, h and d")),
+        );
+        None
     }
 
     /// Tells what is wrong with the value.

@@ -1,18 +1,20 @@
 //! Lifetimes that do not go together: each is good by itself, and their sum will not work as meant.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use vpnhost_ike::config::{ChildConfig, Timing};
+use vpnhost_ike::config::{ChildConfig, LocalAuth, OwnCertificate, Timing};
 use vpnhost_model::{Encryption, Lifetime};
 
 use super::document::Section;
+use super::item::Item;
 use super::value::{self, Wrong, written};
 use crate::limits;
 
 /// Tells what is odd about the lifetimes of a connection and its children.
 pub(super) fn warn(connection: &Section<'_>, timing: &Timing, children: &[ChildConfig]) {
     let ike = timing.rekey_ike;
-    of_reauth(connection, ike);
+    of_reauth(connection, timing);
     of_keepalive(connection, timing);
     if let Some(item) = connection.item("rekey")
         && let Some(wrong) = too_short(ike, timing)
@@ -115,13 +117,55 @@ fn patience(timing: &Timing) -> Duration {
 }
 
 /// A peer that is authenticated anew before a rekey comes makes the rekey a dead letter.
-fn of_reauth(connection: &Section<'_>, ike: Duration) {
-    let Some(item) = connection.item("reauth") else { return };
-    let Some(Ok(Some(reauth))) = item.value().as_str().map(value::interval) else { return };
+fn of_reauth(connection: &Section<'_>, timing: &Timing) {
+    let ike = timing.rekey_ike;
+    let Some((item, reauth)) = reauth(connection) else { return };
+    if let Some(wrong) = too_short(reauth, timing) {
+        item.warn(wrong);
+    }
+    for child in connection.sections("child") {
+        let Some(own) = child.item("rekey") else { continue };
+        if let Some(Ok(Some(rekey))) = own.value().as_str().map(value::interval)
+            && rekey > reauth
+        {
+            let what = format!(
+                "{} comes never: after {} all Child SAs are made anew (reauth)",
+                written(rekey),
+                written(reauth)
+            );
+            own.warn(Wrong::new(what).hint("a rekey that is shorter than reauth, or rekey = \"never\""));
+        }
+    }
     if !ike.is_zero() && ike > reauth {
         let what =
             format!("{} comes before the rekey of {}, which never happens", written(reauth), written(ike));
         item.warn(Wrong::new(what).hint("a rekey that is shorter than reauth, or rekey = \"never\""));
+    }
+}
+
+fn reauth<'a>(connection: &Section<'a>) -> Option<(Item<'a>, Duration)> {
+    let item = connection.item("reauth")?;
+    let reauth = value::interval(item.value().as_str()?).ok()??;
+    Some((item, reauth))
+}
+
+/// Whoever authenticates anew shows its certificate again: one that has ended by then is refused.
+pub(super) fn warn_of_certificates(connection: &Section<'_>, own: &LocalAuth) {
+    let (LocalAuth::Certificate(own), Some((_, reauth))) = (own, reauth(connection)) else { return };
+    let first = |own: &Arc<OwnCertificate>| own.credential().certificates().first().cloned();
+    let Some(item) = connection.section("local").item("cert") else { return };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    for certificate in own.iter().filter_map(first) {
+        let left = u64::try_from(certificate.validity().1).unwrap_or_default().saturating_sub(now);
+        // One that has ended is told of already.
+        if left > 0 && left < reauth.as_secs() {
+            let (hours, reauth) = (left / 3600, written(reauth));
+            let what = format!(
+                "the certificate of {} ends in {hours} h, before the next re-authentication ({reauth})",
+                certificate.subject()
+            );
+            item.warn(Wrong::new(what).hint("have a new one issued before, or shorten reauth"));
+        }
     }
 }
 

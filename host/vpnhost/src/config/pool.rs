@@ -40,6 +40,14 @@ fn one(section: &Section<'_>) -> Option<Pool> {
                 .hint(format!("write \"{range}\"")),
         );
     }
+    // RFC 3021 has no network address in such a prefix: both ends of it are given out, and no more.
+    if let (Some(item), Some((base, length))) = (&addresses, prefix)
+        && (if base.is_ipv4() { 31..=32 } else { 127..=128 }).contains(&length)
+    {
+        let few = if length % 2 == 0 { "one address" } else { "two addresses" };
+        let wrong = Wrong::new(format!("has {few}: who comes then gets none"));
+        item.warn(wrong.hint("a prefix for all who come at once, such as \"10.99.0.0/24\""));
+    }
     let dns = section.each("dns", |item, text| item.take(value::address(text))).unwrap_or_default();
     let masquerade = section.flag("masquerade", false);
     let (base, prefix_len) = prefix?;

@@ -164,6 +164,10 @@ fn one(
 }
 
 fn unknown(text: &str, error: &ProposalError) -> Wrong {
+    if text.split('-').any(|token| ["md5", "prfmd5", "md5_128"].contains(&token)) {
+        let wrong = Wrong::new(format!("\"{text}\": MD5 is never offered (RFC 8247, 2.2 and 2.3)"));
+        return wrong.hint("write sha256 in its place; a peer that has nothing better is worth replacing");
+    }
     let wrong = Wrong::new(error.to_string());
     let stranger = text.split('-').find(|token| !TOKENS.contains(token) && error.to_string().contains(token));
     match stranger.and_then(|token| nearest(token, TOKENS)) {

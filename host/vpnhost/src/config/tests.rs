@@ -257,6 +257,8 @@ fn lifetimes_that_do_not_go_together_are_warned_of() {
         ),
         ("", "rekey = \"8h\"", "connection.child.rekey", "lives for 8h, longer than the IKE SA"),
         ("reauth = \"2h\"", "", "connection.reauth", "2h comes before the rekey of 4h, which never happens"),
+        ("rekey = \"never\"\nreauth = \"60s\"", "", "connection.reauth", "1m is shorter than the 75 s"),
+        ("rekey = \"never\"\nreauth = \"1h\"", "rekey = \"2h\"", "connection.child.rekey", "2h comes never"),
         ("rekey = \"1m\"", "rekey = \"1m\"", "connection.rekey", "1m is shorter than the 75 s"),
         ("", "rekey = \"10s\"", "connection.child.rekey", "10s is shorter than the 75 s"),
         ("keepalive = \"5m\"", "", "connection.keepalive", "may forget a mapping after 2m"),
@@ -277,6 +279,23 @@ fn lifetimes_that_do_not_go_together_are_warned_of() {
         let warnings = ground.good(&connection(more, child)).warnings;
         let odd = |problem: &&Problem| !problem.what.contains("never renewed");
         assert_eq!(warnings.iter().filter(odd).count(), 0, "{warnings:?}");
+    }
+}
+
+#[test]
+fn a_pool_of_one_or_two_addresses_is_warned_of() {
+    let ground = Ground::new();
+    for (addresses, few) in [
+        ("10.99.0.6/31", Some("two addresses")),
+        ("fd99::1/128", Some("one address")),
+        ("10.99.0.4/30", None),
+    ] {
+        let pool = format!("[[pool]]\nname = \"road\"\naddresses = \"{addresses}\"\n");
+        let configuration = ground.good(&format!("{pool}{}", connection("", "")));
+        match few {
+            Some(few) => warned(&configuration, "pool.addresses", few),
+            None => assert!(configuration.warnings.iter().all(|it| it.place.key != "pool.addresses")),
+        }
     }
 }
 

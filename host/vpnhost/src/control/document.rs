@@ -33,7 +33,7 @@ pub(crate) struct Status {
     pub(crate) plugins: Vec<Plugin>,
     /// The machine's addresses.
     pub(crate) addresses: Vec<Address>,
-    /// Counters of the packet path.
+    /// Counters of the packet path, and of what strangers were refused (`ike_half_open`, `ike_cookies_asked`, …).
     pub(crate) counters: BTreeMap<String, u64>,
     /// What the packet path makes use of.
     pub(crate) features: BTreeMap<String, String>,
@@ -393,5 +393,6 @@ pub(crate) struct Backend {
 /// The backends in use, the top layer first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Backends {
+    /// Each of them.
     pub(crate) backends: Vec<Backend>,
 }

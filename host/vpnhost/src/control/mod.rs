@@ -17,6 +17,8 @@
 
 pub(crate) mod client;
 pub(crate) mod document;
+#[cfg(test)]
+mod fields;
 mod operation;
 pub(crate) mod order;
 pub(crate) mod server;

@@ -192,7 +192,9 @@ fn mismatches(ground: &Ground, client: Player, gateway: Player) -> Result<()> {
         }
         Player::Strongswan => {
             let gateway = start(gateway, &lab, End::Gateway, &usual)?;
-            CASES.iter().try_for_each(|case| mismatch(&lab, client, &usual, case))?;
+            // A refusal in clear is believed after ten seconds only: what `bad-ike-proposal-strongswan` shows once.
+            let cases = CASES.iter().filter(|case| !case.heading.starts_with("No common IKE"));
+            cases.into_iter().try_for_each(|case| mismatch(&lab, client, &usual, case))?;
             gateway.stop()
         }
     }
@@ -229,7 +231,7 @@ fn mismatch(lab: &Lab, client: Player, usual: &Tunnel, case: &Case) -> Result<()
 /// What a gateway of ours has against certificates.
 fn certificates(ground: &Ground) -> Result<()> {
     const CASES: [(&str, &str, &str); 2] = [
-        ("Expired certificate", "carol-expired", "the certificate of CN=carol.lab, O=Lab expired 24 h ago"),
+        ("Expired certificate", "carol-expired", "the certificate of O=Lab, CN=carol.lab expired 24 h ago"),
         ("Revoked certificate", "carol-revoked", "is revoked"),
     ];
     let lab = ground.lab(Topology::Direct)?;

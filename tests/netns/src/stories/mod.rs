@@ -6,6 +6,7 @@ pub mod cipher;
 pub mod eap;
 pub mod explain;
 pub mod failure;
+pub mod flood;
 pub mod flow;
 pub mod leak;
 pub mod matrix;
@@ -30,6 +31,7 @@ pub fn interop() -> Vec<Story> {
         transport::stories(),
         failure::stories(),
         explain::stories(),
+        flood::stories(),
         certificate::stories(),
         eap::stories(),
         plugin::stories(),

@@ -108,10 +108,15 @@ impl From<IkeError> for Refusal {
 impl IkeSa {
     /// Takes a CREATE_CHILD_SA request of whatever kind.
     pub(crate) fn on_create_child_request(&mut self, host: &mut Host, now: Now, message: &Message) {
-        let State::Established(_) = &self.state else {
+        let State::Established(established) = &mut self.state else {
             // RFC 7296, 2.25.2: an IKE SA on its way out takes no new Child SA.
             return self.refuse_create(host, now, Refusal::of(NotifyType::TEMPORARY_FAILURE));
         };
+        // RFC 8019, 5: who has SAs made without end is told to slow down.
+        if !established.pace.take(now.instant) {
+            host.tally.exchanges_put_off += 1;
+            return self.refuse_create(host, now, Refusal::of(NotifyType::TEMPORARY_FAILURE));
+        }
         let protocol = message
             .security_association()
             .and_then(|offer| offer.proposals.first())

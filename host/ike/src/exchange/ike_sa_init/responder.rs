@@ -102,6 +102,7 @@ fn admit(host: &mut Host, now: Now, path: Path, message: &Message) -> bool {
         }
         Admission::WithCookie => return false,
     }
+    host.tally.inits_dropped += 1;
     tracing::debug!(%path, ?admission, "IKE_SA_INIT dropped: there are too many");
     false
 }
@@ -119,6 +120,7 @@ fn returns_cookie(host: &mut Host, now: Now, path: Path, message: &Message) -> b
         Ok(cookie) => {
             let notify = Notify::new(NotifyType::COOKIE, cookie);
             if let Some(octets) = unprotected(&message.header, notify) {
+                host.tally.cookies_asked += 1;
                 host.transmit(None, path, octets);
             }
         }

@@ -4,8 +4,8 @@ use vpnhost_ike::config::{LocalAuth, PeerAuth};
 use vpnhost_model::Identity;
 use vpnhost_pki::{Certificate, Revocation, identity};
 
-use super::Ground;
 use super::maker::{DAY, Key, NOW, Plan, names};
+use super::{Ground, Problem};
 
 /// From 1970 into the next century.
 const EVER: (i64, i64) = (0, 8 * NOW / 3);
@@ -143,6 +143,20 @@ fn a_certificate_that_ended_is_warned_of() {
     ground.certificate("carol", &old.sign(&Key::new(3), &Key::new(2)));
     let warnings = ground.good(&ends(LOCAL, PEER)).warnings;
     assert!(warnings.iter().any(|warning| warning.what.contains("expired")), "{warnings:?}");
+}
+
+#[test]
+fn a_certificate_that_ends_before_the_next_re_authentication_is_warned_of() {
+    let ground = Ground::certified();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+    let brief = Plan { valid: (now - DAY, now + 20 * DAY + 60), ..carol() };
+    ground.certificate("carol", &brief.sign(&Key::new(3), &Key::new(2)));
+    for (reauth, warned) in [("30d", true), ("10d", false), ("never", false)] {
+        let text = ends(LOCAL, PEER).replacen("local =", &format!("reauth = \"{reauth}\"\nlocal ="), 1);
+        let warnings = ground.good(&text).warnings;
+        let told = |it: &Problem| it.what.contains("ends in 480 h, before the next re-authentication (30d)");
+        assert_eq!(warnings.iter().any(told), warned, "{reauth}: {warnings:?}");
+    }
 }
 
 #[test]

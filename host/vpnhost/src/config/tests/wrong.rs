@@ -22,7 +22,7 @@ const HOST: &[Case] = &[
     ("[host]\ntun = { mtu = 500 }", 2, "host.tun.mtu", "must be 1280 to 65535", ""),
     ("[host]\ntun = \"vpn0\"", 2, "host.tun", "must be a table, not a text", ""),
     ("[host]\ndns = \"resolve\"", 2, "host.dns", "\"resolve\" is not known here", "\"resolved\""),
-    ("[host]\nanswer_deadline = 200", 2, "host.answer_deadline", "must be a text in quotes", ""),
+    ("[host]\nanswer_deadline = 200", 2, "host.answer_deadline", "200 has no unit", "ms, s, m"),
     ("[host]\nanswer_deadline = \"200\"", 2, "host.answer_deadline", "is no duration", "200ms"),
     ("[host]\nanswer_deadline = \"1h\"", 2, "host.answer_deadline", "must be 1ms to 10s", ""),
     (
@@ -102,6 +102,9 @@ const CONNECTION: &[Case] = &[
     ),
     ("encapsulation = \"forbid-nat\"", 6, "connection.encapsulation", "not in this version", "auto"),
     ("pools = [\"raod\"]\nrole = \"responder\"", 6, "connection.pools", "there is no pool \"raod\"", ""),
+    ("dpd = 30", 6, "connection.dpd", "30 has no unit", "write dpd = \"30s\""),
+    ("retransmit = { first = 1 }", 6, "connection.retransmit.first", "1 has no unit", "first = \"1s\""),
+    ("ike = [\"aes128-md5-modp2048\"]", 6, "connection.ike", "MD5 is never offered", "sha256"),
     ("dpd = \"10ms\"", 6, "connection.dpd", "must be 1s or more", "never"),
     ("retransmit = { first = \"1s\", factr = 2 }", 6, "connection.retransmit.factr", "unknown key", "factor"),
     ("retransmit = { tries = 0 }", 6, "connection.retransmit.tries", "must be 1 to 50", ""),
