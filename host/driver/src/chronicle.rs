@@ -51,6 +51,8 @@ pub(crate) struct Remembered {
 /// How a connection's last try ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
+    /// The child that failed on an IKE SA that stands; none, if no IKE SA came up.
+    pub child: Option<String>,
     /// The stable code of the cause.
     pub reason: &'static str,
     /// The cause in a sentence, with identities and addresses.
@@ -221,14 +223,22 @@ impl Chronicle {
             }
             Event::ChildSaFailed { connection, child, reason, .. } => {
                 let text = format!("child {child}: {}", reason.in_full());
-                self.failures.insert(connection.clone(), Failure { reason: reason.code(), text });
+                let child = Some(child.clone());
+                self.failures.insert(connection.clone(), Failure { child, reason: reason.code(), text });
+            }
+            Event::ChildSaEstablished { connection, child, .. } => {
+                let failed = |failure: &Failure| failure.child.as_ref() == Some(child);
+                if self.failures.get(connection).is_some_and(failed) {
+                    self.failures.remove(connection);
+                }
             }
             Event::IkeSaClosed { connection: Some(connection), reason, .. } => {
                 if matches!(reason, CloseReason::Local | CloseReason::Replaced) {
                     self.failures.remove(connection);
                 } else {
                     let (reason, text) = sentence::cause(reason, self.refuser(event));
-                    self.failures.insert(connection.clone(), Failure { reason, text });
+                    let child = None;
+                    self.failures.insert(connection.clone(), Failure { child, reason, text });
                 }
             }
             Event::Alive { ike_sa, round_trip: Some(round_trip) } => {
@@ -248,8 +258,8 @@ impl Chronicle {
                     unix: now.unix,
                 });
             }
-            Event::ChildSaEstablished { .. }
-            | Event::ChildSaClosed { .. }
+            Event::ChildSaClosed { .. }
+            | Event::IkeRekeyFailed { .. }
             | Event::IkeSaClosed { connection: None, .. }
             | Event::Refused { .. }
             | Event::RetryScheduled { .. }

@@ -49,7 +49,7 @@ pub struct ConnectionState {
     pub phase: Phase,
     /// Whether it is tried again after an end.
     pub kept_up: bool,
-    /// How the last try ended, if none is up.
+    /// How the last try ended, if none is up; or which child failed on what is up.
     pub last_failure: Option<Failure>,
 }
 

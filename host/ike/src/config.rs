@@ -93,6 +93,20 @@ pub struct PeerConfig {
     pub timing: Timing,
     /// How many IKE SAs a peer may have.
     pub unique: Uniqueness,
+    /// What becomes of an IKE SA whose Child SA, or address, could not be had.
+    pub on_child_failed: ChildFailure,
+}
+
+/// What becomes of an authenticated IKE SA whose Child SA, or address, could not be had (RFC 7296 §2.21.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ChildFailure {
+    /// It stands, and whoever began it tries again, each time after a longer pause.
+    #[default]
+    Retry,
+    /// It stands; the child is tried again by order or for traffic.
+    Keep,
+    /// It ends, unless it has another child.
+    Close,
 }
 
 /// What becomes of the IKE SAs that a peer has when it begins another, by its identity; as swanctl's `unique`.

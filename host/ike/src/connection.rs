@@ -25,6 +25,8 @@ pub(crate) struct ConnectionState {
     pub(crate) ordered: bool,
     /// Attempts that failed in a row.
     pub(crate) failures: u32,
+    /// IKE SAs in a row that ended without ever having had a Child SA.
+    pub(crate) fruitless: u32,
     /// When it is tried again.
     pub(crate) retry_at: Option<Instant>,
     /// Not before this is an attempt made for traffic's sake.
@@ -178,7 +180,10 @@ impl IkeEndpoint {
             };
             if self.is_alive(&connection.name) {
                 for id in self.lasting_sas_of(&connection.name) {
-                    self.want(now, id, Task::CreateChild(index));
+                    // One that failed is not asked for with each packet.
+                    if self.sas.get(&id).is_some_and(|sa| sa.may_begin_for_traffic(now, index)) {
+                        self.want(now, id, Task::CreateChild(index));
+                    }
                 }
                 return;
             }
@@ -212,6 +217,9 @@ impl IkeEndpoint {
             // The next gateway may be better.
             state.next_gateway = state.next_gateway.wrapping_add(1);
         }
+        // What comes up and is of no use is no success: the pauses grow.
+        state.fruitless = if ending.carried { 0 } else { state.fruitless.saturating_add(1) };
+        state.failures = state.failures.max(state.fruitless.saturating_sub(1));
         let pause = state.next_pause(&ending.connection.timing);
         state.kept_up &= ending.connection.start == Start::Up || is_accident(&ending.reason);
         if !state.kept_up {

@@ -182,6 +182,8 @@ pub(crate) struct Ending {
     /// The peer, once known.
     pub(crate) peer: Option<Identity>,
     pub(crate) was_established: bool,
+    /// Whether it ever had a Child SA.
+    pub(crate) carried: bool,
     pub(crate) reason: CloseReason,
 }
 

@@ -85,16 +85,16 @@ pub use auth::judged::{CertificateFacts, Court, JudgedCertificate};
 pub use auth::signature::{SignJob, Signed};
 pub use auth::verified::{AuthVerified, RejudgeJob, VerifyJob};
 pub use config::{
-    ChildConfig, EncapsulationPolicy, EndpointConfig, Gateway, LocalAuth, OwnCertificate, PeerAuth,
-    PeerConfig, PeerIdentity, PoolConfig, RequestAddress, Secrets, SelectorConfig, Start, Timing, Trust,
-    Uniqueness,
+    ChildConfig, ChildFailure, EncapsulationPolicy, EndpointConfig, Gateway, LocalAuth, OwnCertificate,
+    PeerAuth, PeerConfig, PeerIdentity, PoolConfig, RequestAddress, Secrets, SelectorConfig, Start, Timing,
+    Trust, Uniqueness,
 };
 pub use endpoint::IkeEndpoint;
 pub use error::IkeError;
 pub use input::{Command, JobResult, OutputFailure, TrafficReport};
 pub use output::{
     AuthenticationFailure, ChildSaKeys, CloseReason, DirectionKeys, Event, HostConfiguration, IkeSaFacts,
-    Job, JobId, Output, QuestionId, Transmit, TransmitKind,
+    Job, JobId, Outlook, Output, QuestionId, Transmit, TransmitKind,
 };
 pub use status::{ChildSaStatus, ConnectionStatus, Holdings, IkeSaStatus};
 pub use tally::Tally;

@@ -240,6 +240,17 @@ pub enum Event {
         /// The new one.
         new: Box<IkeSaFacts>,
     },
+    /// An IKE SA could not be rekeyed, and keeps its keys for now.
+    IkeRekeyFailed {
+        /// Its name.
+        ike_sa: IkeSaId,
+        /// The connection.
+        connection: String,
+        /// Why.
+        reason: CloseReason,
+        /// It is tried again after this.
+        after: Duration,
+    },
     /// A Child SA could not be set up although its IKE SA is.
     ChildSaFailed {
         /// Its IKE SA.
@@ -250,6 +261,8 @@ pub enum Event {
         child: String,
         /// Why.
         reason: CloseReason,
+        /// What comes next.
+        outlook: Outlook,
     },
     /// A Child SA is gone.
     ChildSaClosed {
@@ -312,6 +325,19 @@ pub enum Event {
     },
 }
 
+/// What becomes of a Child SA that could not be made, and of its IKE SA, which is authenticated all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// The IKE SA stands, and it is tried again after this.
+    Retried(Duration),
+    /// The IKE SA stands, and it is tried again by order or for traffic.
+    Kept,
+    /// The IKE SA stands; the peer wanted it, and may try again.
+    LeftToPeer,
+    /// The IKE SA ends for it.
+    Closes,
+}
+
 impl Event {
     /// Returns the IKE SA that it is about; of two, the new one.
     pub fn ike_sa(&self) -> Option<IkeSaId> {
@@ -320,6 +346,7 @@ impl Event {
             Self::IkeSaStarted { ike_sa, .. }
             | Self::ChildSaEstablished { ike_sa, .. }
             | Self::ChildSaFailed { ike_sa, .. }
+            | Self::IkeRekeyFailed { ike_sa, .. }
             | Self::ChildSaClosed { ike_sa, .. }
             | Self::IkeSaClosed { ike_sa, .. }
             | Self::Alive { ike_sa, .. }
@@ -340,6 +367,7 @@ impl Event {
             }
             Self::ChildSaEstablished { connection, .. }
             | Self::ChildSaFailed { connection, .. }
+            | Self::IkeRekeyFailed { connection, .. }
             | Self::RetryScheduled { connection, .. }
             | Self::Decided { connection, .. } => Some(connection.as_str()).filter(|name| !name.is_empty()),
             Self::ChildSaClosed { .. } | Self::Alive { .. } | Self::Moved { .. } | Self::Refused { .. } => {
@@ -355,6 +383,7 @@ impl Event {
             Self::IkeSaStarted { .. }
             | Self::ChildSaEstablished { .. }
             | Self::ChildSaFailed { .. }
+            | Self::IkeRekeyFailed { .. }
             | Self::ChildSaClosed { .. }
             | Self::IkeSaClosed { .. }
             | Self::Refused { .. }

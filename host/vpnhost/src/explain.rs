@@ -44,7 +44,8 @@ fn state(connection: &Connection) -> String {
     };
     if let Some(failure) = last_failure {
         let failure = with_code(failure.clone(), last_reason.as_deref());
-        sentence = format!("{sentence}, because: {failure}");
+        let link = if state == "up" { "; last failure" } else { ", because" };
+        sentence = format!("{sentence}{link}: {failure}");
     }
     for failure in unresolved {
         sentence = format!("{sentence}; {failure}");

@@ -76,6 +76,7 @@ pub fn initiator(children: Vec<ChildConfig>) -> PeerConfig {
         encapsulation: EncapsulationPolicy::Always,
         timing: Timing { liveness_idle: Duration::from_secs(20), ..Timing::default() },
         unique: vpnhost_ike::Uniqueness::default(),
+        on_child_failed: vpnhost_ike::ChildFailure::default(),
     }
 }
 

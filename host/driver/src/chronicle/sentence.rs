@@ -1,6 +1,6 @@
 //! One sentence for each event, as `explain` prints it; what tells who or where is apart from the rest.
 
-use vpnhost_ike::output::{CloseReason, Event, IkeSaFacts};
+use vpnhost_ike::output::{CloseReason, Event, IkeSaFacts, Outlook};
 use vpnhost_model::{IkeSaId, Role};
 
 /// An event in words.
@@ -42,6 +42,13 @@ pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
         Event::IkeSaRekeyed { old, new } => {
             sentence("rekeyed", format!("{old} was rekeyed: {} took its place, {}", new.id, new.suite))
         }
+        Event::IkeRekeyFailed { ike_sa, reason, after, .. } => {
+            let text = format!(
+                "{ike_sa} was not rekeyed (it keeps its keys, tried again in {:.1} s)",
+                after.as_secs_f64()
+            );
+            sentence("rekey_failed", text).for_reason(reason, None)
+        }
         Event::IkeSaClosed { ike_sa, reason, .. } if *ike_sa == IkeSaId(0) => {
             sentence("closed", "no IKE SA could be begun".to_owned()).for_reason(reason, plugin)
         }
@@ -82,12 +89,25 @@ pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
         Event::ChildSaEstablished { child_sa, child, replaces: Some(old), .. } => {
             sentence("child_rekeyed", format!("{child_sa} ({child}) took the place of {old}"))
         }
-        Event::ChildSaFailed { child, reason, .. } => {
-            sentence("child_failed", format!("child {child} did not come up")).for_reason(reason, None)
+        Event::ChildSaFailed { child, reason, outlook, .. } => {
+            let text = format!("child {child} did not come up ({})", next(*outlook));
+            sentence("child_failed", text).for_reason(reason, None)
         }
         Event::ChildSaClosed { child_sa, reason, .. } => {
             sentence("child_closed", format!("{child_sa} ended")).for_reason(reason, None)
         }
+    }
+}
+
+/// Tells what becomes of a child that failed. Its peers are authenticated: it is no failed login.
+fn next(outlook: Outlook) -> String {
+    match outlook {
+        Outlook::Retried(pause) => {
+            format!("the IKE SA stands, tried again in {:.1} s", pause.as_secs_f64())
+        }
+        Outlook::Kept => "the IKE SA stands, tried again by order or for traffic".to_owned(),
+        Outlook::LeftToPeer => "the IKE SA stands, the peer may try again".to_owned(),
+        Outlook::Closes => "the IKE SA ends for it".to_owned(),
     }
 }
 

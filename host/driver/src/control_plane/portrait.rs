@@ -60,7 +60,9 @@ impl ControlPlane {
             (false, false, Some(after)) => Phase::Retrying(now.unix.saturating_add(after)),
             (false, false, None) => Phase::Down,
         };
-        let last_failure = self.chronicle.last_failure(&status.name).filter(|_| phase != Phase::Up);
+        // What is up may be without a child that failed.
+        let last_failure = self.chronicle.last_failure(&status.name);
+        let last_failure = last_failure.filter(|it| phase != Phase::Up || it.child.is_some());
         ConnectionState {
             last_failure: last_failure.cloned(),
             phase,

@@ -218,6 +218,7 @@ mod tests {
             encapsulation: EncapsulationPolicy::Always,
             timing: Timing::default(),
             unique: vpnhost_ike::Uniqueness::default(),
+            on_child_failed: vpnhost_ike::ChildFailure::default(),
         }
     }
 

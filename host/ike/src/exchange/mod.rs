@@ -60,6 +60,7 @@ impl IkeSa {
             Task::RekeyChild(id) => self.begin_rekey_child(host, now, id),
             Task::DeleteChild(id, reason) => self.begin_delete_child(host, now, id, reason),
             Task::RekeyIkeSa => self.begin_rekey_ike_sa(host, now),
+            Task::Reauthenticate => self.begin_reauthenticate(host, now),
             Task::AskReauthentication => self.begin_ask_reauthentication(host, now),
             Task::DeleteIkeSa(reason) => self.begin_delete_ike_sa(host, now, reason),
         }

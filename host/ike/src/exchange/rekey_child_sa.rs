@@ -7,7 +7,7 @@ use crate::exchange::LocalExchange;
 use crate::exchange::create_child_sa::Refusal;
 use crate::host::Host;
 use crate::limits;
-use crate::output::CloseReason;
+use crate::output::{CloseReason, Outlook};
 use crate::sa::IkeSa;
 use crate::sa::estate::{ChildPhase, ours_is_redundant};
 use crate::sa::queue::Task;
@@ -72,10 +72,10 @@ impl IkeSa {
             }
             _ => {
                 tracing::debug!(ike_sa = %self.id, child_sa = %old, notify = %kind, "rekey put off");
+                let pause = self.put_off(host, now, Task::RekeyChild(old));
                 if kind != NotifyType::TEMPORARY_FAILURE {
-                    self.tell_child_failed(host, index, reason);
+                    self.tell_child_failed(host, index, (reason, Outlook::Retried(pause)));
                 }
-                self.put_off(host, now, Task::RekeyChild(old));
             }
         }
     }

@@ -2,7 +2,7 @@
 //! sides do so at once (§2.8.1, §2.25.2).
 
 use vpnhost_crypto::{ActiveKeyExchange, CryptoError, SecretBytes};
-use vpnhost_model::{IkeSaId, IkeSpi, IkeSuite, KeyExchange as Method, Now, Role, Suite};
+use vpnhost_model::{IkeSaId, IkeSpi, IkeSuite, KeyExchange as Method, Now, Protocol, Role, Suite};
 
 use crate::error::IkeError;
 use crate::exchange::create_child_sa::Refusal;
@@ -11,8 +11,9 @@ use crate::exchange::{LocalExchange, RemoteExchange, proposals};
 use crate::host::{Host, Letter};
 use crate::input::JobResult;
 use crate::limits;
-use crate::output::{CloseReason, Job};
+use crate::output::{CloseReason, Event, Job};
 use crate::question::rank_proposals;
+use crate::reason::Asked;
 use crate::sa::IkeSa;
 use crate::sa::estate::{lowest_nonce, ours_is_redundant};
 use crate::sa::keys::{self, IkeKeys, Nonces};
@@ -20,7 +21,7 @@ use crate::sa::queue::Task;
 use crate::sa::secured::Secured;
 use crate::sa::state::{Rival, State};
 use crate::timer::Timer;
-use crate::wire::payload::{Delete, KeyExchange, Nonce, NotifyType, SecurityAssociation};
+use crate::wire::payload::{Delete, KeyExchange, Nonce, Notify, NotifyType, SecurityAssociation};
 use crate::wire::{ExchangeType, Message, Payload};
 use crate::work::{Resumed, Track};
 
@@ -46,6 +47,17 @@ impl LocalIkeRekey {
     /// Tells whether the peer knows nothing of it yet.
     pub(crate) fn is_unsent(&self) -> bool {
         matches!(self.stage, LocalStage::Ranking | LocalStage::StartingKeyExchange)
+    }
+
+    /// Returns what the peer was asked for, in the light of its answer.
+    fn asked(&self, error: &Notify) -> Asked {
+        let wanted = <[u8; 2]>::try_from(error.data.as_slice()).map(|n| Method(u16::from_be_bytes(n)));
+        if let (NotifyType::INVALID_KE_PAYLOAD, Ok(wanted)) = (error.kind, wanted) {
+            let mut offered: Vec<Method> = self.suites.iter().map(|suite| suite.key_exchange).collect();
+            offered.dedup();
+            return Asked::Group { wanted, offered, child: false };
+        }
+        Asked::Ike(self.suites.clone())
     }
 }
 
@@ -107,7 +119,7 @@ impl IkeSa {
                 let order = join(&rekey.suites);
                 let Some(first) = rekey.suites.first() else {
                     host.directory.ike_spis.remove(&rekey.spi);
-                    return self.put_off(host, now, Task::RekeyIkeSa);
+                    return self.on_ike_rekey_failed(host, now, CloseReason::NothingToOffer(Protocol::IKE));
                 };
                 rekey.method = first.key_exchange;
                 self.decided(host, "rank_proposals", by, order);
@@ -198,7 +210,7 @@ impl IkeSa {
                 rekey.method = method;
                 return self.start_rekey_key_exchange(host, now, rekey);
             }
-            return self.on_rekey_ike_refused(host, now, error.kind, rekey.spi);
+            return self.on_rekey_ike_refused(host, now, error, &rekey);
         }
         let offered: Vec<Suite> = rekey.suites.iter().copied().map(Suite::Ike).collect();
         let answer = (message.security_association(), message.nonce(), message.key_exchange());
@@ -221,15 +233,28 @@ impl IkeSa {
         self.begin_delete_ike_sa(host, now, CloseReason::Protocol("not what was offered".into()));
     }
 
-    fn on_rekey_ike_refused(&mut self, host: &mut Host, now: Now, kind: NotifyType, spi: IkeSpi) {
-        tracing::debug!(ike_sa = %self.id, notify = %kind, "rekey refused");
-        host.directory.ike_spis.remove(&spi);
+    fn on_rekey_ike_refused(&mut self, host: &mut Host, now: Now, error: &Notify, rekey: &LocalIkeRekey) {
+        tracing::debug!(ike_sa = %self.id, notify = %error.kind, "rekey refused");
+        host.directory.ike_spis.remove(&rekey.spi);
         let rival = self.established_mut().and_then(|established| established.rival.take());
         match rival {
             // RFC 7296, 2.8.1: the peer has replaced it already.
             Some(rival) => self.bequeath(host, now, rival.ike_sa),
-            None => self.put_off(host, now, Task::RekeyIkeSa),
+            None if error.kind == NotifyType::TEMPORARY_FAILURE => {
+                self.put_off(host, now, Task::RekeyIkeSa);
+            }
+            None => {
+                let asked = rekey.asked(error);
+                self.on_ike_rekey_failed(host, now, CloseReason::refused_by_peer(error.kind, asked));
+            }
         }
+    }
+
+    /// The IKE SA keeps its keys for now: it is told, and tried again.
+    fn on_ike_rekey_failed(&mut self, host: &mut Host, now: Now, reason: CloseReason) {
+        let after = self.put_off(host, now, Task::RekeyIkeSa);
+        let connection = self.connection.as_ref().map_or_else(String::new, |it| it.name.clone());
+        host.event(Event::IkeRekeyFailed { ike_sa: self.id, connection, reason, after });
     }
 
     /// Both sides have the new IKE SA: decides which of two stands if the peer made one too.

@@ -94,6 +94,7 @@ impl IkeSa {
             phase: ChildPhase::Active,
         };
         established.estate.children.insert(id, child);
+        self.carried = true;
         self.set_child_timer(host, id);
         self.configure_host(host);
         // RFC 7296, 2.8: the responder of a rekey sends on the new SA only when it has seen traffic on it, or
@@ -322,6 +323,7 @@ impl IkeSa {
         host.twins.push(id);
         self.timers.stop(Timer::ReplacedIkeSa);
         self.announced = true;
+        self.carried = true;
         host.output(Output::RenameIkeSa { old: from, new: id });
         if let Some(facts) = self.facts() {
             tracing::debug!(old = %from, new = %id, "IKE SA rekeyed");
@@ -351,7 +353,7 @@ impl IkeSa {
         host.pools.release(heir);
         let name = Some(connection.name.clone());
         host.event(Event::IkeSaClosed { ike_sa: heir, connection: name, reason: reason.clone() });
-        host.endings.push(Ending { connection, peer: None, was_established: true, reason });
+        host.endings.push(Ending { connection, peer: None, was_established: true, carried: true, reason });
     }
 
     /// Returns this host's virtual addresses and the peer's.

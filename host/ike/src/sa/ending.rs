@@ -42,7 +42,8 @@ impl IkeSa {
         tracing::debug!(ike_sa = %self.id, connection, %reason, "IKE SA closed");
         host.event(Event::IkeSaClosed { ike_sa: self.id, connection, reason: reason.clone() });
         if let Some(connection) = self.connection.clone() {
-            host.endings.push(Ending { connection, peer, was_established, reason });
+            let carried = self.carried;
+            host.endings.push(Ending { connection, peer, was_established, carried, reason });
         }
     }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use vpnhost_model::{ChildSaId, ChildSpi, EspSuite, Instant, Mode, TrafficSelector};
 
 use crate::output::HostConfiguration;
+use crate::sa::failing::Failures;
 
 /// What a successor inherits (RFC 7296 §2.18).
 #[derive(Debug, Default)]
@@ -20,8 +21,8 @@ pub(crate) struct Estate {
     pub(crate) peer_addresses: Vec<IpAddr>,
     /// What the host was last told to configure.
     pub(crate) configured: Option<HostConfiguration>,
-    /// How often in a row each child of the connection failed.
-    pub(crate) failures: BTreeMap<usize, u32>,
+    /// How each child of the connection failed lately.
+    pub(crate) failures: BTreeMap<usize, Failures>,
 }
 
 /// A pair of ESP SAs as IKE sees it.

@@ -189,13 +189,14 @@ impl IkeSa {
     /// Puts an exchange off; each time in a row for longer.
     ///
     /// RFC 7296, 2.25: after TEMPORARY_FAILURE a request may be repeated after some time.
-    pub(crate) fn put_off(&mut self, host: &mut Host, now: Now, task: Task) {
-        let Some(established) = self.established_mut() else { return };
+    pub(crate) fn put_off(&mut self, host: &mut Host, now: Now, task: Task) -> Duration {
+        let Some(established) = self.established_mut() else { return Duration::ZERO };
         let doubled = limits::TEMPORARY_FAILURE_PAUSE * 2u32.pow(established.put_offs.min(6));
         established.put_offs += 1;
         // Both sides may have been put off by each other: the pauses must differ.
         let pause = Self::jittered(host, doubled.min(limits::TEMPORARY_FAILURE_PAUSE_CAP), 50);
         self.put_off_for(now, pause, task);
+        pause
     }
 
     /// Puts an exchange off for a given time.

@@ -4,6 +4,7 @@ mod arriving;
 pub(crate) mod child;
 mod ending;
 pub(crate) mod estate;
+pub(crate) mod failing;
 pub(crate) mod keys;
 pub(crate) mod maintenance;
 pub(crate) mod pace;
@@ -75,6 +76,8 @@ pub(crate) struct IkeSa {
     pub(crate) floated_from: Option<Path>,
     /// Whether people were told of it: a redundant IKE SA of a simultaneous rekey comes and goes untold.
     pub(crate) announced: bool,
+    /// Whether it ever had a Child SA, or took the place of one that had.
+    pub(crate) carried: bool,
 }
 
 impl IkeSa {
@@ -114,6 +117,7 @@ impl IkeSa {
             redundant_since: None,
             floated_from: None,
             announced: false,
+            carried: false,
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) enum Task {
     DeleteChild(ChildSaId, CloseReason),
     /// A new IKE SA in the place of this one.
     RekeyIkeSa,
+    /// A further IKE SA that asks for an address again, in the place of this one.
+    Reauthenticate,
     /// An INFORMATIONAL that asks the peer to authenticate anew.
     AskReauthentication,
     /// The end of the IKE SA.
@@ -51,6 +53,7 @@ impl Queue {
             | Task::CreateChild(_)
             | Task::RekeyChild(_)
             | Task::DeleteChild(..)
+            | Task::Reauthenticate
             | Task::AskReauthentication
             | Task::RekeyIkeSa => self.ready.push_back(task),
         }
@@ -83,6 +86,11 @@ impl Queue {
         self.ready.contains(task) || self.put_off.iter().any(|(_, other)| other == task)
     }
 
+    /// Tells whether a Child SA is to be made next, other than one that was put off.
+    pub(crate) fn makes_child(&self) -> bool {
+        self.ready.iter().any(|task| matches!(task, Task::CreateChild(_)))
+    }
+
     /// Tells whether the end of the IKE SA waits.
     pub(crate) fn ends_ike_sa(&self) -> bool {
         self.ready.iter().any(|task| matches!(task, Task::DeleteIkeSa(_)))
@@ -95,6 +103,7 @@ impl Queue {
             Task::Liveness
             | Task::CreateChild(_)
             | Task::RekeyIkeSa
+            | Task::Reauthenticate
             | Task::AskReauthentication
             | Task::DeleteIkeSa(_) => false,
         };
@@ -111,6 +120,7 @@ impl Queue {
                 Task::CreateChild(_)
                 | Task::RekeyChild(_)
                 | Task::DeleteChild(..)
+                | Task::Reauthenticate
                 | Task::AskReauthentication => true,
                 Task::Liveness | Task::RekeyIkeSa | Task::DeleteIkeSa(_) => false,
             })

@@ -21,3 +21,4 @@ mod rekeying;
 mod script;
 mod sequences;
 mod set_up;
+mod standing;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use vpnhost_driver::{ConnectionRouting, Leak};
 use vpnhost_ike::config::{
-    ChildConfig, EncapsulationPolicy, PeerConfig, RequestAddress, SelectorConfig, Start, Timing, Uniqueness,
+    ChildConfig, ChildFailure, EncapsulationPolicy, PeerConfig, RequestAddress, SelectorConfig, Start,
+    Timing, Uniqueness,
 };
 use vpnhost_model::{IkeSuite, Suite};
 
@@ -111,6 +112,7 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
                 encapsulation: encapsulation(section),
                 timing,
                 unique: unique(section, role),
+                on_child_failed: on_child_failed(section),
             },
         ),
     };
@@ -254,6 +256,13 @@ fn unique(section: &Section<'_>, role: Role) -> Uniqueness {
         item.warn(Wrong::new("has no effect: whoever answers a peer counts its IKE SAs"));
     }
     unique
+}
+
+/// What becomes of an IKE SA whose Child SA could not be had.
+fn on_child_failed(section: &Section<'_>) -> ChildFailure {
+    let words =
+        [("retry", ChildFailure::Retry), ("keep", ChildFailure::Keep), ("close", ChildFailure::Close)];
+    section.word("on_child_failed", &words, ChildFailure::Retry)
 }
 
 fn encapsulation(section: &Section<'_>) -> EncapsulationPolicy {

@@ -61,7 +61,7 @@ pub(crate) struct Connection {
     pub(crate) retry_in_secs: Option<u64>,
     /// Whether it is tried again after an end.
     pub(crate) kept_up: bool,
-    /// How the last try ended, while there is no IKE SA.
+    /// How the last try ended, while there is no IKE SA; or which child failed, while its IKE SA stands.
     pub(crate) last_failure: Option<String>,
     /// The stable code of its cause, such as `no-common-proposal`.
     #[serde(default)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use vpnhost_driver::{Phase, Snapshot};
 use vpnhost_ike::input::Command;
-use vpnhost_ike::output::{CloseReason, Event};
+use vpnhost_ike::output::{CloseReason, Event, Outlook};
 use vpnhost_model::{ChildSaId, IkeSaId};
 
 use super::document::Line;
@@ -124,11 +124,13 @@ impl Operation {
     pub(crate) fn begin(&self, connection: &str, children: &[String], snapshot: &Snapshot) -> Beginning {
         match self {
             Self::Up => {
-                let is_up = phase(connection, snapshot) == Phase::Up;
-                let done = if is_up { "is up already" } else { "is up" };
                 // What is up already is not told of again.
                 let there = up_children(connection, snapshot);
-                let goal = Kind::Up(children.iter().filter(|name| !there.contains(*name)).cloned().collect());
+                let missing: BTreeSet<String> =
+                    children.iter().filter(|name| !there.contains(*name)).cloned().collect();
+                let is_up = phase(connection, snapshot) == Phase::Up && missing.is_empty();
+                let done = if is_up { "is up already" } else { "is up" };
+                let goal = Kind::Up(missing);
                 wait(connection, vec![Order::Initiate(connection.to_owned())], goal, done)
             }
             Self::Down => {
@@ -265,8 +267,10 @@ fn observe_up(connection: &str, left: &mut BTreeSet<String>, event: &Event) -> O
     }
     if let Event::ChildSaEstablished { child, .. } = event {
         left.remove(child);
-    } else if let Event::ChildSaFailed { child, reason, .. } = event {
-        let failed = Line::failed(format!("child {child} of {connection} is not up"));
+    } else if let Event::ChildSaFailed { child, reason, outlook, .. } = event {
+        // Whose IKE SA stands has logged in.
+        let stands = if *outlook == Outlook::Closes { "" } else { ", its IKE SA is" };
+        let failed = Line::failed(format!("child {child} of {connection} is not up{stands}"));
         return Some(failed.for_reason(reason).hint(advice(connection, reason)));
     } else if let Event::IkeSaClosed { reason, .. } = event
         // The loser of a simultaneous rekey, or an old one that the new one replaces.
@@ -317,6 +321,9 @@ fn observe_replaced(connection: &str, left: &mut Sas, event: &Event) -> Option<L
         Event::ChildSaFailed { connection: of, child, reason, .. } if of == connection => {
             Some(Line::failed(format!("child {child} of {connection} keeps its keys")).for_reason(reason))
         }
+        Event::IkeRekeyFailed { ike_sa, reason, .. } if left.ike.contains(ike_sa) => {
+            Some(Line::failed(format!("{connection} keeps its keys")).for_reason(reason))
+        }
         // Whoever replaced it, it has been replaced.
         Event::ChildSaClosed { child_sa, reason, .. } => match (left.children.remove(child_sa), reason) {
             (true, CloseReason::Replaced) | (false, _) => None,
@@ -334,6 +341,7 @@ fn observe_replaced(connection: &str, left: &mut Sas, event: &Event) -> Option<L
         | Event::IkeSaEstablished(_)
         | Event::ChildSaEstablished { replaces: None, .. }
         | Event::ChildSaFailed { .. }
+        | Event::IkeRekeyFailed { .. }
         | Event::Refused { .. }
         | Event::RetryScheduled { .. }
         | Event::Alive { .. }

@@ -54,6 +54,8 @@ fn refused(ground: &Ground, gateway: Player, change: Change, code: &str) -> Resu
     let usual = Tunnel::new(&ground.vpnhost, suite::IKE[4], "aes256-sha256");
     let mut wrong = usual.clone();
     change(&mut wrong);
+    // Nothing is to stay.
+    "on_child_failed = \"close\"".clone_into(&mut wrong.connection);
     let gateway = start(gateway, &lab, End::Gateway, &usual)?;
     let fresh = traces(&lab.carol)?;
     let client = Vpnhost::start(&lab, End::Client, &wrong)?;

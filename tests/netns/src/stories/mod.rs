@@ -2,6 +2,7 @@
 
 pub mod capability;
 pub mod certificate;
+pub mod child;
 pub mod cipher;
 pub mod eap;
 pub mod explain;
@@ -33,6 +34,7 @@ pub fn interop() -> Vec<Story> {
         explain::stories(),
         flood::stories(),
         certificate::stories(),
+        child::stories(),
         eap::stories(),
         plugin::stories(),
     ];

@@ -340,7 +340,9 @@ impl IkeSa {
         let reason = CloseReason::refused_by_peer(error.kind, child.asked(error));
         match (child.rekeys, error.kind) {
             (Some(old), kind) => self.on_rekey_child_refused(host, now, old, (kind, reason)),
-            (None, NotifyType::TEMPORARY_FAILURE) => self.put_off(host, now, Task::CreateChild(child.index)),
+            (None, NotifyType::TEMPORARY_FAILURE) => {
+                self.put_off(host, now, Task::CreateChild(child.index));
+            }
             (None, _) => self.on_child_failed(host, now, child.index, reason),
         }
     }

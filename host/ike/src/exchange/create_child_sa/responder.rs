@@ -140,7 +140,7 @@ impl IkeSa {
     pub(crate) fn refuse_create(&mut self, host: &mut Host, now: Now, refusal: Refusal) {
         tracing::debug!(ike_sa = %self.id, notify = %refusal.notify, "CREATE_CHILD_SA refused");
         if refusal.why.is_some() {
-            self.tell_child_failed(host, refusal.child.unwrap_or_default(), refusal.reason());
+            self.on_peer_child_failed(host, refusal.child.unwrap_or_default(), refusal.reason());
         }
         let notify = Payload::Notify(Notify::new(refusal.notify, refusal.data));
         self.respond(host, now, ExchangeType::CREATE_CHILD_SA, &[notify]);

@@ -15,11 +15,12 @@ use crate::extension::configuration;
 use crate::extension::initial_contact;
 use crate::host::Host;
 use crate::input::JobResult;
-use crate::output::{AuthenticationFailure, CloseReason};
+use crate::output::{AuthenticationFailure, CloseReason, Outlook};
 use crate::question::rank_proposals;
 use crate::reason::Asked;
 use crate::sa::IkeSa;
 use crate::sa::child::NewChild;
+use crate::sa::failing;
 use crate::sa::queue::Task;
 use crate::sa::state::State;
 use crate::wire::payload::{Identification, NotifyType};
@@ -255,12 +256,26 @@ impl IkeSa {
             }
             Err(reason) => {
                 host.free_child_spi(child.spi_in);
-                self.on_child_failed(host, now, 0, reason);
+                let is_half_made =
+                    message.error_notify().is_none() && message.security_association().is_some();
+                if is_half_made {
+                    // The peer has made what cannot be taken here: only with the IKE SA does it go there.
+                    self.tell_child_failed(host, 0, (reason.clone(), Outlook::Closes));
+                    return self.begin_delete_ike_sa(host, now, reason);
+                }
+                // The others would need the address, too.
+                if !failing::is_about_address(&reason) {
+                    self.want_further_children();
+                }
+                return self.on_child_failed(host, now, 0, reason);
             }
         }
-        for index in 1..connection.children.len() {
-            self.want(Task::CreateChild(index));
-        }
+        self.want_further_children();
+    }
+
+    fn want_further_children(&mut self) {
+        let children = self.established().map_or(0, |established| established.connection.children.len());
+        (1..children).for_each(|index| self.want(Task::CreateChild(index)));
     }
 
     /// Reads the first Child SA out of the response, or why there is none.

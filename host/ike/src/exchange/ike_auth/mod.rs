@@ -22,7 +22,6 @@ use crate::input::JobResult;
 use crate::output::{CloseReason, Event};
 use crate::question::authorize_peer;
 use crate::sa::IkeSa;
-use crate::sa::queue::Task;
 use crate::sa::state::{Established, State};
 use crate::wire::payload::NotifyType;
 use crate::wire::{ExchangeType, Message, Payload, PayloadType};
@@ -208,38 +207,6 @@ impl IkeSa {
             host.event(Event::IkeSaEstablished(Box::new(facts)));
         }
         self.start_maintenance(host, now, SituationCause::ESTABLISHED);
-    }
-
-    /// Tells that a Child SA of the connection could not be made, or not renewed.
-    pub(crate) fn tell_child_failed(&self, host: &mut Host, index: usize, reason: CloseReason) {
-        let Some(established) = self.established() else { return };
-        let connection = &established.connection;
-        let child = connection.children.get(index).map_or_else(String::new, |child| child.name.clone());
-        host.event(Event::ChildSaFailed {
-            ike_sa: self.id,
-            connection: connection.name.clone(),
-            child,
-            reason,
-        });
-    }
-
-    /// A Child SA of the connection could not be made. A connection whose only child failed ends.
-    pub(crate) fn on_child_failed(&mut self, host: &mut Host, now: Now, index: usize, reason: CloseReason) {
-        tracing::debug!(ike_sa = %self.id, index, %reason, "no Child SA");
-        self.tell_child_failed(host, index, reason.clone());
-        let initiator = self.role.is_initiator();
-        let Some(established) = self.established_mut().filter(|_| initiator) else { return };
-        let connection = Arc::clone(&established.connection);
-        let failures = established.estate.failures.entry(index).or_insert(0);
-        *failures += 1;
-        let pause = connection.timing.retry_first * 2u32.pow((*failures).min(10));
-        let pause = pause.min(connection.timing.retry_cap);
-        let hopeless = established.estate.children.is_empty() && connection.children.len() == 1;
-        if hopeless {
-            established.queue.push(Task::DeleteIkeSa(reason));
-        } else {
-            self.put_off_for(now, pause, Task::CreateChild(index));
-        }
     }
 }
 

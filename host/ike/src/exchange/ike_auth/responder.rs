@@ -227,7 +227,7 @@ impl IkeSa {
         match child {
             Ok(payloads) => reply.extend(payloads.into_iter().flatten()),
             Err(refusal) => {
-                self.tell_child_failed(host, refusal.child.unwrap_or_default(), refusal.reason());
+                self.on_peer_child_failed(host, refusal.child.unwrap_or_default(), refusal.reason());
                 reply.push(Payload::Notify(Notify::new(refusal.notify, refusal.data)));
             }
         }
