@@ -103,6 +103,8 @@ pub struct IkeSaState {
     pub rekeyed: u32,
     /// When it will be rekeyed.
     pub rekey_in: Option<Duration>,
+    /// When its peers are authenticated anew; of a responder, when it ends unless that was done.
+    pub reauth_in: Option<Duration>,
     /// Time since the peer was heard of.
     pub last_heard: Duration,
     /// The round-trip time of the last liveness check.

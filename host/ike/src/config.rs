@@ -79,7 +79,7 @@ pub struct PeerConfig {
     pub secrets: Secrets,
     /// IKE suites in order of preference.
     pub ike: Vec<IkeSuite>,
-    /// Child SAs in the order of the file; at least one.
+    /// Child SAs in the order of the file.
     pub children: Vec<ChildConfig>,
     /// When an initiator begins.
     pub start: Start,
@@ -95,6 +95,22 @@ pub struct PeerConfig {
     pub unique: Uniqueness,
     /// What becomes of an IKE SA whose Child SA, or address, could not be had.
     pub on_child_failed: ChildFailure,
+    /// Whether IKE SAs come up without a Child SA (RFC 6023).
+    pub childless: Childless,
+}
+
+/// Whether IKE SAs come up without a Child SA (RFC 6023), in the words of swanctl's `childless`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Childless {
+    /// A peer may begin so; this host does only where the connection has no child.
+    #[default]
+    Allow,
+    /// This host begins so wherever the peer admits it.
+    Prefer,
+    /// Both must: a Child SA in IKE_AUTH is refused.
+    Force,
+    /// Neither may.
+    Never,
 }
 
 /// What becomes of an authenticated IKE SA whose Child SA, or address, could not be had (RFC 7296 §2.21.2).

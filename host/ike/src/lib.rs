@@ -85,9 +85,9 @@ pub use auth::judged::{CertificateFacts, Court, JudgedCertificate};
 pub use auth::signature::{SignJob, Signed};
 pub use auth::verified::{AuthVerified, RejudgeJob, VerifyJob};
 pub use config::{
-    ChildConfig, ChildFailure, EncapsulationPolicy, EndpointConfig, Gateway, LocalAuth, OwnCertificate,
-    PeerAuth, PeerConfig, PeerIdentity, PoolConfig, RequestAddress, Secrets, SelectorConfig, Start, Timing,
-    Trust, Uniqueness,
+    ChildConfig, ChildFailure, Childless, EncapsulationPolicy, EndpointConfig, Gateway, LocalAuth,
+    OwnCertificate, PeerAuth, PeerConfig, PeerIdentity, PoolConfig, RequestAddress, Secrets, SelectorConfig,
+    Start, Timing, Trust, Uniqueness,
 };
 pub use endpoint::IkeEndpoint;
 pub use error::IkeError;

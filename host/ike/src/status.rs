@@ -57,6 +57,8 @@ pub struct IkeSaStatus {
     pub age: Duration,
     /// When it will be rekeyed.
     pub rekey_in: Option<Duration>,
+    /// When its peers are authenticated anew; of a responder, when it ends unless that was done.
+    pub reauth_in: Option<Duration>,
     /// How long ago the peer was heard of.
     pub last_heard: Duration,
     /// Virtual addresses that this host was given, with prefix length.
@@ -210,6 +212,7 @@ fn ike_sa_status(sa: &IkeSa, now: Instant) -> IkeSaStatus {
         peer_behind_nat: sa.nat.peer,
         age: now - established.map_or(sa.begun, |established| established.since),
         rekey_in: remaining(Timer::RekeyIkeSa),
+        reauth_in: remaining(Timer::Reauthenticate).or(remaining(Timer::AuthenticationExpires)),
         last_heard: now - sa.last_heard,
         addresses: estate.map_or_else(Vec::new, |estate| estate.addresses.clone()),
         dns: estate.map_or_else(Vec::new, |estate| estate.dns.clone()),

@@ -100,6 +100,10 @@ fn write_ike_sa(out: &mut String, sa: &IkeSa) -> fmt::Result {
     writeln!(out, "    path      {} - {}, ESP {encapsulation}{nat}", sa.local, sa.remote)?;
     write!(out, "    IKE       {} by {}, for {}", sa.suite, sa.backend, span(sa.established_secs))?;
     write_renewal(out, sa.rekeyed, sa.rekey_in_secs)?;
+    if let Some(seconds) = sa.reauth_in_secs {
+        let what = if sa.role == "responder" { "ends unless proved anew" } else { "proved anew" };
+        writeln!(out, "    login     {what} in {}", span(seconds))?;
+    }
     write!(out, "    peer      heard {} ago", span(sa.last_heard_secs))?;
     match sa.round_trip_us {
         Some(micros) => writeln!(out, ", round trip {:.1} ms", micros as f64 / 1e3)?,
@@ -238,6 +242,7 @@ mod tests {
             established_secs: 75,
             rekeyed: 0,
             rekey_in_secs: None,
+            reauth_in_secs: Some(7200),
             last_heard_secs: 3,
             round_trip_us: Some(412),
             virtual_addresses: vec!["10.30.0.1/32".to_owned()],
@@ -272,6 +277,7 @@ corp: up
   carol.example.org = moon.example.org, initiator (IKE SA 1)
     path      192.0.2.2:4500 - 192.0.2.1:4500, ESP in UDP, NAT before this host
     IKE       aes256gcm16-prfsha384-x25519 by aws-lc, for 1 min 15 s
+    login     proved anew in 2 h
     peer      heard 3 s ago, round trip 0.4 ms
     inside    10.30.0.1/32
     decided   authorize_peer by office-hours: allowed

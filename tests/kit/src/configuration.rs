@@ -77,6 +77,7 @@ pub fn initiator(children: Vec<ChildConfig>) -> PeerConfig {
         timing: Timing { liveness_idle: Duration::from_secs(20), ..Timing::default() },
         unique: vpnhost_ike::Uniqueness::default(),
         on_child_failed: vpnhost_ike::ChildFailure::default(),
+        childless: vpnhost_ike::Childless::default(),
     }
 }
 

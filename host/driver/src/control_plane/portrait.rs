@@ -92,6 +92,7 @@ impl ControlPlane {
             established: now.unix.saturating_sub(status.age),
             rekeyed: remembered.rekeyed,
             rekey_in: status.rekey_in,
+            reauth_in: status.reauth_in,
             last_heard: status.last_heard,
             round_trip: remembered.round_trip,
             addresses: status.addresses,

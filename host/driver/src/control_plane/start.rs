@@ -219,6 +219,7 @@ mod tests {
             timing: Timing::default(),
             unique: vpnhost_ike::Uniqueness::default(),
             on_child_failed: vpnhost_ike::ChildFailure::default(),
+            childless: vpnhost_ike::Childless::default(),
         }
     }
 

@@ -77,6 +77,7 @@ pub(crate) fn connection(side: usize, secret: &[u8]) -> PeerConfig {
         timing: Timing { retransmit_first: Duration::from_millis(200), ..Timing::default() },
         unique: vpnhost_ike::Uniqueness::default(),
         on_child_failed: vpnhost_ike::ChildFailure::default(),
+        childless: vpnhost_ike::Childless::default(),
     }
 }
 

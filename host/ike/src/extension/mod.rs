@@ -1,5 +1,6 @@
 //! What rides on exchanges: each extension is switched on by a Notify or carried by a payload.
 
+pub(crate) mod childless;
 pub(crate) mod configuration;
 pub(crate) mod cookie;
 pub mod fragmentation;

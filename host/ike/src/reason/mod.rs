@@ -84,6 +84,14 @@ pub enum CloseReason {
     /// The peer must ask for a virtual address and did not.
     #[error("the peer asked for no virtual address, and the connection admits no other")]
     AddressRequired,
+    /// The peer answers no IKE_AUTH without a Child SA (RFC 6023).
+    #[error(
+        "the peer sets up no IKE SA without a Child SA (RFC 6023), and the connection wants one (childless)"
+    )]
+    ChildlessUnsupported,
+    /// The peer asked for a Child SA in IKE_AUTH, where the connection wants none.
+    #[error("the connection makes no Child SA in IKE_AUTH (childless): the peer may ask for it afterwards")]
+    ChildlessRequired,
     /// The peer broke the protocol.
     #[error("the peer's message is malformed: {0}")]
     Protocol(String),
@@ -128,6 +136,8 @@ impl CloseReason {
             Self::RefusedByPlugin(_) => "plugin-refused",
             Self::PoolExhausted(_) => "pool-empty",
             Self::AddressRequired => "address-required",
+            Self::ChildlessUnsupported => "childless-unsupported",
+            Self::ChildlessRequired => "childless-required",
             Self::Protocol(_) => "malformed",
             Self::Internal(_) => "internal",
             Self::HalfOpenTimeout => "half-open-timeout",
@@ -163,6 +173,8 @@ impl CloseReason {
             | Self::RefusedByPlugin(_)
             | Self::PoolExhausted(_)
             | Self::AddressRequired
+            | Self::ChildlessUnsupported
+            | Self::ChildlessRequired
             | Self::Protocol(_)
             | Self::Internal(_)
             | Self::HalfOpenTimeout

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod certificates;
+mod childless;
 mod collisions;
 mod decisions;
 mod eap;
@@ -13,7 +14,9 @@ mod hostile;
 mod invalid;
 #[path = "../../../pki/tests/rules/maker.rs"]
 mod maker;
+mod many_children;
 mod modes;
+mod pfs;
 mod pump;
 mod random_interaction;
 mod reauthentication;

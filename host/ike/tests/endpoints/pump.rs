@@ -434,6 +434,7 @@ pub(crate) fn initiator(ike: &str, children: Vec<ChildConfig>) -> PeerConfig {
         timing: Timing { liveness_idle: Duration::ZERO, ..Timing::default() },
         unique: vpnhost_ike::Uniqueness::default(),
         on_child_failed: vpnhost_ike::ChildFailure::default(),
+        childless: vpnhost_ike::Childless::default(),
     }
 }
 

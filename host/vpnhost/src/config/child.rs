@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vpnhost_ike::config::{ChildConfig, SelectorConfig, Timing};
+use vpnhost_ike::config::{ChildConfig, Childless, SelectorConfig, Timing};
 use vpnhost_model::{EspSuite, Lifetime, Mode, Sequence, Suite};
 
 use super::document::Section;
@@ -16,7 +16,11 @@ const REKEY: Duration = Duration::from_secs(3600);
 const REPLAY_WINDOW: u32 = 1024;
 
 /// Reads every child of a connection, and where its proposals stand.
-pub(super) fn read(connection: &Section<'_>, allow_legacy: bool) -> (Vec<ChildConfig>, Vec<Proposals>) {
+pub(super) fn read(
+    connection: &Section<'_>,
+    allow_legacy: bool,
+    childless: Childless,
+) -> (Vec<ChildConfig>, Vec<Proposals>) {
     let mut children: Vec<ChildConfig> = Vec::new();
     let mut proposals = Vec::new();
     let sections = connection.sections("child");
@@ -34,9 +38,11 @@ pub(super) fn read(connection: &Section<'_>, allow_legacy: bool) -> (Vec<ChildCo
         children.push(child);
     }
     let most = vpnhost_ike::limits::CHILDREN_PER_IKE_SA;
-    if sections.is_empty() && connection.item("child").is_none() {
+    let is_without = sections.is_empty() && connection.item("child").is_none();
+    if is_without && childless != Childless::Force {
         let wrong = Wrong::new("is missing: no traffic would be protected");
-        connection.report("child", wrong.hint("write [[connection.child]] with name and remote_ts"));
+        let hint = "write [[connection.child]] with name and remote_ts, or childless = \"force\" for an IKE SA alone";
+        connection.report("child", wrong.hint(hint));
     } else if sections.len() > most {
         connection.report("child", Wrong::new(format!("there are {}, {most} are the most", sections.len())));
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use vpnhost_driver::{ConnectionRouting, Leak};
 use vpnhost_ike::config::{
-    ChildConfig, ChildFailure, EncapsulationPolicy, PeerConfig, RequestAddress, SelectorConfig, Start,
-    Timing, Uniqueness,
+    ChildConfig, ChildFailure, Childless, EncapsulationPolicy, PeerConfig, RequestAddress, SelectorConfig,
+    Start, Timing, Uniqueness,
 };
 use vpnhost_model::{IkeSuite, Suite};
 
@@ -72,7 +72,8 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
         let wrong = Wrong::new("is missing: whoever begins must know where the peer is");
         section.report("gateway", wrong.hint("write gateway = [\"192.0.2.1\"], or role = \"responder\""));
     }
-    let (children, child_proposals) = child::read(section, context.allow_legacy);
+    let childless = childless(section);
+    let (children, child_proposals) = child::read(section, context.allow_legacy, childless);
     let parse = |text: &str| Ok(IkeSuite::parse_all(text)?.into_iter().map(Suite::Ike).collect());
     let mut proposals = proposal::read(section, "ike", &proposal::IKE, context.allow_legacy, parse);
     let ike = proposals.iter().flat_map(|own| &own.suites).filter_map(ike).collect();
@@ -113,6 +114,7 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
                 timing,
                 unique: unique(section, role),
                 on_child_failed: on_child_failed(section),
+                childless,
             },
         ),
     };
@@ -256,6 +258,17 @@ fn unique(section: &Section<'_>, role: Role) -> Uniqueness {
         item.warn(Wrong::new("has no effect: whoever answers a peer counts its IKE SAs"));
     }
     unique
+}
+
+/// Whether IKE SAs come up without a Child SA, in the words of swanctl's `childless`.
+fn childless(section: &Section<'_>) -> Childless {
+    let words = [
+        ("allow", Childless::Allow),
+        ("prefer", Childless::Prefer),
+        ("force", Childless::Force),
+        ("never", Childless::Never),
+    ];
+    section.word("childless", &words, Childless::Allow)
 }
 
 /// What becomes of an IKE SA whose Child SA could not be had.

@@ -98,6 +98,32 @@ fn a_short_file_has_the_contracts_defaults() {
 }
 
 #[test]
+fn what_becomes_of_an_ike_sa_without_a_child_is_a_word() {
+    use vpnhost_ike::config::{ChildFailure, Childless};
+    let ground = Ground::new();
+    let peer = |text: &str| ground.good(text).connections[0].peer.clone();
+    for (word, expected) in
+        [("retry", ChildFailure::Retry), ("keep", ChildFailure::Keep), ("close", ChildFailure::Close)]
+    {
+        let text = connection(&format!("on_child_failed = \"{word}\""), "");
+        assert_eq!(peer(&text).on_child_failed, expected);
+    }
+    for (word, expected) in [
+        ("allow", Childless::Allow),
+        ("prefer", Childless::Prefer),
+        ("force", Childless::Force),
+        ("never", Childless::Never),
+    ] {
+        assert_eq!(peer(&connection(&format!("childless = \"{word}\""), "")).childless, expected);
+    }
+    let bare = connection("childless = \"force\"", "");
+    let bare = bare.split("[[connection.child]]").next().unwrap();
+    assert!(peer(bare).children.is_empty(), "an IKE SA alone");
+    let refused = ground.read(&bare.replace("force", "allow")).unwrap_err().to_string();
+    assert!(refused.contains("childless = \"force\""), "{refused}");
+}
+
+#[test]
 fn every_key_is_taken() {
     let ground = Ground::new();
     ground.file("floor.toml", "allow_legacy = true\n", 0o644);

@@ -109,6 +109,9 @@ pub(crate) struct IkeSa {
     pub(crate) rekeyed: u32,
     /// Until it is rekeyed.
     pub(crate) rekey_in_secs: Option<u64>,
+    /// Until its peers are authenticated anew; of a responder, until it ends unless that was done.
+    #[serde(default)]
+    pub(crate) reauth_in_secs: Option<u64>,
     /// Since the peer was heard of.
     pub(crate) last_heard_secs: u64,
     /// Of the last liveness check.

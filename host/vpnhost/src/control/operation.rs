@@ -130,7 +130,12 @@ impl Operation {
                     children.iter().filter(|name| !there.contains(*name)).cloned().collect();
                 let is_up = phase(connection, snapshot) == Phase::Up && missing.is_empty();
                 let done = if is_up { "is up already" } else { "is up" };
-                let goal = Kind::Up(missing);
+                // A connection without children is up when its IKE SA is.
+                let goal = if children.is_empty() && phase(connection, snapshot) != Phase::Up {
+                    Kind::Anew { begun: false, left: missing }
+                } else {
+                    Kind::Up(missing)
+                };
                 wait(connection, vec![Order::Initiate(connection.to_owned())], goal, done)
             }
             Self::Down => {

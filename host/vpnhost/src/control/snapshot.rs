@@ -101,6 +101,7 @@ impl IkeSa {
             established_secs: unix.saturating_sub(sa.established).as_secs(),
             rekeyed: sa.rekeyed,
             rekey_in_secs: sa.rekey_in.map(|span| span.as_secs()),
+            reauth_in_secs: sa.reauth_in.map(|span| span.as_secs()),
             last_heard_secs: sa.last_heard.as_secs(),
             round_trip_us: sa.round_trip.map(micros),
             virtual_addresses: sa.addresses.iter().map(|(address, len)| format!("{address}/{len}")).collect(),
@@ -282,7 +283,8 @@ mod tests {
             eap: None,
             peer_behind_nat: false,
             established: ago(75),
-            rekeyed: 0,
+            rekey_in: None,
+            reauth_in: None,
             rekey_in: None,
             last_heard: Duration::from_secs(3),
             round_trip: Some(Duration::from_micros(412)),
@@ -305,8 +307,11 @@ mod tests {
             name: name.to_owned(),
             phase,
             kept_up: true,
-            last_failure: failure
-                .map(|text| vpnhost_driver::Failure { reason: "no-common-proposal", text: text.to_owned() }),
+            last_failure: failure.map(|text| vpnhost_driver::Failure {
+                child: None,
+                reason: "no-common-proposal",
+                text: text.to_owned(),
+            }),
         };
         Snapshot {
             unix: NOW,
@@ -371,7 +376,7 @@ mod tests {
                 "suite": "aes256gcm16-prfsha384-x25519", "backend": "aws-lc",
                 "local": "192.0.2.2:4500", "remote": "192.0.2.1:4500", "encapsulation": "udp",
                 "local_id": "carol", "peer_id": "moon", "certificate": null, "eap": null, "local_behind_nat": true, "peer_behind_nat": false,
-                "established_secs": 75, "rekeyed": 0, "rekey_in_secs": null, "last_heard_secs": 3,
+                "established_secs": 75, "rekeyed": 0, "rekey_in_secs": null, "reauth_in_secs": null, "last_heard_secs": 3,
                 "round_trip_us": 412, "virtual_addresses": ["10.30.0.1/24"], "dns": ["10.20.0.53"],
                 "peer_addresses": [],
                 "decisions": [{

@@ -8,7 +8,7 @@ use crate::peers::{CONNECTION, End, Pair, Peer, Player, SaCount, Tunnel, start};
 use crate::story::{Ground, Story};
 use crate::traffic::ping;
 use crate::vpnhost::expect_error;
-use crate::{Topology, Vpnhost, lab, suite};
+use crate::{Topology, Vpnhost, lab, suite, wait};
 
 const SOON: Duration = Duration::from_secs(15);
 /// An IKE SA without a Child SA.
@@ -20,7 +20,49 @@ pub fn stories() -> Vec<Story> {
     vec![
         Story::new("child-failed-initiator", refused_by_strongswan),
         Story::new("child-failed-responder", refused_by_ours),
+        Story::new("childless-initiator", |g: &Ground| childless(g, (Player::Ours, Player::Strongswan))),
+        Story::new("childless-responder", |g: &Ground| childless(g, (Player::Strongswan, Player::Ours))),
+        Story::new("childless-ours", |g: &Ground| childless(g, (Player::Ours, Player::Ours))),
     ]
+}
+
+/// The IKE SA comes up without a Child SA (RFC 6023), which follows with a key exchange of its own; it is rekeyed, goes,
+/// and comes again.
+fn childless(ground: &Ground, players: (Player, Player)) -> Result<()> {
+    let lab = ground.lab(Topology::Direct)?;
+    let usual = Tunnel::new(&ground.vpnhost, suite::IKE[4], "aes256gcm16-x25519");
+    let mut begins = usual.clone();
+    "childless = \"force\"".clone_into(&mut begins.connection);
+    "    childless = force\n".clone_into(&mut begins.swanctl.0);
+    let gateway = start(players.1, &lab, End::Gateway, &usual)?;
+    let client = start(players.0, &lab, End::Client, &begins)?;
+    let pair = Pair { client, gateway };
+    pair.client.up()?;
+    pair.expect(SaCount::ONE, SOON)?;
+    ping(&lab.carol, lab::ALICE, 5)?;
+    for (player, end) in [(players.0, &pair.client), (players.1, &pair.gateway)] {
+        if player == Player::Strongswan {
+            let log = end.log();
+            ensure!(log.contains("N(CHDLESS_SUP)"), "the gateway does not say that it may");
+            let auth = log.lines().filter(|line| line.contains("IKE_AUTH re"));
+            ensure!(!auth.clone().any(|line| line.contains(" TSi ")), "a Child SA in IKE_AUTH");
+            ensure!(
+                log.lines().any(|line| line.contains("CREATE_CHILD_SA") && line.contains(" KE ")),
+                "{log}"
+            );
+        }
+    }
+    for end in [&pair.client, &pair.gateway] {
+        let before = pair.client.spis()?.0;
+        end.rekey_child()?;
+        wait::until_true("another Child SA", SOON, || Ok(pair.client.spis()?.0 != before))?;
+        pair.expect(SaCount::ONE, SOON)?;
+        ping(&lab.carol, lab::ALICE, 5).context("after a rekeying")?;
+    }
+    pair.client.down()?;
+    pair.expect(SaCount::NONE, SOON)?;
+    pair.client.stop()?;
+    pair.gateway.stop()
 }
 
 /// What a gateway has behind it that the client does not ask for.

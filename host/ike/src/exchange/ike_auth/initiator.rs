@@ -11,6 +11,7 @@ use crate::config::{LocalAuth, PeerAuth, PeerConfig, PeerIdentity};
 use crate::error::IkeError;
 use crate::exchange::ike_sa_init::{InitRecord, join, notify};
 use crate::exchange::{proposals, selectors};
+use crate::extension::childless::{self, Unsupported};
 use crate::extension::configuration;
 use crate::extension::initial_contact;
 use crate::host::Host;
@@ -34,6 +35,20 @@ impl IkeSa {
     /// Ranks the suites of the first Child SA.
     pub(crate) fn begin_auth(&mut self, host: &mut Host, now: Now, init: InitRecord) -> Result<(), IkeError> {
         let Some(connection) = self.connection.clone() else { return Ok(()) };
+        match childless::leaves_out(&connection, init.childless) {
+            Err(Unsupported) => {
+                self.end(host, now, CloseReason::ChildlessUnsupported);
+                return Ok(());
+            }
+            Ok(true) => {
+                let (suites, child, verifying, eap) = (Vec::new(), None, None, None);
+                self.state = State::AuthSent(Box::new(AuthSent { child, init, suites, verifying, eap }));
+                let proved = self.prove(host, now);
+                self.settle_auth(host, now, proved);
+                return Ok(());
+            }
+            Ok(false) => {}
+        }
         let configured = connection.children.first().map_or(&[][..], |child| &child.esp);
         let usable = proposals::usable_esp(host.crypto, host.config.allow_legacy, configured);
         let suites = proposals::without_key_exchange(&usable);
@@ -64,6 +79,10 @@ impl IkeSa {
                 return;
             }
         };
+        self.settle_auth(host, now, result);
+    }
+
+    fn settle_auth(&mut self, host: &mut Host, now: Now, result: Result<(), AuthError>) {
         match result {
             Ok(()) => {}
             Err(AuthError::Ike(error)) => self.settle(host, now, Err(error)),
@@ -88,6 +107,11 @@ impl IkeSa {
         }
         let order = join(&auth.suites);
         self.decided(host, "rank_proposals", by, order);
+        self.prove(host, now)
+    }
+
+    /// Makes this host's proof, where it has one before an EAP conversation.
+    fn prove(&mut self, host: &mut Host, now: Now) -> Result<(), AuthError> {
         // RFC 7296, 2.16: whoever leaves out AUTH asks for EAP.
         if self.connection.as_ref().is_some_and(|it| matches!(it.local_auth, LocalAuth::Eap(_))) {
             return self.send_auth(host, now, None);
@@ -119,7 +143,10 @@ impl IkeSa {
 
     fn send_auth(&mut self, host: &mut Host, now: Now, signed: Option<Signed>) -> Result<(), AuthError> {
         let Some(connection) = self.connection.clone() else { return Ok(()) };
-        let child = self.offer_first_child(host, &connection)?;
+        let child = match childless::leaves_out(&connection, self.is_childless_supported()) {
+            Ok(true) => None,
+            Ok(false) | Err(Unsupported) => Some(self.offer_first_child(host, &connection)?),
+        };
         let mut payloads = vec![Payload::IdInitiator(Identification::new(connection.local_id.clone()))];
         let (certificates, authentication) = match signed {
             Some(signed) => (signed.certificates, Some(signed.authentication)),
@@ -141,19 +168,19 @@ impl IkeSa {
             configuration::request(connection.request_address, &self.wanted_addresses)
                 .map(Payload::Configuration),
         );
-        let suites: Vec<Suite> = child.suites.iter().copied().map(Suite::Esp).collect();
-        let offer = proposals::offer(&suites, &child.spi_in.0.to_be_bytes());
-        payloads.push(Payload::SecurityAssociation(offer));
-        payloads.push(Payload::TsInitiator(child.ts_i.clone().into()));
-        payloads.push(Payload::TsResponder(child.ts_r.clone().into()));
-        if connection.children.first().is_some_and(|child| child.mode == Mode::Transport) {
-            payloads.push(notify(NotifyType::USE_TRANSPORT_MODE));
+        if let Some(child) = &child {
+            let mode = connection.children.first().map_or(Mode::Tunnel, |child| child.mode);
+            payloads.extend(child.payloads(mode));
         }
         if let State::AuthSent(auth) = &mut self.state {
-            auth.child = Some(child);
+            auth.child = child;
         }
         self.request(host, now, ExchangeType::IKE_AUTH, &payloads)?;
         Ok(())
+    }
+
+    fn is_childless_supported(&self) -> bool {
+        matches!(&self.state, State::AuthSent(auth) if auth.init.childless)
     }
 
     fn offer_first_child(&self, host: &mut Host, connection: &PeerConfig) -> Result<OfferedChild, IkeError> {
@@ -246,7 +273,7 @@ impl IkeSa {
             established.estate.addresses = assigned.addresses;
             established.estate.dns = assigned.dns;
         }
-        let Some(child) = child else { return };
+        let Some(child) = child else { return self.follow_childless(host, now, &message) };
         match self.first_child(&connection, &message, &init, &child) {
             Ok(new) => {
                 if let Err(error) = self.install_child(host, now, new) {
@@ -269,6 +296,18 @@ impl IkeSa {
                 }
                 return self.on_child_failed(host, now, 0, reason);
             }
+        }
+        self.want_further_children();
+    }
+
+    /// The IKE SA is up without a Child SA, as was asked for: all of them follow.
+    fn follow_childless(&mut self, host: &mut Host, now: Now, message: &Message) {
+        if let Some(error) = message.error_notify() {
+            let reason = CloseReason::refused_by_peer(error.kind, Asked::Nothing);
+            return self.on_child_failed(host, now, 0, reason);
+        }
+        if self.established().is_some_and(|established| !established.connection.children.is_empty()) {
+            self.want(Task::CreateChild(0));
         }
         self.want_further_children();
     }
@@ -332,6 +371,21 @@ impl IkeSa {
 }
 
 impl OfferedChild {
+    /// Returns what IKE_AUTH says of it.
+    fn payloads(&self, mode: Mode) -> Vec<Payload> {
+        let suites: Vec<Suite> = self.suites.iter().copied().map(Suite::Esp).collect();
+        let offer = proposals::offer(&suites, &self.spi_in.0.to_be_bytes());
+        let mut payloads = vec![
+            Payload::SecurityAssociation(offer),
+            Payload::TsInitiator(self.ts_i.clone().into()),
+            Payload::TsResponder(self.ts_r.clone().into()),
+        ];
+        if mode == Mode::Transport {
+            payloads.push(notify(NotifyType::USE_TRANSPORT_MODE));
+        }
+        payloads
+    }
+
     fn asked(&self) -> Asked {
         let selectors = (self.ts_i.clone(), self.ts_r.clone());
         Asked::Child { suites: self.suites.clone(), rekey: false, selectors }

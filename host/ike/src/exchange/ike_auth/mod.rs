@@ -194,6 +194,8 @@ impl IkeSa {
         let connection = Arc::clone(&authorizing.connection);
         let established = Established::new(now.instant, authorizing.proof.clone(), connection, ids);
         self.state = State::Established(Box::new(established));
+        // One that is to have none is of use without.
+        self.carried |= authorizing.connection.children.is_empty();
         self.leave_half_open(host);
         let place = (authorizing.connection.name.as_str(), self.path.remote);
         host.directory.enter(now.instant, &authorizing.peer_id, place, self.id);
@@ -227,8 +229,8 @@ pub(crate) const SHAPES: ExchangeShapes = ExchangeShapes {
         ),
         Shape::of(
             "without a Child SA",
-            &[PayloadType::ID_INITIATOR, PayloadType::AUTHENTICATION],
-            &[PayloadType::ID_RESPONDER, PayloadType::CONFIGURATION],
+            &[PayloadType::ID_INITIATOR],
+            &[PayloadType::AUTHENTICATION, PayloadType::ID_RESPONDER, PayloadType::CONFIGURATION],
         ),
         Shape::of("of an EAP conversation", &[PayloadType::EAP], &[]),
         Shape::of("proof behind an EAP conversation", &[PayloadType::AUTHENTICATION], &[]),

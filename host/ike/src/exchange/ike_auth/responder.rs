@@ -8,7 +8,7 @@ use vpnhost_pki::identity;
 use crate::auth::certificates;
 use crate::auth::signature::Signed;
 use crate::auth::verified::AuthVerified;
-use crate::config::{PeerAuth, PeerConfig, SelectorConfig};
+use crate::config::{Childless, PeerAuth, PeerConfig, SelectorConfig};
 use crate::error::IkeError;
 use crate::exchange::create_child_sa::{ChildOffer, Next, Refusal};
 use crate::exchange::ike_sa_init::notify;
@@ -57,6 +57,10 @@ impl IkeSa {
             Err(failure) => return self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure)),
         };
         self.connection = Some(Arc::clone(&connection));
+        if connection.childless == Childless::Never && message.security_association().is_none() {
+            // RFC 6023, 3: it was not told that it may.
+            return self.refuse_malformed(host, now, ExchangeType::IKE_AUTH, None);
+        }
         let Some(authentication) = message.authentication() else {
             return self.begin_eap_as_server(host, now, &connection, message);
         };
@@ -176,8 +180,12 @@ impl IkeSa {
                 first: true,
             },
             // RFC 6023: an IKE SA without a Child SA is a thing.
-            _ => return self.answer_auth(host, now, reply, Ok(None)),
+            _ => return self.answer_auth(host, now, reply, failed.map_or(Ok(None), Err)),
         };
+        if connection.childless == Childless::Force {
+            let refusal = Refusal::of(NotifyType::NO_ADDITIONAL_SAS);
+            failed.get_or_insert(refusal.because(CloseReason::ChildlessRequired));
+        }
         if let Some(refusal) = failed {
             return self.answer_auth(host, now, reply, Err(refusal));
         }

@@ -272,6 +272,7 @@ impl IkeSa {
             nonce_r: nonce.data.clone(),
             hashes: signature_hashes::read(host, message),
             authorities: certificates::requested(message),
+            childless: message.notify(NotifyType::CHILDLESS_IKEV2_SUPPORTED).is_some(),
         });
         let data = ke.data.clone();
         self.window.withdraw();
@@ -296,6 +297,7 @@ impl IkeSa {
             nonce_r: answer.nonce_r,
             hashes: answer.hashes,
             authorities: answer.authorities,
+            childless: answer.childless,
         };
         self.secure(host, answer.suite, shared, &record)?;
         self.window = Window::new(1, 0);

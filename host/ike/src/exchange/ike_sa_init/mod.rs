@@ -58,6 +58,7 @@ struct Answer {
     nonce_r: Vec<u8>,
     hashes: Vec<Hash>,
     authorities: Option<Vec<u8>>,
+    childless: bool,
 }
 
 /// The peer begins.
@@ -111,6 +112,8 @@ pub(crate) struct InitRecord {
     pub(crate) hashes: Vec<Hash>,
     /// The CAs of the peer's CERTREQ, if it is the responder and sent one.
     pub(crate) authorities: Option<Vec<u8>>,
+    /// The peer is a responder that sets up IKE SAs without a Child SA.
+    pub(crate) childless: bool,
 }
 
 impl SaInitSent {

@@ -11,6 +11,7 @@ use crate::crowd::Admission;
 use crate::error::IkeError;
 use crate::exchange::proposals;
 use crate::exchange::shape;
+use crate::extension::childless;
 use crate::extension::cookie::CookieClaim;
 use crate::extension::signature_hashes;
 use crate::host::Host;
@@ -69,6 +70,7 @@ pub(crate) fn accept(host: &mut Host, now: Now, path: Path, datagram: &[u8]) -> 
         nonce_r,
         hashes: signature_hashes::read(host, &message),
         authorities: None,
+        childless: false,
     };
     host.directory.inits.insert((header.spi_i, nonce.data.clone()), id);
     let state = State::SaInitAnswered(Box::new(SaInitAnswered {
@@ -287,6 +289,7 @@ impl IkeSa {
         if !init.init.hashes.is_empty() {
             payloads.extend(signature_hashes::notify(host, candidates.clone()));
         }
+        payloads.extend(childless::supported(candidates.clone()));
         payloads.extend(certificates::request(host.crypto, candidates));
         let flags = Flags { initiator: false, version: false, response: true };
         let header = Header::new((self.spi_i, self.spi_r), ExchangeType::IKE_SA_INIT, flags, 0);

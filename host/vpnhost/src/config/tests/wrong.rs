@@ -86,6 +86,16 @@ fn what_is_wrong_with_a_host_is_told_with_line_and_key() {
 /// Lines of a connection; they begin on line 6.
 const CONNECTION: &[Case] = &[
     ("mobile = true", 6, "connection.mobile", "is an unknown key", "did you mean \"mobike\"?"),
+    (
+        "on_child_fail = \"keep\"",
+        6,
+        "connection.on_child_fail",
+        "unknown key",
+        "did you mean \"on_child_failed\"?",
+    ),
+    ("on_child_failed = \"end\"", 6, "connection.on_child_failed", "not known here", "\"close\""),
+    ("childless = true", 6, "connection.childless", "", ""),
+    ("childless = \"always\"", 6, "connection.childless", "not known here", "\"force\""),
     ("role = \"server\"", 6, "connection.role", "not known here", "\"responder\""),
     ("ike = [\"aes129-sha256-modp2048\"]", 6, "connection.ike", "unknown algorithm \"aes129\"", "aes128"),
     ("ike = [\"3des-sha256-modp2048\"]", 6, "connection.ike", "3des is below the floor", "allow_legacy"),
