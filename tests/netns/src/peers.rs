@@ -103,6 +103,8 @@ pub struct Tunnel {
     pub child: String,
     /// Further lines for strongSwan's connection, and for its child; they count more than what stands before them.
     pub swanctl: (String, String),
+    /// Further lines of strongSwan's `charon` section.
+    pub charon: String,
     /// Further tables, such as `[[plugin]]`, for the client, and for the gateway.
     pub tables: (String, String),
     /// The program and its options before `run`.
@@ -190,6 +192,7 @@ impl Tunnel {
             connection: String::new(),
             child: String::new(),
             swanctl: (String::new(), String::new()),
+            charon: String::new(),
             tables: (String::new(), String::new()),
             program: Program { path: program.to_path_buf(), options: Vec::new() },
             certificates: None,

@@ -159,6 +159,7 @@ fn strongswan_conf(dir: &Path, socket: &Path, tunnel: &Tunnel) -> String {
     if tunnel.certificates.as_ref().is_some_and(|certificates| !certificates.digital_signatures) {
         options += "  signature_authentication = no\n";
     }
+    options += &tunnel.charon;
     if tunnel.cookies {
         options += "  cookie_threshold_ip = 1\n  cookie_threshold = 1\n  block_threshold = 0\n";
     }

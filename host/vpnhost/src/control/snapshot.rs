@@ -285,7 +285,6 @@ mod tests {
             established: ago(75),
             rekey_in: None,
             reauth_in: None,
-            rekey_in: None,
             last_heard: Duration::from_secs(3),
             round_trip: Some(Duration::from_micros(412)),
             addresses: vec![("10.30.0.1".parse().unwrap(), 24)],

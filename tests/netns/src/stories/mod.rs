@@ -13,6 +13,7 @@ pub mod leak;
 pub mod matrix;
 pub mod network;
 pub mod plugin;
+pub mod reauth;
 pub mod session;
 pub mod transport;
 pub mod wire;
@@ -35,6 +36,7 @@ pub fn interop() -> Vec<Story> {
         flood::stories(),
         certificate::stories(),
         child::stories(),
+        reauth::stories(),
         eap::stories(),
         plugin::stories(),
     ];
