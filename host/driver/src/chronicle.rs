@@ -40,6 +40,8 @@ pub(crate) struct Remembered {
     pub(crate) rekeyed: u32,
     /// The round-trip time of the last liveness check.
     pub(crate) round_trip: Option<Duration>,
+    /// What will fail later: its code, and a sentence.
+    pub(crate) foretold: Vec<(&'static str, String)>,
     /// The last decision of each question.
     pub(crate) decisions: Vec<Decision>,
     /// Who serves its encryption.
@@ -188,7 +190,9 @@ impl Chronicle {
         let quiet = kind == "alive" || entry.is_of_stranger();
         match kind {
             _ if quiet => tracing::debug!(connection, ike_sa, kind, reason, "{text}"),
-            "plugin_failed" | "host_failed" => tracing::warn!(connection, ike_sa, kind, reason, "{text}"),
+            "plugin_failed" | "host_failed" | "foretold" => {
+                tracing::warn!(connection, ike_sa, kind, reason, "{text}")
+            }
             _ => tracing::info!(connection, ike_sa, kind, reason, "{text}"),
         }
         if !detail.is_empty() {
@@ -240,6 +244,9 @@ impl Chronicle {
                     let child = None;
                     self.failures.insert(connection.clone(), Failure { child, reason, text });
                 }
+            }
+            Event::Foretold { ike_sa, foresight, .. } => {
+                self.begun(*ike_sa).foretold.push((foresight.code(), foresight.to_string()));
             }
             Event::Alive { ike_sa, round_trip: Some(round_trip) } => {
                 if let Some(remembered) = self.ike_sas.get_mut(ike_sa) {

@@ -117,6 +117,8 @@ pub struct IkeSaState {
     pub peer_addresses: Vec<IpAddr>,
     /// Its Child SAs.
     pub children: Vec<ChildSaState>,
+    /// What will fail later: a stable code, and a sentence.
+    pub foretold: Vec<(&'static str, String)>,
     /// The last decision of each question.
     pub decisions: Vec<Decision>,
 }

@@ -135,6 +135,9 @@ pub const RETRANSMIT_CAP: Duration = Duration::from_secs(60);
 /// after as long again the other ends.
 pub const TWINS: Duration = Duration::from_secs(5);
 
+/// A certificate that ends within this is told of at set-up, where nothing authenticates anew before.
+pub const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(7 * 86_400);
+
 /// How long an initiator that could not authenticate anew waits before it tries again.
 pub const REAUTHENTICATION_PAUSE: Duration = Duration::from_secs(30);
 

@@ -16,7 +16,7 @@ use crate::auth::judged::CertificateFacts;
 use crate::auth::signature::SignJob;
 use crate::auth::verified::{RejudgeJob, VerifyJob};
 use crate::input::JobResult;
-pub use crate::reason::CloseReason;
+pub use crate::reason::{CloseReason, Foresight};
 use crate::wire::payload::Eap;
 
 /// One thing that must happen. Outputs are carried out in order.
@@ -251,6 +251,15 @@ pub enum Event {
         /// It is tried again after this.
         after: Duration,
     },
+    /// Something works now and will fail later.
+    Foretold {
+        /// The IKE SA.
+        ike_sa: IkeSaId,
+        /// The connection.
+        connection: String,
+        /// What, and when.
+        foresight: Foresight,
+    },
     /// A Child SA could not be set up although its IKE SA is.
     ChildSaFailed {
         /// Its IKE SA.
@@ -347,6 +356,7 @@ impl Event {
             | Self::ChildSaEstablished { ike_sa, .. }
             | Self::ChildSaFailed { ike_sa, .. }
             | Self::IkeRekeyFailed { ike_sa, .. }
+            | Self::Foretold { ike_sa, .. }
             | Self::ChildSaClosed { ike_sa, .. }
             | Self::IkeSaClosed { ike_sa, .. }
             | Self::Alive { ike_sa, .. }
@@ -368,6 +378,7 @@ impl Event {
             Self::ChildSaEstablished { connection, .. }
             | Self::ChildSaFailed { connection, .. }
             | Self::IkeRekeyFailed { connection, .. }
+            | Self::Foretold { connection, .. }
             | Self::RetryScheduled { connection, .. }
             | Self::Decided { connection, .. } => Some(connection.as_str()).filter(|name| !name.is_empty()),
             Self::ChildSaClosed { .. } | Self::Alive { .. } | Self::Moved { .. } | Self::Refused { .. } => {
@@ -384,6 +395,7 @@ impl Event {
             | Self::ChildSaEstablished { .. }
             | Self::ChildSaFailed { .. }
             | Self::IkeRekeyFailed { .. }
+            | Self::Foretold { .. }
             | Self::ChildSaClosed { .. }
             | Self::IkeSaClosed { .. }
             | Self::Refused { .. }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use crate::cli::Global;
 use crate::control::client::{self, with_code};
-use crate::control::document::{Child, Connection, IkeSa, Plugin, Status};
+use crate::control::document::{Child, Connection, Foretold, IkeSa, Plugin, Status};
 use crate::exit::{self, Outcome};
 use crate::text::{octets, span};
 
@@ -112,6 +112,9 @@ fn write_ike_sa(out: &mut String, sa: &IkeSa) -> fmt::Result {
     let lists = [("inside", &sa.virtual_addresses), ("DNS", &sa.dns), ("peer has", &sa.peer_addresses)];
     for (label, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
         writeln!(out, "    {label:<9} {}", list.join(", "))?;
+    }
+    for Foretold { reason, text } in &sa.foretold {
+        writeln!(out, "    ahead     {}", with_code(text.clone(), Some(reason)))?;
     }
     for decision in &sa.decisions {
         writeln!(out, "    decided   {} by {}: {}", decision.question, decision.by, decision.outcome)?;
@@ -249,6 +252,10 @@ mod tests {
             dns: Vec::new(),
             peer_addresses: Vec::new(),
             children: vec![child],
+            foretold: vec![Foretold {
+                reason: "certificate-ends-first".to_owned(),
+                text: "the peer's certificate ends in 2 h".to_owned(),
+            }],
             decisions: vec![Decided {
                 question: "authorize_peer".to_owned(),
                 by: "office-hours".to_owned(),
@@ -280,6 +287,7 @@ corp: up
     login     proved anew in 2 h
     peer      heard 3 s ago, round trip 0.4 ms
     inside    10.30.0.1/32
+    ahead     the peer's certificate ends in 2 h [certificate-ends-first]
     decided   authorize_peer by office-hours: allowed
     net: 10.30.0.1/32 === 10.20.0.0/24
       ESP     aes128gcm16 by aws-lc, for 10 s, rekeyed once, rekey in 55 min

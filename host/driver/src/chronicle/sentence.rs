@@ -42,6 +42,10 @@ pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
         Event::IkeSaRekeyed { old, new } => {
             sentence("rekeyed", format!("{old} was rekeyed: {} took its place, {}", new.id, new.suite))
         }
+        Event::Foretold { foresight, .. } => {
+            let text = format!("it will fail later: {foresight}");
+            Sentence { reason: Some(foresight.code()), ..sentence("foretold", text) }
+        }
         Event::IkeRekeyFailed { ike_sa, reason, after, .. } => {
             let text = format!(
                 "{ike_sa} was not rekeyed (it keeps its keys, tried again in {:.1} s)",

@@ -99,6 +99,7 @@ impl ControlPlane {
             dns: status.dns,
             peer_addresses: status.peer_addresses,
             children: status.children.into_iter().map(|it| self.child_sa(now, it)).collect(),
+            foretold: remembered.foretold,
             decisions: remembered.decisions,
         })
     }

@@ -52,6 +52,13 @@ pub(crate) fn strip_key_exchange(offer: &SecurityAssociation) -> SecurityAssocia
     offer
 }
 
+/// Returns the groups that an offer names for Child SAs; of IKE_AUTH it need not name any.
+pub(crate) fn groups(offer: &SecurityAssociation) -> Vec<KeyExchange> {
+    let transforms = offer.proposals.iter().flat_map(|proposal| &proposal.transforms);
+    let groups = transforms.filter(|offered| offered.transform.kind == TransformType::KEY_EXCHANGE);
+    distinct(groups.map(|offered| KeyExchange(offered.transform.id)))
+}
+
 fn distinct<S: PartialEq>(suites: impl Iterator<Item = S>) -> Vec<S> {
     let mut list = Vec::new();
     for suite in suites {

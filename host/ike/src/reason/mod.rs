@@ -4,12 +4,14 @@
 //! comparison are still at hand: what was asked for, what is allowed, and how they differ. Sentences are for the log,
 //! too, and name neither identities nor addresses; [`CloseReason::detail`] does.
 
+mod foresight;
 mod identities;
 mod proposals;
 mod refusal;
 mod selectors;
 mod silence;
 
+pub use foresight::Foresight;
 pub use identities::{IdentityGap, Nearest};
 pub use proposals::{Difference, ProposalGap};
 pub use refusal::Asked;

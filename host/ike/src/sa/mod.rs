@@ -5,6 +5,7 @@ pub(crate) mod child;
 mod ending;
 pub(crate) mod estate;
 pub(crate) mod failing;
+mod foretelling;
 pub(crate) mod keys;
 pub(crate) mod maintenance;
 pub(crate) mod pace;

@@ -10,6 +10,7 @@ mod decisions;
 mod eap;
 mod endings;
 mod failures;
+mod foretelling;
 mod hostile;
 mod invalid;
 #[path = "../../../pki/tests/rules/maker.rs"]

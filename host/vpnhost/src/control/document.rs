@@ -124,8 +124,20 @@ pub(crate) struct IkeSa {
     pub(crate) peer_addresses: Vec<String>,
     /// Its Child SAs.
     pub(crate) children: Vec<Child>,
+    /// What will fail later.
+    #[serde(default)]
+    pub(crate) foretold: Vec<Foretold>,
     /// The last decision of each question.
     pub(crate) decisions: Vec<Decided>,
+}
+
+/// Something that works now and will fail later.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Foretold {
+    /// The stable code.
+    pub(crate) reason: String,
+    /// A sentence.
+    pub(crate) text: String,
 }
 
 /// The certificate of a peer that is up.

@@ -347,6 +347,7 @@ fn observe_replaced(connection: &str, left: &mut Sas, event: &Event) -> Option<L
         | Event::ChildSaEstablished { replaces: None, .. }
         | Event::ChildSaFailed { .. }
         | Event::IkeRekeyFailed { .. }
+        | Event::Foretold { .. }
         | Event::Refused { .. }
         | Event::RetryScheduled { .. }
         | Event::Alive { .. }

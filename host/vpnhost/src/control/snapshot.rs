@@ -10,7 +10,7 @@ use vpnhost_pki::identity::text_of;
 use vpnhost_policy::OnFailure;
 
 use super::document::{
-    Address, Certificate, Child, Connection, Decided, Eap, Event, Flow, IkeSa, Plugin, Status,
+    Address, Certificate, Child, Connection, Decided, Eap, Event, Flow, Foretold, IkeSa, Plugin, Status,
 };
 use super::server::Facts;
 
@@ -108,9 +108,14 @@ impl IkeSa {
             dns: sa.dns.iter().map(ToString::to_string).collect(),
             peer_addresses: sa.peer_addresses.iter().map(ToString::to_string).collect(),
             children: sa.children.iter().map(|child| Child::of(child, unix)).collect(),
+            foretold: sa.foretold.iter().map(foretold).collect(),
             decisions: sa.decisions.iter().map(|decision| Decided::of(decision, unix)).collect(),
         }
     }
+}
+
+fn foretold((reason, text): &(&'static str, String)) -> Foretold {
+    Foretold { reason: (*reason).to_owned(), text: text.clone() }
 }
 
 impl Child {
@@ -283,6 +288,7 @@ mod tests {
             eap: None,
             peer_behind_nat: false,
             established: ago(75),
+            rekeyed: 0,
             rekey_in: None,
             reauth_in: None,
             last_heard: Duration::from_secs(3),
@@ -291,6 +297,7 @@ mod tests {
             dns: vec!["10.20.0.53".parse().unwrap()],
             peer_addresses: Vec::new(),
             children: vec![child()],
+            foretold: vec![("life-too-short", "it is renewed after 5 s".to_owned())],
             decisions: vec![Decision {
                 question: "authorize_peer",
                 by: "plugins",
@@ -378,6 +385,7 @@ mod tests {
                 "established_secs": 75, "rekeyed": 0, "rekey_in_secs": null, "reauth_in_secs": null, "last_heard_secs": 3,
                 "round_trip_us": 412, "virtual_addresses": ["10.30.0.1/24"], "dns": ["10.20.0.53"],
                 "peer_addresses": [],
+                "foretold": [{ "reason": "life-too-short", "text": "it is renewed after 5 s" }],
                 "decisions": [{
                     "question": "authorize_peer", "by": "office-hours", "outcome": "allowed", "secs_ago": 75,
                 }],

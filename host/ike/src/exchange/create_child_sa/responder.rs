@@ -27,6 +27,8 @@ use crate::work::{Resumed, Track};
 /// What the peer asks for.
 pub(crate) struct ChildOffer {
     pub(crate) offer: SecurityAssociation,
+    /// The groups that the peer names in IKE_AUTH, where none is agreed on.
+    pub(crate) groups: Vec<Method>,
     pub(crate) ts_i: Vec<TrafficSelector>,
     pub(crate) ts_r: Vec<TrafficSelector>,
     pub(crate) nonce_i: Vec<u8>,
@@ -171,6 +173,7 @@ impl IkeSa {
         };
         Ok(ChildOffer {
             offer: offer.clone(),
+            groups: Vec::new(),
             ts_i: ts_i.selectors.clone(),
             ts_r: ts_r.selectors.clone(),
             nonce_i: nonce.data.clone(),
@@ -382,6 +385,9 @@ impl IkeSa {
         }
         payloads.push(Payload::TsInitiator(ts_i.into()));
         payloads.push(Payload::TsResponder(ts_r.into()));
+        if asked.first {
+            self.foretell_groups(host, (index, suite), &asked.groups);
+        }
         let lowest = lowest_nonce(&asked.nonce_i, &asked.nonce_r);
         let new = NewChild {
             index,

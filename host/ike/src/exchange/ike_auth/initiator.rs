@@ -268,6 +268,7 @@ impl IkeSa {
     pub(super) fn finish_auth_as_initiator(&mut self, host: &mut Host, now: Now, authorizing: Authorizing) {
         let Authorizing { connection, message, init, child, .. } = authorizing;
         self.note_auth_lifetime(host, now, &message);
+        self.foretell_login(host, now);
         if let (Some(reply), Some(established)) = (message.configuration(), self.established_mut()) {
             let assigned = configuration::read_reply(reply, connection.request_address);
             established.estate.addresses = assigned.addresses;

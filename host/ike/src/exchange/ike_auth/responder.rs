@@ -169,6 +169,7 @@ impl IkeSa {
         }
         let offer = match (message.security_association(), message.ts_initiator(), message.ts_responder()) {
             (Some(offer), Some(ts_i), Some(ts_r)) => ChildOffer {
+                groups: proposals::groups(offer),
                 offer: without_groups(offer),
                 ts_i: ts_i.selectors.clone(),
                 ts_r: ts_r.selectors.clone(),
@@ -240,6 +241,7 @@ impl IkeSa {
             }
         }
         self.respond(host, now, ExchangeType::IKE_AUTH, &reply);
+        self.foretell_login(host, now);
         self.timers.stop(Timer::HalfOpen);
         self.start_next(host, now);
     }
