@@ -95,7 +95,7 @@ const CONNECTION: &[Case] = &[
     ),
     ("on_child_failed = \"end\"", 6, "connection.on_child_failed", "not known here", "\"close\""),
     ("childless = true", 6, "connection.childless", "", ""),
-    ("childless = \"always\"", 6, "connection.childless", "not known here", "\"force\""),
+    ("childless = \"forse\"", 6, "connection.childless", "not known here", "did you mean \"force\"?"),
     ("role = \"server\"", 6, "connection.role", "not known here", "\"responder\""),
     ("ike = [\"aes129-sha256-modp2048\"]", 6, "connection.ike", "unknown algorithm \"aes129\"", "aes128"),
     ("ike = [\"3des-sha256-modp2048\"]", 6, "connection.ike", "3des is below the floor", "allow_legacy"),
