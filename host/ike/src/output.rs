@@ -6,7 +6,7 @@ use std::time::Duration;
 use vpnhost_crypto::{ActiveKeyExchange, DrawnRandom, KeyExchangeAlgorithm, SecretBytes};
 use vpnhost_model::{
     ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, Lifetime, Mode, Path, Role,
-    TrafficSelector,
+    TrafficSelector, Translation,
 };
 use vpnhost_pki::Refusal;
 use vpnhost_policy::Question;
@@ -112,6 +112,8 @@ pub struct ChildSaKeys {
     pub remote: Vec<TrafficSelector>,
     /// Tunnel or transport mode.
     pub mode: Mode,
+    /// What addresses the peer's checksums cover in transport mode.
+    pub translation: Translation,
     /// The anti-replay window in packets.
     pub replay_window: u32,
     /// Soft limits of bytes and packets; its time is the core's affair.

@@ -22,7 +22,9 @@ use vpnhost_ipsec::{
     Arrival, Batch, Counters, Inbound, InboundCommand, InboundSa, Outbound, OutboundCommand, OutboundSa,
     SaActivity, SoftLimits, TunnelConfig, Verdict,
 };
-use vpnhost_model::{ChildSaId, ChildSpi, Encapsulation, Instant, Mode, Path, Sequence, TrafficSelector};
+use vpnhost_model::{
+    ChildSaId, ChildSpi, Encapsulation, Instant, Mode, Path, Sequence, TrafficSelector, Translation,
+};
 
 /// The largest packet of a request.
 const LARGEST: usize = 2048;
@@ -146,6 +148,7 @@ fn open(request: Request) -> Result<String, String> {
         local: everything(),
         remote: everything(),
         mode: Mode::Tunnel,
+        translation: Translation::None,
         limits: SoftLimits::default(),
         activity: Arc::new(SaActivity::default()),
     };

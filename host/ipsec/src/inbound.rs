@@ -7,7 +7,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoError, PacketKey, PacketLayout};
-use vpnhost_model::{ChildSaId, ChildSpi, Encapsulation, Instant, Mode, Path, Sequence, TrafficSelector};
+use vpnhost_model::{
+    ChildSaId, ChildSpi, Encapsulation, Instant, Mode, Path, Sequence, TrafficSelector, Translation,
+};
 
 use crate::batch::{Arrival, Batch, Packet, Verdict};
 use crate::counters::{Counters, DropCause, add};
@@ -18,7 +20,7 @@ use crate::packet::{Header, protocol};
 use crate::replay::ReplayWindow;
 use crate::report::{RateLimit, Reports, TrafficReport};
 use crate::sad::Sad;
-use crate::transport::{self, Hosts};
+use crate::transport::{self, Hosts, Mending};
 use crate::{ecn, esp, limits, mss, selectors};
 
 /// An SA that receives.
@@ -43,6 +45,8 @@ pub struct InboundSa {
     pub remote: Vec<TrafficSelector>,
     /// Tunnel or transport mode.
     pub mode: Mode,
+    /// What addresses the peer's checksums cover in transport mode.
+    pub translation: Translation,
     /// When a rekey is asked for.
     pub limits: SoftLimits,
     /// What was carried.
@@ -79,8 +83,8 @@ struct Sa {
     layout: PacketLayout,
     window: ReplayWindow,
     mtu: u16,
-    /// Between whom, in transport mode.
-    hosts: Option<Hosts>,
+    /// Between whom, in transport mode, and what their checksums lack.
+    hosts: Option<(Hosts, Mending)>,
     told_first: bool,
     told_soft: bool,
     told_moved: Option<Instant>,
@@ -177,7 +181,8 @@ impl Inbound {
         let hosts = match sa.mode {
             Mode::Tunnel => None,
             Mode::Transport => {
-                Some(Hosts::of(&sa.local, &sa.remote).ok_or(CommandError::TransportMode(sa.id))?)
+                let hosts = Hosts::of(&sa.local, &sa.remote).ok_or(CommandError::TransportMode(sa.id))?;
+                Some((hosts, Mending::of(hosts, sa.translation)))
             }
         };
         if !esp::fits(&layout) {
@@ -276,12 +281,10 @@ impl Sa {
         (text, next_header): (Range<usize>, u8),
         packet: &Packet,
     ) -> Result<(Range<usize>, u8), DropCause> {
-        let Some(hosts) = self.hosts.filter(|_| next_header != protocol::NONE) else {
+        let Some((hosts, mending)) = self.hosts.filter(|_| next_header != protocol::NONE) else {
             return Ok((text, next_header));
         };
-        let by_udp = |arrival: Arrival| arrival.path.encapsulation == Encapsulation::Udp;
-        let translated = packet.arrival.is_some_and(by_udp);
-        let arrived = transport::Arrived { hosts, next_header, tos: packet.tos, translated };
+        let arrived = transport::Arrived { hosts, next_header, tos: packet.tos, mending };
         let inner = transport::rebuild(slot, text, &arrived)?;
         Ok((inner, if hosts.local.is_ipv4() { protocol::IPV4 } else { protocol::IPV6 }))
     }

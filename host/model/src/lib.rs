@@ -16,7 +16,7 @@ pub mod time;
 pub mod transform;
 
 pub use identity::Identity;
-pub use lifetime::{Lifetime, Mode};
+pub use lifetime::{Lifetime, Mode, Translation};
 pub use link::{LinkKind, LocalAddress};
 pub use path::{Encapsulation, Path};
 pub use proposal::{EspSuite, IkeSuite, ProposalError, Suite};

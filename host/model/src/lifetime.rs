@@ -1,5 +1,6 @@
 //! How long an SA may live, and how its packets are wrapped.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// When an SA is replaced. The host rekeys at the soft limits and ends the SA at the hard ones.
@@ -22,4 +23,21 @@ pub enum Mode {
     Tunnel,
     /// The upper-layer payload under the original IP header.
     Transport,
+}
+
+/// What addresses the peer's checksums cover in transport mode, where a header is not carried (RFC 3948 §3.1.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Translation {
+    /// Those of the selectors: no NAT is between the hosts.
+    #[default]
+    None,
+    /// Those that the two hosts have on the peer's side of a NAT.
+    From {
+        /// This host's.
+        local: IpAddr,
+        /// The peer's.
+        remote: IpAddr,
+    },
+    /// Others, which the peer did not tell.
+    Unknown,
 }

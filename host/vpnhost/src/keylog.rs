@@ -172,7 +172,7 @@ fn hex(secret: &SecretBytes) -> String {
 mod tests {
 
     use vpnhost_model::{
-        ChildSaId, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, Lifetime, Mode, Role, Sequence,
+        ChildSaId, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, Lifetime, Mode, Role, Sequence, Translation,
     };
 
     use super::*;
@@ -228,6 +228,7 @@ mod tests {
             local: Vec::new(),
             remote: Vec::new(),
             mode: Mode::Tunnel,
+            translation: Translation::None,
             replay_window: 64,
             lifetime: Lifetime {
                 rekey_after: None,

@@ -11,7 +11,9 @@ use vpnhost_ipsec::{
     OutboundSa, SaActivity, SoftLimits, TunnelConfig, Verdict,
 };
 use vpnhost_kit::{InnerPacket, glass};
-use vpnhost_model::{ChildSaId, ChildSpi, Encapsulation, Instant, Mode, Path, Sequence, TrafficSelector};
+use vpnhost_model::{
+    ChildSaId, ChildSpi, Encapsulation, Instant, Mode, Path, Sequence, TrafficSelector, Translation,
+};
 
 use super::script::Script;
 
@@ -107,6 +109,7 @@ impl Tunnel {
             local: remote,
             remote: local,
             mode,
+            translation: Translation::None,
             limits,
             activity: Arc::clone(&self.activity),
         };

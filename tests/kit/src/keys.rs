@@ -26,6 +26,7 @@ pub(crate) fn sas(
         local: keys.local.clone(),
         remote: keys.remote.clone(),
         mode: keys.mode,
+        translation: keys.translation,
         limits,
         activity: Arc::clone(activity),
     };

@@ -102,7 +102,9 @@ mod tests {
     use vpnhost_crypto::SecretBytes;
     use vpnhost_ike::output::DirectionKeys;
     use vpnhost_ipsec::{Batch, Counters, Outbound, OutboundCommand, TunnelConfig};
-    use vpnhost_model::{ChildSpi, Encapsulation, EspSuite, Lifetime, Mode, Path, Sequence, TrafficSelector};
+    use vpnhost_model::{
+        ChildSpi, Encapsulation, EspSuite, Lifetime, Mode, Path, Sequence, TrafficSelector, Translation,
+    };
 
     use super::super::esp_keys;
     use super::*;
@@ -131,6 +133,7 @@ mod tests {
             local: vec![TrafficSelector::any_v4()],
             remote: vec![TrafficSelector::any_v4()],
             mode: Mode::Tunnel,
+            translation: Translation::None,
             replay_window: 64,
             lifetime: Lifetime {
                 rekey_after: None,

@@ -30,6 +30,7 @@ pub(crate) fn halves(
         local: keys.local.clone(),
         remote: keys.remote.clone(),
         mode: keys.mode,
+        translation: keys.translation,
         limits,
         activity: Arc::clone(activity),
     };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use vpnhost_crypto::{CryptoError, PacketAlgorithm, SecretBytes};
 use vpnhost_model::{
-    ChildSaId, ChildSpi, Encryption, EspSuite, IkeSaId, Lifetime, Mode, Now, TrafficSelector,
+    ChildSaId, ChildSpi, Encryption, EspSuite, IkeSaId, Lifetime, Mode, Now, TrafficSelector, Translation,
 };
 use vpnhost_policy::SituationCause;
 
@@ -35,6 +35,8 @@ pub(crate) struct NewChild {
     pub(crate) local: Vec<TrafficSelector>,
     pub(crate) remote: Vec<TrafficSelector>,
     pub(crate) mode: Mode,
+    /// What addresses the peer's checksums cover in transport mode.
+    pub(crate) translation: Translation,
     pub(crate) replaces: Option<ChildSaId>,
 }
 
@@ -72,6 +74,7 @@ impl IkeSa {
             local: new.local.clone(),
             remote: new.remote.clone(),
             mode: new.mode,
+            translation: new.translation,
             replay_window: config.replay_window,
             lifetime: lifetime(config.lifetime, new.suite),
             replaces: new.replaces,

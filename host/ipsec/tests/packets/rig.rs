@@ -8,7 +8,7 @@ use vpnhost_ipsec::{
     OutboundSa, SaActivity, SoftLimits, TunnelConfig, Verdict,
 };
 use vpnhost_model::{
-    ChildSaId, ChildSpi, Encapsulation, EspSuite, Instant, Mode, Path, Sequence, TrafficSelector,
+    ChildSaId, ChildSpi, Encapsulation, EspSuite, Instant, Mode, Path, Sequence, TrafficSelector, Translation,
 };
 
 pub(crate) const ID: ChildSaId = ChildSaId(1);
@@ -98,6 +98,7 @@ impl Rig {
             local: there(),
             remote: here(),
             mode: Mode::Tunnel,
+            translation: Translation::None,
             limits: SoftLimits::default(),
             activity: Arc::<SaActivity>::default(),
         }

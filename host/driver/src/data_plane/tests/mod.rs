@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use vpnhost_crypto::SecureRandom;
 use vpnhost_ipsec::{InboundSa, OutboundSa, SaActivity, SoftLimits};
 use vpnhost_model::{
-    ChildSaId, ChildSpi, Encryption, Integrity, Mode, PacketId, Path, Sequence, TrafficSelector,
+    ChildSaId, ChildSpi, Encryption, Integrity, Mode, PacketId, Path, Sequence, TrafficSelector, Translation,
 };
 
 use super::PathSettings;
@@ -65,6 +65,7 @@ impl End {
             local: all(),
             remote: all(),
             mode: Mode::Tunnel,
+            translation: Translation::None,
             limits: SoftLimits::default(),
             activity: Arc::clone(&activity),
         };

@@ -8,6 +8,7 @@ use vpnhost_model::{
 use crate::error::IkeError;
 use crate::exchange::ike_sa_init::{join, notify};
 use crate::exchange::{LocalExchange, proposals, selectors};
+use crate::extension::transport_nat;
 use crate::host::Host;
 use crate::input::JobResult;
 use crate::limits;
@@ -308,6 +309,7 @@ impl IkeSa {
             local: ts_i.selectors.clone(),
             remote: ts_r.selectors.clone(),
             mode: if transport { Mode::Transport } else { Mode::Tunnel },
+            translation: transport_nat::of_responder(self.nat),
             replaces: child.rekeys,
         })
     }

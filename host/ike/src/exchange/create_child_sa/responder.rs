@@ -3,6 +3,7 @@
 use vpnhost_crypto::{CryptoError, SecretBytes};
 use vpnhost_model::{
     ChildSaId, EspSuite, KeyExchange as Method, Mode, Now, Protocol, Role, Suite, TrafficSelector,
+    Translation,
 };
 use vpnhost_policy::Question;
 
@@ -379,7 +380,9 @@ impl IkeSa {
             payloads.push(Payload::KeyExchange(KeyExchange { method: suite.key_exchange, data }));
         }
         let (mut ts_i, mut ts_r) = (remote.clone(), local.clone());
+        let mut translation = Translation::None;
         if self.translates(&asked, mode) {
+            translation = transport_nat::from_offered(&asked.ts_i, &asked.ts_r);
             ts_i = transport_nat::as_offered(&remote, &asked.ts_i);
             ts_r = transport_nat::as_offered(&local, &asked.ts_r);
         }
@@ -401,6 +404,7 @@ impl IkeSa {
             local,
             remote,
             mode,
+            translation,
             replaces: asked.rekeys,
         };
         let child = self.install_child(host, now, new).inspect_err(|_| host.free_child_spi(spi_in))?;

@@ -14,6 +14,7 @@ use crate::exchange::{proposals, selectors};
 use crate::extension::childless::{self, Unsupported};
 use crate::extension::configuration;
 use crate::extension::initial_contact;
+use crate::extension::transport_nat;
 use crate::host::Host;
 use crate::input::JobResult;
 use crate::output::{AuthenticationFailure, CloseReason, Outlook};
@@ -366,6 +367,7 @@ impl IkeSa {
             local,
             remote: ts_r.selectors.clone(),
             mode: if transport { Mode::Transport } else { Mode::Tunnel },
+            translation: transport_nat::of_responder(self.nat),
             replaces: None,
         })
     }
