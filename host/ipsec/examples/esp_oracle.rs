@@ -8,12 +8,15 @@
 //! open SUITE KEY INTEGRITY_KEY SPI esn|short LAST PATH OCTETS  ok OCTETS | drop CAUSE
 //! ```
 //! Octets and the SPI are hexadecimal; an absent key is `-`. `LAST` is the last sequence number under the
-//! key, in decimal: the next packet has the one behind it. `PATH` is `udp4`, `udp6`, `raw4` or `raw6`. An
+//! key, in decimal: the next packet has the one behind it. `PATH` is `udp4`, `udp6`, `raw4` or `raw6`, with
+//! `-transport` behind it for transport mode between the two hosts, and `-nat` or `-unknown` for transport mode
+//! through a NAT whose inner addresses the peer told or did not tell. An
 //! inner packet goes in and ESP comes out of `seal`, without the headers in front, which a socket adds. Each
 //! request has an SA of its own, in the [`Outbound`] and [`Inbound`] that the data plane runs. It invents
 //! keys and IVs for nobody: its random octets are a plain sequence.
 
 use std::io::{self, BufRead as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::ParseIntError;
 use std::sync::Arc;
 
@@ -79,6 +82,8 @@ struct Request {
     sequence: Sequence,
     last_sequence: u64,
     path: Path,
+    mode: Mode,
+    translation: Translation,
     octets: Vec<u8>,
 }
 
@@ -95,20 +100,34 @@ impl Request {
             "short" => Sequence::SHORT,
             _ => return Err("neither esn nor short".to_owned()),
         };
+        let (path, kind) = path.split_once('-').unwrap_or((path, ""));
+        let path = path_of(path)?;
+        let (mode, translation) = match kind {
+            "" => (Mode::Tunnel, Translation::None),
+            "transport" => (Mode::Transport, Translation::None),
+            "unknown" => (Mode::Transport, Translation::Unknown),
+            "nat" => (
+                Mode::Transport,
+                Translation::From { local: path.remote.ip(), remote: inside(path.local.ip()) },
+            ),
+            _ => return Err("neither transport, nat nor unknown".to_owned()),
+        };
         let number = |error: ParseIntError| error.to_string();
         Ok(Self {
             key,
             spi: ChildSpi(u32::from_str_radix(spi, 16).map_err(number)?),
             sequence,
             last_sequence: last.parse().map_err(number)?,
-            path: path_of(path)?,
+            path,
+            mode,
+            translation,
             octets: hex(octets)?,
         })
     }
 }
 
 fn seal(request: Request, random: &mut Rising) -> Result<String, String> {
-    let Request { key, spi, sequence, last_sequence, path, octets } = request;
+    let Request { key, spi, sequence, last_sequence, path, mode, octets, .. } = request;
     let counters = Arc::new(Counters::default());
     let mut outbound = Outbound::new(TunnelConfig::default(), Box::new(random.fork()), counters);
     let sa = OutboundSa {
@@ -118,9 +137,9 @@ fn seal(request: Request, random: &mut Rising) -> Result<String, String> {
         key,
         sequence,
         last_sequence,
-        local: everything(),
-        remote: everything(),
-        mode: Mode::Tunnel,
+        local: selectors(mode, path.local.ip()),
+        remote: selectors(mode, path.remote.ip()),
+        mode,
         limits: SoftLimits::default(),
         activity: Arc::new(SaActivity::default()),
     };
@@ -135,7 +154,7 @@ fn seal(request: Request, random: &mut Rising) -> Result<String, String> {
 }
 
 fn open(request: Request) -> Result<String, String> {
-    let Request { key, spi, sequence, last_sequence, path, octets } = request;
+    let Request { key, spi, sequence, last_sequence, path, mode, translation, octets } = request;
     let mut inbound = Inbound::new(TunnelConfig::default(), Arc::new(Counters::default()));
     let sa = InboundSa {
         id: ID,
@@ -145,10 +164,11 @@ fn open(request: Request) -> Result<String, String> {
         sequence,
         last_sequence,
         replay_window: 64,
-        local: everything(),
-        remote: everything(),
-        mode: Mode::Tunnel,
-        translation: Translation::None,
+        // Whoever opens is the other host.
+        local: selectors(mode, path.remote.ip()),
+        remote: selectors(mode, path.local.ip()),
+        mode,
+        translation,
         limits: SoftLimits::default(),
         activity: Arc::new(SaActivity::default()),
     };
@@ -179,8 +199,19 @@ fn outcome(batch: &Batch) -> String {
     }
 }
 
-fn everything() -> Vec<TrafficSelector> {
-    vec![TrafficSelector::any_v4(), TrafficSelector::any_v6()]
+fn selectors(mode: Mode, host: IpAddr) -> Vec<TrafficSelector> {
+    match mode {
+        Mode::Tunnel => vec![TrafficSelector::any_v4(), TrafficSelector::any_v6()],
+        Mode::Transport => vec![TrafficSelector::host(host)],
+    }
+}
+
+/// Returns the address that a host has behind its NAT.
+fn inside(outside: IpAddr) -> IpAddr {
+    match outside {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::new(10, 9, 8, 7)),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 7)),
+    }
 }
 
 fn path_of(word: &str) -> Result<Path, String> {

@@ -5,7 +5,7 @@
 
 Every packet protection that a crypto backend has is judged, with IPv4 and IPv6 inside and outside, in UDP and as
 protocol 50, with short and with extended sequence numbers, for so many lengths that each length of padding
-occurs; and what was tampered with is refused by both. scapy 2.8 knows extended sequence numbers for
+occurs; in transport mode, too, where scapy also says whether checksums are right behind a NAT; and what was tampered with is refused by both. scapy 2.8 knows extended sequence numbers for
 encrypt-then-MAC and for AEADs (2.5 does not, nor encapsulation in UDP), so nothing is checked by hand.
 """
 
@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 import scapy
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.ipsec import ESP, SecurityAssociation
 from scapy.packet import Raw
@@ -44,6 +44,9 @@ BACKENDS = {"rustcrypto": EXPECTED,
 LENGTHS = [*range(17), 63, 512, 1200]
 # What is inside does not know of the path: the others see fewer.
 FEW = [0, 13, 63, 1200]
+# Transport mode: as it is, and through a NAT that gave the sender the outer address; its own is one of these.
+KINDS = ("transport", "nat", "unknown")
+INSIDE = {"4": "10.9.8.7", "6": "fd09::7"}
 PATHS = {"udp4": LENGTHS, "udp6": FEW, "raw4": FEW, "raw6": FEW}
 # The first packet, the middle, the turn of the low half, and the last.
 SHORT = [1, 2, 0x7FFFFFFF, 0xFFFFFFFF]
@@ -101,7 +104,7 @@ class Case:
             ESP, spi=self.spi, seq_num=sequence & 0xFFFFFFFF,
             crypt_algo=name, crypt_key=self.key or None, crypt_icv_size=icv,
             auth_algo=INTEGRITIES[integrity] if integrity else None, auth_key=self.integrity_key or None,
-            tunnel_header=OUTER[self.path[3]], nat_t_header=self.udp(),
+            tunnel_header=None if "-" in self.path else OUTER[self.path[3]], nat_t_header=self.udp(),
             esn_en=self.extended, esn=sequence >> 32)
 
     def udp(self):
@@ -196,6 +199,63 @@ def judge_both_ways(oracle, case, inner, verdict, what):
     verdict.check(f"{what}: we open scapy's: {answer[:60]}", answer == f"ok {bytes(inner).hex()}")
 
 
+def judge_transport(oracle, suite, verdict):
+    """A payload alone is carried, and arrives under a header of the two hosts with a checksum that fits."""
+    for extended in (False, True):
+        for path in PATHS:
+            for kind in KINDS if suite[0] in EXPECTED else KINDS[:1]:
+                for layer in (UDP(sport=7, dport=9), TCP(sport=7, dport=9, seq=5, flags="A")):
+                    for length in (0, 63):
+                        case = Case(suite, extended, 7, f"{path}-{kind}")
+                        sender = OUTER[path[3]].copy()
+                        if kind != "transport":
+                            sender.src = INSIDE[path[3]]
+                        inner = sender / layer.copy() / Raw(bytes(at % 251 for at in range(length)))
+                        inner = sender.__class__(bytes(inner))
+                        what = f"{case}, {layer.name} + {length}"
+                        if kind == "transport":
+                            judge_ours_in_transport(oracle, case, inner, verdict, what)
+                        judge_scapys_in_transport(oracle, case, inner, verdict, what)
+
+
+def judge_ours_in_transport(oracle, case, inner, verdict, what):
+    word, _, sealed = case.ours(oracle, "seal", bytes(inner)).partition(" ")
+    verdict.check(f"{what}: we do not seal ({sealed})", word == "ok")
+    if word != "ok":
+        return
+    esp = bytes.fromhex(sealed)
+    try:
+        opened = case.scapys().decrypt(case.on_the_wire(esp))
+        verdict.check(f"{what}: scapy opens ours", bytes(opened.payload) == bytes(inner.payload))
+        padding, next_header = case.padding_of(esp)
+        good = padding == bytes(range(1, len(padding) + 1)) and next_header == protocol_of(inner)
+        verdict.check(f"{what}: padding {padding.hex()}, next header {next_header}", good)
+    except Exception as error:  # noqa: B902
+        verdict.check(f"{what}: scapy refuses ours: {error!r}", False)
+
+
+def judge_scapys_in_transport(oracle, case, inner, verdict, what):
+    word, _, opened = case.ours(oracle, "open", case.seal_by_scapy(inner)).partition(" ")
+    verdict.check(f"{what}: we do not open scapy's ({opened})", word == "ok")
+    if word != "ok":
+        return
+    outer = OUTER[case.path[3]]
+    packet = outer.__class__(bytes.fromhex(opened))
+    verdict.check(f"{what}: its addresses", (packet.src, packet.dst) == (outer.src, outer.dst))
+    written = bytes(packet)
+    # scapy computes what is not there.
+    packet.payload.chksum = None
+    if packet.version == 4:
+        packet.chksum = None
+    verdict.check(f"{what}: the checksums", bytes(packet) == written)
+    del packet.payload.chksum, inner.payload.chksum
+    verdict.check(f"{what}: the payload", bytes(packet.payload.payload) == bytes(inner.payload.payload))
+
+
+def protocol_of(packet):
+    return packet.proto if packet.version == 4 else packet.nh
+
+
 def judge_tampering(oracle, suite, verdict):
     """A packet with a bit turned or cut off, from either side, is refused by the other."""
     for extended in (False, True):
@@ -255,6 +315,7 @@ def judge_backend(oracle, backend, expected, verdict):
             continue
         before = verdict.passed + verdict.failed
         judge_round_trips(oracle, suite, verdict)
+        judge_transport(oracle, suite, verdict)
         judge_tampering(oracle, suite, verdict)
         print(f"{backend} {suite[0]}: {verdict.passed + verdict.failed - before} checks", flush=True)
 
