@@ -39,26 +39,20 @@ fn transport_mode_is_agreed_where_both_want_it_and_a_tunnel_else() {
     }
 }
 
-/// RFC 7296, 2.23.1: the initiator's offer tells what it has before the NAT; the answer tells nothing of the responder.
+/// RFC 7296, 2.23.1: the initiator says that it is behind a NAT, to be encapsulated, and its offer tells the addresses
+/// that its checksums cover.
 #[test]
-fn what_checksums_cover_behind_a_nat_is_known_to_the_responder_and_without_a_nat_to_both() {
-    let outside: std::net::SocketAddr = "203.0.113.1:4500".parse().unwrap();
+fn what_the_checksums_of_an_initiator_cover_is_told_by_its_offer() {
     let [inside, server] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
-    for (masquerade, of_answer, of_offer) in [
-        (None, Translation::None, Translation::None),
-        (Some(outside), Translation::Unknown, Translation::From { local: server, remote: inside }),
-    ] {
-        let a = initiator(IKE, vec![between_hosts(Mode::Transport)]);
-        let b = responder(&a);
-        let mut pump = Pump::new(config(a), config(b));
-        pump.masquerade = masquerade;
-        pump.command(A, Command::Initiate("b".into()));
-        pump.settle();
-        for (side, translation) in [(A, of_answer), (B, of_offer)] {
-            let child = pump.ike_sa(side).children[0].clone();
-            assert_eq!(child.mode, Mode::Transport);
-            assert_eq!(pump.sides[side].installed[&child.id].translation, translation, "{masquerade:?}");
-        }
+    let a = initiator(IKE, vec![between_hosts(Mode::Transport)]);
+    let b = responder(&a);
+    let mut pump = Pump::new(config(a), config(b));
+    pump.command(A, Command::Initiate("b".into()));
+    pump.settle();
+    let of_offer = Translation::From { local: server, remote: inside };
+    for (side, translation) in [(A, Translation::None), (B, of_offer)] {
+        let child = pump.ike_sa(side).children[0].id;
+        assert_eq!(pump.sides[side].installed[&child].translation, translation);
     }
 }
 
