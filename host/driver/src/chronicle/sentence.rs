@@ -47,10 +47,8 @@ pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
             Sentence { reason: Some(foresight.code()), ..sentence("foretold", text) }
         }
         Event::IkeRekeyFailed { ike_sa, reason, after, .. } => {
-            let text = format!(
-                "{ike_sa} was not rekeyed (it keeps its keys, tried again in {:.1} s)",
-                after.as_secs_f64()
-            );
+            let after = after.as_secs_f64();
+            let text = format!("{ike_sa} was not rekeyed (it keeps its keys, tried again in {after:.1} s)");
             sentence("rekey_failed", text).for_reason(reason, None)
         }
         Event::IkeSaClosed { ike_sa, reason, .. } if *ike_sa == IkeSaId(0) => {
@@ -60,10 +58,8 @@ pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
             sentence("closed", format!("{ike_sa} ended")).for_reason(reason, plugin)
         }
         Event::Refused { path, reason } => {
-            let mut sentence =
-                sentence("refused", "a peer's first message was refused".to_owned()).for_reason(reason, None);
-            sentence.detail = path.to_string();
-            sentence
+            let refused = sentence("refused", "a peer's first message was refused".to_owned());
+            Sentence { detail: path.to_string(), ..refused.for_reason(reason, None) }
         }
         Event::RetryScheduled { after, .. } => {
             let after = after.as_secs_f64();
