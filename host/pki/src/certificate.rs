@@ -1,13 +1,13 @@
 //! Certificates (RFC 5280 §4.1), kept as they came: what is signed is never encoded anew.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoBackend, CryptoError, Hash, KeyError, PublicKey};
 
-use crate::der::{BIT_STRING, INTEGER, Reader, SEQUENCE, context, implicit, octets_of_bits, small, whole};
+use crate::der::{INTEGER, Reader, SEQUENCE, context, implicit, small, whole};
 use crate::extension::Extensions;
+use crate::signed::Signed;
 use crate::{GeneralName, Malformed, Name, limits, time};
 
 /// A certificate. A copy is cheap.
@@ -15,10 +15,7 @@ use crate::{GeneralName, Malformed, Name, limits, time};
 pub struct Certificate(Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) der: Vec<u8>,
-    tbs: Range<usize>,
-    pub(crate) algorithm: Vec<u8>,
-    pub(crate) signature: Vec<u8>,
+    signed: Signed,
     pub(crate) version: u32,
     pub(crate) serial: Vec<u8>,
     pub(crate) issuer: Name,
@@ -35,24 +32,14 @@ impl Certificate {
     /// # Errors
     /// [`Malformed`] if it is not one, or too large.
     pub fn from_der(octets: &[u8]) -> Result<Self, Malformed> {
-        if octets.len() > limits::CERTIFICATE_OCTETS {
-            return Err(Malformed);
-        }
-        let mut reader = whole(octets, SEQUENCE)?.reader();
-        let tbs = reader.expect(SEQUENCE)?;
-        let algorithm = reader.expect(SEQUENCE)?.whole.to_vec();
-        // One that is no whole number of octets is no signature of anything, and empty here.
-        let signature = octets_of_bits(&reader.expect(BIT_STRING)?).unwrap_or_default().to_vec();
-        reader.end()?;
-        let start = tbs.whole.as_ptr().addr() - octets.as_ptr().addr();
-        let mut fields = tbs.reader();
+        let (signed, mut fields) = Signed::read(octets, limits::CERTIFICATE_OCTETS)?;
         let version = match fields.optional(context(0))? {
             Some(version) => small(whole(version.content, INTEGER)?.content)? + 1,
             None => 1,
         };
         let serial = fields.expect(INTEGER)?.content.to_vec();
-        // RFC 5280, 4.1.1.2: both places name the same algorithm.
-        if fields.expect(SEQUENCE)?.whole != algorithm || !(1..=3).contains(&version) {
+        signed.same_algorithm(&mut fields)?;
+        if !(1..=3).contains(&version) {
             return Err(Malformed);
         }
         let issuer = Name::from_der(fields.expect(SEQUENCE)?.whole)?;
@@ -71,10 +58,7 @@ impl Certificate {
         };
         fields.end()?;
         Ok(Self(Arc::new(Inner {
-            der: octets.to_vec(),
-            tbs: start..start + tbs.whole.len(),
-            algorithm,
-            signature,
+            signed,
             version,
             serial,
             issuer,
@@ -88,7 +72,7 @@ impl Certificate {
 
     /// Returns the certificate as it came, for a CERT payload.
     pub fn der(&self) -> &[u8] {
-        &self.0.der
+        self.0.signed.der()
     }
 
     /// Returns whose it is.
@@ -158,9 +142,9 @@ impl Certificate {
         uris.filter(|uri| uri.starts_with("http://"))
     }
 
-    /// Returns the octets that are signed.
-    pub(crate) fn tbs(&self) -> &[u8] {
-        &self.0.der[self.0.tbs.clone()]
+    /// Returns what its issuer has signed.
+    pub(crate) fn signed(&self) -> (&[u8], &[u8], &[u8]) {
+        self.0.signed.parts()
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -178,7 +162,7 @@ impl Certificate {
 
 impl PartialEq for Certificate {
     fn eq(&self, other: &Self) -> bool {
-        self.0.der == other.0.der
+        self.der() == other.der()
     }
 }
 

@@ -1,12 +1,10 @@
 //! Revocation lists (RFC 5280 §5), kept as they came.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use crate::der::{
-    BIT_STRING, ENUMERATED, INTEGER, SEQUENCE, context, implicit, octets_of_bits, small, whole,
-};
+use crate::der::{ENUMERATED, INTEGER, SEQUENCE, context, implicit, small, whole};
 use crate::extension::{ALL_REASONS, directory, each, read_point_name};
+use crate::signed::Signed;
 use crate::{Certificate, GeneralName, Malformed, Name, limits, time};
 
 /// A revocation list. A copy is cheap.
@@ -14,10 +12,7 @@ use crate::{Certificate, GeneralName, Malformed, Name, limits, time};
 pub struct Crl(Arc<Inner>);
 
 struct Inner {
-    der: Vec<u8>,
-    tbs: Range<usize>,
-    algorithm: Vec<u8>,
-    signature: Vec<u8>,
+    signed: Signed,
     issuer: Name,
     this_update: i64,
     next_update: Option<i64>,
@@ -80,19 +75,10 @@ impl Crl {
     /// # Errors
     /// [`Malformed`] if it is not one, or too large.
     pub fn from_der(octets: &[u8]) -> Result<Self, Malformed> {
-        if octets.len() > limits::CRL_OCTETS {
-            return Err(Malformed);
-        }
-        let mut reader = whole(octets, SEQUENCE)?.reader();
-        let tbs = reader.expect(SEQUENCE)?;
-        let algorithm = reader.expect(SEQUENCE)?.whole.to_vec();
-        // One that is no whole number of octets is no signature of anything, and empty here.
-        let signature = octets_of_bits(&reader.expect(BIT_STRING)?).unwrap_or_default().to_vec();
-        reader.end()?;
-        let start = tbs.whole.as_ptr().addr() - octets.as_ptr().addr();
-        let mut fields = tbs.reader();
+        let (signed, mut fields) = Signed::read(octets, limits::CRL_OCTETS)?;
         let version = fields.optional(INTEGER)?.map_or(Ok(0), |version| small(version.content))?;
-        if fields.expect(SEQUENCE)?.whole != algorithm || version > 1 {
+        signed.same_algorithm(&mut fields)?;
+        if version > 1 {
             return Err(Malformed);
         }
         let issuer = Name::from_der(fields.expect(SEQUENCE)?.whole)?;
@@ -100,10 +86,7 @@ impl Crl {
         let next_update = [0x17, 0x18].iter().find_map(|tag| fields.optional(*tag).transpose());
         let next_update = next_update.transpose()?.map(|value| time::read(&value)).transpose()?;
         let mut inner = Inner {
-            der: octets.to_vec(),
-            tbs: start..start + tbs.whole.len(),
-            algorithm,
-            signature,
+            signed,
             issuer,
             this_update,
             next_update,
@@ -191,13 +174,13 @@ impl Crl {
     }
 
     pub(crate) fn signed(&self) -> (&[u8], &[u8], &[u8]) {
-        (&self.0.algorithm, &self.0.der[self.0.tbs.clone()], &self.0.signature)
+        self.0.signed.parts()
     }
 }
 
 impl PartialEq for Crl {
     fn eq(&self, other: &Self) -> bool {
-        self.0.der == other.0.der
+        self.0.signed.der() == other.0.signed.der()
     }
 }
 

@@ -40,6 +40,7 @@ mod path;
 mod pem;
 mod policy;
 mod revocation;
+mod signed;
 mod store;
 mod time;
 mod verify;

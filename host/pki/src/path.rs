@@ -80,7 +80,7 @@ impl Judge<'_> {
     ) -> Result<PublicKey, Refusal> {
         let inner = certificate.inner();
         let subject = || inner.subject.to_string();
-        self.verify(issuer_key, (&inner.algorithm, certificate.tbs(), &inner.signature), subject)?;
+        self.verify(issuer_key, certificate.signed(), subject)?;
         self.check_validity(certificate)?;
         if last || !certificate.is_self_issued() {
             state.check_names(inner)?;
