@@ -19,12 +19,19 @@ default_crl_days = 30
 policy = any
 unique_subject = no
 copy_extensions = none
+[root]
+database = root.txt
+certificate = root.pem
+private_key = root.key
+default_md = sha256
+default_crl_days = 30
 [any]
 countryName = optional
 organizationName = optional
 commonName = supplied
 CNF
 : > index.txt
+: > root.txt
 echo 1000 > serial
 ca_extensions="basicConstraints=critical,CA:TRUE
 keyUsage=critical,keyCertSign,cRLSign
@@ -60,15 +67,18 @@ past=$(day '-2 days') yesterday=$(day '-1 day') tomorrow=$(day '+1 day') later=$
 for kind in rsa ecdsa ecdsa384 ecdsa521 ed25519; do
     for who in carol moon; do leaf "$who-$kind" "$kind" "$who" "$yesterday" "$later"; done
 done
-leaf carol-expired ecdsa carol "$past" "$yesterday"
-leaf carol-early ecdsa carol "$tomorrow" "$later"
-leaf carol-revoked ecdsa carol "$yesterday" "$later"
-leaf carol-mallory ecdsa mallory "$yesterday" "$later"
-leaf carol-noeku ecdsa carol "$yesterday" "$later" "extendedKeyUsage=codeSigning"
-key ecdsa carol-stranger.key
-openssl req -new -key carol-stranger.key -subj "/O=Lab/CN=carol.lab" -out carol-stranger.csr
-cp carol-ecdsa.ext carol-stranger.ext
-openssl x509 -req -in carol-stranger.csr -CA stranger.pem -CAkey stranger.key -CAcreateserial -days 100 \
-    -extfile carol-stranger.ext -out carol-stranger.pem
-openssl ca -config ca.cnf -revoke carol-revoked.pem -crl_reason keyCompromise
+for who in carol moon; do
+    leaf "$who-expired" ecdsa "$who" "$past" "$yesterday"
+    leaf "$who-early" ecdsa "$who" "$tomorrow" "$later"
+    leaf "$who-revoked" ecdsa "$who" "$yesterday" "$later"
+    leaf "$who-mallory" ecdsa mallory "$yesterday" "$later"
+    leaf "$who-noeku" ecdsa "$who" "$yesterday" "$later" "extendedKeyUsage=codeSigning"
+    key ecdsa "$who-stranger.key"
+    openssl req -new -key "$who-stranger.key" -subj "/O=Lab/CN=$who.lab" -out "$who-stranger.csr"
+    cp "$who-ecdsa.ext" "$who-stranger.ext"
+    openssl x509 -req -in "$who-stranger.csr" -CA stranger.pem -CAkey stranger.key -CAcreateserial -days 100 \
+        -extfile "$who-stranger.ext" -out "$who-stranger.pem"
+    openssl ca -config ca.cnf -revoke "$who-revoked.pem" -crl_reason keyCompromise
+done
+openssl ca -config ca.cnf -name root -gencrl -out root.crl
 openssl ca -config ca.cnf -gencrl -out middle.crl

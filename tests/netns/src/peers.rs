@@ -146,6 +146,10 @@ pub struct Certificates {
     pub others: Vec<String>,
     /// Whether strongSwan speaks RFC 7427.
     pub digital_signatures: bool,
+    /// How signatures are made, as strongSwan demands it: `pubkey` where it does not matter.
+    pub scheme: &'static str,
+    /// Whether the client proves itself with the secret all the same.
+    pub client_has_secret: bool,
 }
 
 impl Certificates {

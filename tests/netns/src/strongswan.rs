@@ -159,6 +159,9 @@ fn strongswan_conf(dir: &Path, socket: &Path, tunnel: &Tunnel) -> String {
     if tunnel.certificates.as_ref().is_some_and(|certificates| !certificates.digital_signatures) {
         options += "  signature_authentication = no\n";
     }
+    if tunnel.certificates.as_ref().is_some_and(|certificates| certificates.scheme.contains("pss")) {
+        options += "  rsa_pss = yes\n";
+    }
     options += &tunnel.charon;
     if tunnel.cookies {
         options += "  cookie_threshold_ip = 1\n  cookie_threshold = 1\n  block_threshold = 0\n";
@@ -214,10 +217,16 @@ fn swanctl_conf(end: End, tunnel: &Tunnel) -> String {
         )
     };
     let (own, trusted) = match &tunnel.certificates {
-        Some(certificates) => (
-            format!("auth = pubkey\n      certs = {}.pem", certificates.of(end)),
-            "auth = pubkey\n      cacerts = root.pem".to_owned(),
-        ),
+        Some(certificates) => {
+            let scheme = certificates.scheme;
+            let own = format!("auth = {scheme}\n      certs = {}.pem", certificates.of(end));
+            let trusted = format!("auth = {scheme}\n      cacerts = root.pem");
+            match (certificates.client_has_secret, end) {
+                (false, _) => (own, trusted),
+                (true, End::Client) => ("auth = psk".to_owned(), trusted),
+                (true, End::Gateway) => (own, "auth = psk".to_owned()),
+            }
+        }
         None => ("auth = psk".to_owned(), "auth = psk".to_owned()),
     };
     let (own, trusted) = match &tunnel.eap {

@@ -295,7 +295,10 @@ fn proofs(files: &Files, end: End, tunnel: &Tunnel) -> (String, String) {
     let (dir, name) = (certificates.dir.display(), certificates.of(end));
     let own = format!("cert = [\"{dir}/{name}.pem\", \"{dir}/middle.pem\"], key = \"{dir}/{name}.key\"");
     let its = format!("ca = \"{dir}/{}.pem\"{}", certificates.trusted, certificates.demands);
+    let secret = format!("psk_file = \"{}/lab.psk\"", files.dir.display());
     match &tunnel.eap {
+        None if certificates.client_has_secret && end == End::Client => (secret, its),
+        None if certificates.client_has_secret => (own, secret),
         Some(eap) => with_eap(&files.dir.display().to_string(), end, eap, (own, its)),
         None => (own, its),
     }
@@ -321,7 +324,11 @@ fn with_eap(dir: &str, end: End, eap: &Eap, (own, its): (String, String)) -> (St
 
 fn configuration(files: &Files, end: End, tunnel: &Tunnel) -> String {
     let dir = files.dir.display();
-    let (local, remote) = tunnel.names(end);
+    let (local, mut remote) = tunnel.names(end);
+    if end == End::Gateway && tunnel.eap.as_ref().is_some_and(|eap| eap.method == "mschapv2") {
+        // The user that EAP proves has another name than the one that IKE is told.
+        remote = "%any";
+    }
     let (role, gateway, address, selectors, tables) = match end {
         End::Client => (
             "initiator",

@@ -30,6 +30,9 @@ pub fn stories() -> Vec<Story> {
             }));
         }
     }
+    stories.push(Story::new("certificate-pss-alone", pss_alone));
+    stories.push(Story::new("certificate-beside-secret", beside_a_secret));
+    stories.push(Story::new("certificate-strict", strict));
     stories.push(Story::new("certificate-refusals-responder", refusals_as_responder));
     stories.push(Story::new("certificate-list-by-http", list_by_http));
     stories.push(Story::new("certificate-refusals-initiator", refusals_as_initiator));
@@ -51,6 +54,8 @@ pub(super) fn certified(ground: &Ground, lab: &Lab, kind: &str) -> Result<(Tunne
         demands: String::new(),
         others: Vec::new(),
         digital_signatures: true,
+        scheme: "pubkey",
+        client_has_secret: false,
     };
     Ok((Tunnel::new(&ground.vpnhost, "aes128gcm16-prfsha256-x25519", "aes128gcm16"), certificates))
 }
@@ -61,8 +66,39 @@ fn both_roles(ground: &Ground, kind: &str, digital_signatures: bool) -> Result<(
     tunnel.certificates = Some(Certificates { digital_signatures, ..certificates });
     // RFC 7296, 3.8: method 1 of strongSwan is SHA-1.
     tunnel.legacy = !digital_signatures;
+    connects(&lab, &tunnel)
+}
+
+/// RSASSA-PSS in both directions, and nothing else is taken by strongSwan.
+fn pss_alone(ground: &Ground) -> Result<()> {
+    let lab = ground.lab(Topology::Direct)?;
+    let (mut tunnel, certificates) = certified(ground, &lab, "rsa")?;
+    tunnel.certificates = Some(Certificates { scheme: "ike:rsa/pss-sha256-sha384-sha512", ..certificates });
+    connects(&lab, &tunnel)
+}
+
+/// The client proves itself with a secret, the gateway with a certificate.
+fn beside_a_secret(ground: &Ground) -> Result<()> {
+    let lab = ground.lab(Topology::Direct)?;
+    let (mut tunnel, certificates) = certified(ground, &lab, "ecdsa")?;
+    tunnel.certificates = Some(Certificates { client_has_secret: true, ..certificates });
+    connects(&lab, &tunnel)
+}
+
+/// Fresh lists of both CAs, by file: whoever demands them finds them, in both roles.
+fn strict(ground: &Ground) -> Result<()> {
+    let lab = ground.lab(Topology::Direct)?;
+    let (mut tunnel, certificates) = certified(ground, &lab, "ecdsa")?;
+    let lists = ["middle.crl", "root.crl"].map(|name| certificates.dir.join(name));
+    let demands = format!(", revocation = \"strict\", crl = [{:?}, {:?}]", lists[0], lists[1]);
+    tunnel.certificates = Some(Certificates { demands, ..certificates });
+    connects(&lab, &tunnel)
+}
+
+/// With strongSwan in both roles, it connects and carries traffic.
+fn connects(lab: &Lab, tunnel: &Tunnel) -> Result<()> {
     for (client, gateway, role) in PLAYERS {
-        let pair = Pair::start(&lab, (client, gateway), &tunnel)?;
+        let pair = Pair::start(lab, (client, gateway), tunnel)?;
         pair.client.up().with_context(|| format!("set-up as {role}"))?;
         pair.expect(SaCount::ONE, SOON)?;
         ping(&lab.carol, lab::ALICE, 2).with_context(|| format!("ping as {role}"))?;
@@ -106,20 +142,21 @@ fn refusals_as_responder(ground: &Ground) -> Result<()> {
     gateway.end().map(drop)
 }
 
-/// The gateway fetches the list from a server in the inner network, and refuses whom it names.
+/// The gateway fetches the lists from a server in the inner network, and refuses whom they name and nobody else, though
+/// it demands them of each CA.
 fn list_by_http(ground: &Ground) -> Result<()> {
     let lab = ground.lab(Topology::Direct)?;
     let (mut tunnel, certificates) = certified(ground, &lab, "ecdsa")?;
     let mut command = lab.alice.command("python3");
     command.args(["-m", "http.server", "8080", "--directory"]).arg(&certificates.dir);
     let server = Running::start(&mut command, &lab.dir().join("http.log"))?;
-    let url = format!("http://{}:8080/middle.crl", lab::ALICE);
+    let [url, of_root] = ["middle", "root"].map(|name| format!("http://{}:8080/{name}.crl", lab::ALICE));
     let mut fetch = lab.moon.command("python3");
     fetch.args(["-c", "import sys, urllib.request; urllib.request.urlopen(sys.argv[1])", &url]);
     wait::until_true("the server", SOON, || Ok(run(&mut fetch).is_ok()))?;
     let revoked = "carol-revoked";
     tunnel.certificates = Some(Certificates {
-        demands: format!(", crl = {url:?}"),
+        demands: format!(", revocation = \"strict\", crl = [{url:?}, {of_root:?}]"),
         others: vec![revoked.to_owned()],
         ..certificates
     });
@@ -153,7 +190,24 @@ fn refusals_as_initiator(ground: &Ground) -> Result<()> {
         wait::until_true("no SA at the gateway", SOON, || Ok(gateway.sas()? == SaCount::NONE))?;
         client.end()?;
     }
-    gateway.stop()
+    gateway.stop()?;
+    let crl = certificates.dir.join("middle.crl");
+    let demands = format!(", crl = {crl:?}, require_eku = true");
+    for (name, code) in REFUSALS {
+        let name = name.replace("carol", "moon");
+        let certificates =
+            Certificates { gateway: name.clone(), demands: demands.clone(), ..certificates.clone() };
+        let tunnel = Tunnel { certificates: Some(certificates), ..tunnel.clone() };
+        let gateway = start(Player::Strongswan, &lab, End::Gateway, &tunnel)?;
+        let client = Vpnhost::start(&lab, End::Client, &tunnel)?;
+        let output = client.files().verb(&["up", CONNECTION])?;
+        vpnhost::expect_error(&output, 1, &[]).with_context(|| name.clone())?;
+        expect_code(&client, &["explain", CONNECTION], code).with_context(|| name.clone())?;
+        wait::until_true("no SA at the gateway", SOON, || Ok(gateway.sas()? == SaCount::NONE))?;
+        client.end()?;
+        gateway.stop()?;
+    }
+    Ok(())
 }
 
 /// Waits until `explain` tells a refusal with its code.
