@@ -217,6 +217,16 @@ const CASES: &[Case] = &[
         codes: ["eap-refused", "eap-unknown-user"],
     },
     Case {
+        name: "Another user than the connection is for",
+        how: "EAP: the gateway's `peer.id` is a name, and the method proves another; `%any` is for whoever it proves",
+        wrong: |a, b| {
+            (*a, *b) = eap::ends(eap::password("carol", "lab password"), eap::leading(vec![eap::users()]));
+            b.peer_id = PeerIdentity::Is(id("a.lab"));
+        },
+        play: up,
+        codes: ["authentication-refused", "eap-another-user"],
+    },
+    Case {
         name: "No common EAP method",
         how: "the client has a certificate, the gateway takes passwords only",
         wrong: |a, b| (*a, *b) = eap::ends(eap::certificate("b.lab"), eap::leading(vec![eap::users()])),
