@@ -151,6 +151,21 @@ impl Crl {
         same && number(base) <= number(complete) && number(own) >= number(complete)
     }
 
+    /// Tells whether two lists speak of the same certificates, so that the newer one counts.
+    pub(crate) fn is_same_kind(&self, other: &Self) -> bool {
+        let kind = |it: &Self| (it.is_delta(), it.0.unknown_critical);
+        self.0.issuer == other.0.issuer && self.0.scope == other.0.scope && kind(self) == kind(other)
+    }
+
+    /// Tells whether this list takes the place of another of its kind (§5.2.3: numbers rise).
+    pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
+        self.is_same_kind(other) && self.age() > other.age()
+    }
+
+    fn age(&self) -> (Option<(usize, &[u8])>, i64) {
+        (self.0.number.as_deref().map(number), self.0.this_update)
+    }
+
     pub(crate) fn scope(&self) -> &Scope {
         &self.0.scope
     }

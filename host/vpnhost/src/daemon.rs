@@ -40,6 +40,8 @@ pub(crate) struct Daemon {
     facts: Mutex<Facts>,
     /// What is in force; whoever changes it holds it meanwhile, so that there is one change at a time.
     current: tokio::sync::Mutex<Current>,
+    /// Held while revocation lists are fetched.
+    fetching: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -62,6 +64,7 @@ impl Daemon {
             notify: Notify::from_environment(),
             facts: Mutex::default(),
             current: tokio::sync::Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
         })
     }
 
@@ -86,7 +89,8 @@ impl Daemon {
         let Configuration { host, .. } = &prepared.configuration;
         let control = self.control.clone().unwrap_or_else(|| host.control.clone());
         current.look_up(&prepared.configuration, |_| true).await;
-        current.lists.fetch(&prepared.configuration).await;
+        current.lists.fetch(&prepared.configuration, prepared.assembly.crypto).await;
+        current.lists.is_news = false;
         current.records = Records::open(&prepared.configuration, &Records::default())?;
         let config = wiring::host(&prepared, current.places(), &current.records);
         let summary = summary(&prepared);
@@ -103,7 +107,24 @@ impl Daemon {
         // An SA that is up knows where its peer is.
         let up = snapshot.connections.into_iter().filter(|it| it.phase == Phase::Up);
         let up: BTreeSet<String> = up.map(|it| it.name).collect();
+        self.fetch_lists().await;
         self.look_up(|name| !up.contains(name)).await;
+    }
+
+    /// Fetches the revocation lists that are due. Nobody waits for it, and it is done once at a time.
+    async fn fetch_lists(&self) {
+        let Ok(_fetching) = self.fetching.try_lock() else { return };
+        let (prepared, mut lists) = {
+            let current = self.current.lock().await;
+            let Some(prepared) = current.prepared.clone() else { return };
+            (prepared, current.lists.clone())
+        };
+        lists.fetch(&prepared.configuration, prepared.assembly.crypto).await;
+        let mut current = self.current.lock().await;
+        // Another configuration that came meanwhile has lists of its own.
+        if current.prepared.as_ref().is_some_and(|it| Arc::ptr_eq(it, &prepared)) {
+            current.lists = lists;
+        }
     }
 
     async fn look_up(&self, wanted: impl Fn(&str) -> bool) {
@@ -111,19 +132,21 @@ impl Daemon {
         let (Some(host), Some(prepared)) = (self.host.get(), current.prepared.clone()) else { return };
         let before = current.gateways.clone();
         current.look_up(&prepared.configuration, wanted).await;
-        let other_lists = current.lists.fetch(&prepared.configuration).await;
         if current.gateways != before {
             self.tell(&current);
         }
         // Another reason why a name leads nowhere is news, but not to the host.
-        if current.gateways.leads_where(&before) && !other_lists {
+        if current.gateways.leads_where(&before) && !current.lists.is_news {
             return;
         }
         let config = wiring::host(&prepared, current.places(), &current.records);
-        if let Err(error) = host.reload(config).await {
-            // The next look sees the news again.
-            current.gateways = before;
-            tracing::warn!(%error, "peers' new addresses could not be taken");
+        match host.reload(config).await {
+            Ok(_) => current.lists.is_news = false,
+            Err(error) => {
+                // The next look sees the news again.
+                current.gateways = before;
+                tracing::warn!(%error, "peers' new addresses and revocation lists could not be taken");
+            }
         }
     }
 
@@ -144,13 +167,14 @@ impl Daemon {
         let mut current = self.current.lock().await;
         let prepared = self.read().await?;
         let records = Records::open(&prepared.configuration, &current.records)?;
-        let before = current.gateways.clone();
+        let before = (current.gateways.clone(), current.lists.clone());
         current.look_up(&prepared.configuration, |_| true).await;
-        current.lists.fetch(&prepared.configuration).await;
+        current.lists.fetch(&prepared.configuration, prepared.assembly.crypto).await;
         let config = wiring::host(&prepared, current.places(), &records);
         let taken = host.reload(config).await;
-        if taken.is_err() {
-            current.gateways = before;
+        match &taken {
+            Ok(_) => current.lists.is_news = false,
+            Err(_) => (current.gateways, current.lists) = before,
         }
         let mut kept = taken?;
         if self.control.is_none() && prepared.configuration.host.control != current.control {

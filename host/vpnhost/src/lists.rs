@@ -1,6 +1,7 @@
 //! Revocation lists that are fetched by HTTP: within a bound of time and octets, and again from time to time.
 //!
-//! A list is signed, so that whoever stands between cannot forge one; one that cannot be fetched keeps what was there.
+//! One that cannot be fetched keeps what was there, and so does one that is older or that nobody known signed
+//! ([`vpnhost_pki::renew`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use vpnhost_pki::Crl;
+use vpnhost_crypto::CryptoBackend;
+use vpnhost_pki::{Certificate, Crl};
 
 use crate::config::Configuration;
 use crate::exit;
@@ -19,6 +21,8 @@ use crate::limits;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lists {
     by_url: BTreeMap<String, Fetched>,
+    /// Whether the host does not know them all yet.
+    pub(crate) is_news: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -29,10 +33,13 @@ struct Fetched {
 }
 
 impl Lists {
-    /// Fetches what is due of the configuration's lists, all at once; tells whether any is another now.
-    pub(crate) async fn fetch(&mut self, configuration: &Configuration) -> bool {
-        let urls: BTreeSet<&String> = configuration.connections.iter().flat_map(|it| &it.crl_urls).collect();
+    /// Fetches what is due of the configuration's lists, all at once.
+    pub(crate) async fn fetch(&mut self, configuration: &Configuration, crypto: &dyn CryptoBackend) {
+        let connections = &configuration.connections;
+        let urls: BTreeSet<&String> = connections.iter().flat_map(|it| &it.crl_urls).collect();
+        let before = self.by_url.len();
         self.by_url.retain(|url, _| urls.contains(url));
+        self.is_news |= self.by_url.len() < before;
         let now = Instant::now();
         let due = |url: &&String| self.by_url.get(*url).is_none_or(|fetched| fetched.due <= now);
         let mut fetches = JoinSet::new();
@@ -49,29 +56,33 @@ impl Lists {
                 (url, fetched)
             });
         }
-        let mut changed = false;
         while let Some(fetched) = fetches.join_next().await {
             if let Ok((url, fetched)) = fetched {
-                changed |= self.learn(url, fetched);
+                let of_url = connections.iter().filter(|it| it.crl_urls.contains(&url));
+                let authorities: Vec<Certificate> = of_url.flat_map(|it| &it.authorities).cloned().collect();
+                self.learn(url, fetched, |there, new| vpnhost_pki::renew(crypto, &authorities, there, new));
             }
         }
-        changed
     }
 
-    fn learn(&mut self, url: String, fetched: Result<Vec<Crl>, String>) -> bool {
+    fn learn(
+        &mut self,
+        url: String,
+        fetched: Result<Vec<Crl>, String>,
+        renew: impl Fn(&[Crl], Vec<Crl>) -> Vec<Crl>,
+    ) {
         let now = Instant::now();
         let known = self.by_url.entry(url.clone()).or_insert(Fetched { crls: Vec::new(), due: now });
         match fetched {
             Ok(crls) => {
                 known.due = now + limits::FETCH_AGAIN;
-                let changed = known.crls != crls;
+                let crls = renew(&known.crls, crls);
+                self.is_news |= known.crls != crls;
                 known.crls = crls;
-                changed
             }
             Err(why) => {
                 tracing::warn!(url, why, "a revocation list cannot be fetched; what was there last is used");
                 known.due = now + limits::FETCH_FAILED_AGAIN;
-                false
             }
         }
     }
@@ -202,9 +213,14 @@ mod tests {
     fn a_failure_takes_no_list_away() {
         let crls = Crl::read_all(&list()).unwrap();
         let mut lists = Lists::default();
-        assert!(lists.learn("x".to_owned(), Ok(crls.clone())));
-        assert!(!lists.learn("x".to_owned(), Ok(crls)));
-        assert!(!lists.learn("x".to_owned(), Err("no answer".to_owned())));
+        let mut learn = |fetched| {
+            lists.is_news = false;
+            lists.learn("x".to_owned(), fetched, |_, new| new);
+            lists.is_news
+        };
+        assert!(learn(Ok(crls.clone())));
+        assert!(!learn(Ok(crls)));
+        assert!(!learn(Err("no answer".to_owned())));
         assert_eq!(lists.all().count(), 1);
     }
 }

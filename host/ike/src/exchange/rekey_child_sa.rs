@@ -36,8 +36,10 @@ impl IkeSa {
         let Some(child) = child else {
             // It may be what the answer makes that is still on its way to us.
             let making = matches!(established.local, Some(LocalExchange::CreateChild(_)));
-            let notify = if making { NotifyType::TEMPORARY_FAILURE } else { NotifyType::CHILD_SA_NOT_FOUND };
-            return Err(Refusal::of(notify));
+            return Err(match making {
+                true => Refusal::of(NotifyType::TEMPORARY_FAILURE),
+                false => Refusal::child_not_found(notify.child_spi()),
+            });
         };
         let closes = Task::DeleteChild(child.id, CloseReason::Local);
         match child.phase {

@@ -127,7 +127,7 @@ impl IkeSa {
             }
             (LocalStage::StartingKeyExchange, Resumed::Work(JobResult::Started(started))) => match started {
                 Ok(active) => self.send_rekey_ike(host, now, rekey, active),
-                Err(error) => self.settle(host, now, Err(error.into())),
+                Err(error) => self.abandon_ike_rekey(host, now, rekey, error.into()),
             },
             (
                 LocalStage::CompletingKeyExchange { suite, spi_r, nonce_r },
@@ -142,7 +142,7 @@ impl IkeSa {
                     Ok(new) => {
                         self.finish_local_ike_rekey(host, now, new, &lowest_nonce(&rekey.nonce_i, &nonce_r))
                     }
-                    Err(error) => self.begin_delete_ike_sa(host, now, error.close_reason()),
+                    Err(error) => self.abandon_ike_rekey(host, now, rekey, error),
                 }
             }
             (
@@ -166,8 +166,14 @@ impl IkeSa {
                 self.set_local(LocalExchange::RekeyIkeSa(rekey));
                 self.work(host, Track::Local, Job::StartKeyExchange(algorithm, random));
             }
-            Err(error) => self.settle(host, now, Err(error.into())),
+            Err(error) => self.abandon_ike_rekey(host, now, rekey, error.into()),
         }
+    }
+
+    /// Ends the IKE SA whose rekey cannot go on; what was reserved for the new one goes with it.
+    fn abandon_ike_rekey(&mut self, host: &mut Host, now: Now, rekey: Box<LocalIkeRekey>, error: IkeError) {
+        self.set_local(LocalExchange::RekeyIkeSa(rekey));
+        self.begin_delete_ike_sa(host, now, error.close_reason());
     }
 
     fn send_rekey_ike(

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vpnhost_ike::{CloseReason, Command, Event, OutputFailure, Start, TrafficReport};
+use vpnhost_crypto::CryptoError;
+use vpnhost_ike::{CloseReason, Command, Event, JobResult, OutputFailure, Start, TrafficReport};
 
 use crate::pump::*;
+use crate::script::{Duel, Order};
 
 fn closed(reason: CloseReason) -> impl Fn(&Event) -> bool {
     move |event| matches!(event, Event::IkeSaClosed { reason: why, .. } if *why == reason)
@@ -45,6 +47,34 @@ fn both_delete_at_once() {
     pump.settle();
     pump.assert_empty(A);
     pump.assert_empty(B);
+}
+
+#[test]
+fn a_key_exchange_that_fails_during_a_rekey_leaves_no_spi_behind() {
+    for order in [Order::RekeyIke, Order::RekeyChild] {
+        for completed in [false, true] {
+            let mut duel = Duel::new().ends();
+            duel.pump.sides[A].hold_jobs = true;
+            duel.order(A, order);
+            if completed {
+                let (id, job) = duel.pump.sides[A].jobs.pop_front().expect("the key exchange begins");
+                duel.pump.work(A, id, job.run());
+                duel.pump.settle();
+            }
+            let (id, _) = duel.pump.sides[A].jobs.pop_front().expect("the key exchange goes on");
+            let failed = match completed {
+                false => JobResult::Started(Err(CryptoError::Backend)),
+                true => JobResult::Completed(Err(CryptoError::BadPeerKey)),
+            };
+            duel.pump.sides[A].hold_jobs = false;
+            duel.pump.work(A, id, failed);
+            duel.pump.run_for(Duration::from_secs(90));
+            for side in &duel.pump.sides {
+                let holds = side.endpoint.holdings();
+                assert_eq!((holds.ike_spis, holds.child_spis), (holds.ike_sas, holds.child_sas));
+            }
+        }
+    }
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::time::Duration;
 use vpnhost_crypto::{CryptoError, SecretBytes, SecureRandom};
 use vpnhost_ike::{
     ChildConfig, ChildSaKeys, Command, EncapsulationPolicy, EndpointConfig, Event, Gateway,
-    HostConfiguration, IkeEndpoint, IkeSaStatus, Job, JobId, LocalAuth, Output, PeerAuth, PeerConfig,
-    PeerIdentity, QuestionId, RequestAddress, Secrets, SelectorConfig, Start, Timing, TrafficReport,
-    Transmit, TransmitKind, limits,
+    HostConfiguration, IkeEndpoint, IkeSaStatus, Job, JobId, JobResult, LocalAuth, Output, PeerAuth,
+    PeerConfig, PeerIdentity, QuestionId, RequestAddress, Secrets, SelectorConfig, Start, Timing,
+    TrafficReport, Transmit, TransmitKind, limits,
 };
 use vpnhost_model::{
     ChildSaId, Encapsulation, EspSuite, Identity, IkeSaId, IkeSuite, Instant, Lifetime, Mode, Now, Path,
@@ -251,9 +251,14 @@ impl Pump {
     /// Runs the jobs that were held back.
     pub(crate) fn run_jobs(&mut self, side: usize) {
         while let Some((id, job)) = self.sides[side].jobs.pop_front() {
-            self.sides[side].endpoint.handle_work(self.now, id, job.run());
-            self.drain();
+            self.work(side, id, job.run());
         }
+    }
+
+    /// Hands a job's result in.
+    pub(crate) fn work(&mut self, side: usize, id: JobId, result: JobResult) {
+        self.sides[side].endpoint.handle_work(self.now, id, result);
+        self.drain();
     }
 
     pub(crate) fn deliver(&mut self, from: usize, transmit: &Transmit) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use maker::{DAY, Key, NOW, Plan, crl, extension, names, purposes};
 use vpnhost_model::Identity;
 use vpnhost_pki::{
-    Certificate, Credential, Refusal, Revocation, Rules, Store, Verified, identity, verify, verify_for,
+    Certificate, Credential, Crl, Refusal, Revocation, Rules, Store, Verified, identity, verify, verify_for,
 };
 
 const ROOT: &str = "CN=Root";
@@ -229,6 +229,29 @@ fn revocation_is_strict_soft_or_off() {
     ] {
         assert_eq!([Off, Soft, Strict].map(|policy| judge(&lists, policy)), outcomes);
     }
+}
+
+#[test]
+fn a_fetched_list_takes_the_place_of_an_older_one_and_of_no_other() {
+    let world = World::new();
+    let renew = |there: &[Crl], fetched: &Crl| {
+        let backend = vpnhost_rustcrypto::backend();
+        vpnhost_pki::renew(backend, &[world.sub_ca()], there, vec![fetched.clone()])
+    };
+    let list = |by: &Key, from: i64, serials: &[u8]| crl(SUB, by, (from, NOW + DAY), serials);
+    let good = list(&world.sub, NOW - DAY, &[7]);
+    let there = renew(&[], &good);
+    assert_eq!(there, [good.clone()]);
+    let newer = list(&world.sub, NOW, &[7, 8]);
+    assert_eq!(renew(&there, &newer), [newer.clone()]);
+    let older = list(&world.sub, NOW - 2 * DAY, &[]);
+    assert_eq!(renew(&there, &older), there, "an old one from whoever stands between");
+    // One of his own making stands beside, and only the last.
+    let forged = list(&world.root, NOW, &[]);
+    let beside = renew(&there, &forged);
+    assert_eq!(beside, [good.clone(), forged]);
+    let another = list(&world.root, NOW + 1, &[]);
+    assert_eq!(renew(&beside, &another), [good, another]);
 }
 
 #[test]

@@ -151,6 +151,9 @@ pub(super) fn judgement(
     };
     if let Some(item) = peer.item("ca") {
         cas.iter().for_each(|ca| warn_of_time(&item, ca));
+        if cas.is_empty() {
+            item.error(Wrong::new("names no CA: every certificate would be refused"));
+        }
         if let Some(other) = cas.iter().find(|ca| !ca.is_ca() && !ca.is_self_issued()) {
             item.warn(
                 Wrong::new(format!(
@@ -183,12 +186,24 @@ pub(super) fn judgement(
     Some(Judgement { trust: Arc::new(Trust { anchors, known: own, rules }), crls, crl_urls })
 }
 
+impl Judgement {
+    /// Returns the CAs that are known.
+    pub(super) fn authorities(&self) -> Vec<Certificate> {
+        self.trust.anchors.iter().chain(&self.trust.known).cloned().collect()
+    }
+}
+
 /// Reads revocation lists out of files; those with a URL are fetched by the daemon.
 fn revocation_lists(peer: &Section<'_>, directories: &Directories) -> Option<(Vec<Crl>, Vec<String>)> {
     let (mut crls, mut urls) = (Vec::new(), Vec::new());
     for item in peer.item("crl").map(|item| item.list()).unwrap_or_default() {
         let text = item.text()?;
-        if text.starts_with("http://") {
+        if let Some(rest) = text.strip_prefix("http://") {
+            let host = rest.split(['/', ':']).next().unwrap_or_default();
+            if host.is_empty() || !rest.bytes().all(|octet| octet.is_ascii_graphic()) {
+                item.error(Wrong::new(format!("\"{text}\" is no URL")).hint("write http://HOST/PATH"));
+                return None;
+            }
             urls.push(text.to_owned());
         } else if text.contains("://") {
             item.error(
@@ -197,7 +212,9 @@ fn revocation_lists(peer: &Section<'_>, directories: &Directories) -> Option<(Ve
             );
             return None;
         } else {
-            crls.extend(item.take(read(&directories.resolve(text), Crl::read_all))?);
+            let lists = item.take(read(&directories.resolve(text), Crl::read_all))?;
+            lists.iter().for_each(|list| warn_of_list(&item, list));
+            crls.extend(lists);
         }
     }
     Some((crls, urls))
@@ -237,20 +254,54 @@ fn read<T>(file: &PathBuf, parse: fn(&[u8]) -> Result<Vec<T>, FileError>) -> Res
 }
 
 /// Tells of a certificate that is not valid now, or not for long: a peer will refuse it, while other connections go on.
-fn warn_of_time(item: &Item<'_>, certificate: &Certificate) {
+fn now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    i64::try_from(now).unwrap_or(i64::MAX)
+}
+
+/// Warns of a list that nothing is judged by now.
+fn warn_of_list(item: &Item<'_>, list: &Crl) {
+    let (now, (begin, end), issuer) = (now(), list.validity(), list.issuer());
+    let what = match end {
+        None => {
+            format!("the revocation list of {issuer} says not until when it counts: it counts for nothing")
+        }
+        Some(end) if end < now => {
+            format!(
+                "the revocation list of {issuer} counts no longer: a newer one was due {} ago",
+                span(now - end)
+            )
+        }
+        Some(_) if now < begin => {
+            format!("the revocation list of {issuer} counts only in {}", span(begin - now))
+        }
+        Some(_) => return,
+    };
+    item.warn(Wrong::new(what).hint("get the CA's list of today"));
+}
+
+/// Returns some seconds in words.
+fn span(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+fn warn_of_time(item: &Item<'_>, certificate: &Certificate) {
+    let now = now();
     let (begin, end) = certificate.validity();
     let subject = certificate.subject();
-    let days = |seconds: i64| seconds / 86_400;
     if now > end {
-        let wrong = Wrong::new(format!("the certificate of {subject} expired {} days ago", days(now - end)));
+        let wrong = Wrong::new(format!("the certificate of {subject} expired {} ago", span(now - end)));
         item.warn(wrong.hint("peers refuse it: have a new one issued"));
     } else if now < begin {
-        let what = format!("the certificate of {subject} becomes valid in {} days", days(begin - now) + 1);
+        let what = format!("the certificate of {subject} becomes valid in {}", span(begin - now));
         item.warn(Wrong::new(what).hint("is this machine's clock right?"));
     } else if end - now < SOON {
-        let wrong = Wrong::new(format!("the certificate of {subject} expires in {} days", days(end - now)));
+        let wrong = Wrong::new(format!("the certificate of {subject} expires in {}", span(end - now)));
         item.warn(wrong.hint("have a new one issued"));
     }
 }

@@ -10,6 +10,7 @@ use vpnhost_ike::config::{
 };
 use vpnhost_model::{IkeSuite, Suite};
 
+use super::certificate::Judgement;
 use super::document::Section;
 use super::item::Item;
 use super::peer::{self, Peers};
@@ -93,6 +94,7 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
         proposals,
         crls: judgement.map_or_else(Vec::new, |judgement| judgement.crls.clone()),
         crl_urls: judgement.map_or_else(Vec::new, |judgement| judgement.crl_urls.clone()),
+        authorities: judgement.map_or_else(Vec::new, Judgement::authorities),
         peer: with_peers(
             peers.as_ref(),
             PeerConfig {

@@ -134,6 +134,12 @@ fn hash(item: &Item<'_>, octets: &vpnhost_crypto::SecretBytes) -> Option<Passwor
     let octets = octets.expose();
     let octets = octets.strip_suffix(b"\n").unwrap_or(octets);
     let octets = octets.strip_suffix(b"\r").unwrap_or(octets);
+    if octets.trim_ascii().len() < octets.len() {
+        item.warn(
+            Wrong::new("holds a password with spaces at its ends")
+                .hint("a gateway's users_file cannot hold such a one"),
+        );
+    }
     item.take(hashed(octets))
 }
 

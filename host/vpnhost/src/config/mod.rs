@@ -141,6 +141,8 @@ pub(crate) struct Connection {
     pub(crate) crls: Vec<vpnhost_pki::Crl>,
     /// Where further ones are fetched.
     pub(crate) crl_urls: Vec<String>,
+    /// Who may have signed those: the CAs that are known.
+    pub(crate) authorities: Vec<vpnhost_pki::Certificate>,
     /// Where its proposals stand, for what only the backends can tell.
     pub(crate) proposals: Vec<Proposals>,
 }

@@ -94,6 +94,18 @@ pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, role: Role) 
 
 pub(super) fn identity(text: &str) -> Result<Identity, Wrong> {
     let wrong = Wrong::new(format!("\"{text}\" is no identity"));
+    if text.contains('*') {
+        return Err(
+            wrong.hint("an identity has no pattern: id = \"%any\" takes every peer that proves itself")
+        );
+    }
+    // As swanctl.conf has them: here the form says what it is.
+    let kinds = ["fqdn", "dns", "email", "rfc822", "userfqdn", "ipv4", "ipv6", "asn1dn", "dn"];
+    if let Some((kind, rest)) = text.split_once(':')
+        && kinds.contains(&kind)
+    {
+        return Err(wrong.hint(format!("write \"{rest}\": its form says what it is")));
+    }
     vpnhost_pki::identity::parse(text).ok_or_else(|| {
         if text.contains('=') {
             wrong.hint("write a distinguished name as C=CH, O=Example, CN=moon")
@@ -109,9 +121,11 @@ fn peer_id(peer: &Section<'_>, responds_only: bool) -> Option<PeerIdentity> {
         return item.read(identity).map(PeerIdentity::Is);
     }
     if !responds_only {
-        item.warn(
-            Wrong::new("whoever knows the secret may answer as the peer").hint("name the peer that is meant"),
-        );
+        let who = match peer.item("ca") {
+            Some(_) => "whoever has a certificate of these CAs",
+            None => "whoever knows the secret",
+        };
+        item.warn(Wrong::new(format!("{who} may answer as the peer")).hint("name the peer that is meant"));
     }
     Some(PeerIdentity::Any)
 }

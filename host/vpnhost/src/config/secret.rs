@@ -121,16 +121,18 @@ pub(super) fn each_line(
         false => wrong,
     }))?;
     let mut complete = true;
+    let (mut odd_lines, mut first_odd) = (0, None);
     for (index, line) in octets.expose().split(|&octet| octet == b'\n').enumerate() {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
         let place = Place { file: file.clone(), line: index + 1, key: String::new() };
-        match read_line(line) {
+        match of_another_form(line).map_or_else(|| read_line(line), |wrong| Err(wrong.to_owned())) {
             Ok(None) => {}
             Ok(Some(odd)) => {
-                item.tell(Problem { hint: odd.hint, ..Problem::warning(place, odd.what) });
+                odd_lines += 1;
+                first_odd.get_or_insert(Problem { hint: odd.hint, ..Problem::warning(place, odd.what) });
             }
             Err(what) => {
                 complete = false;
@@ -138,7 +140,21 @@ pub(super) fn each_line(
             }
         }
     }
+    if let Some(mut first) = first_odd {
+        // Thousands of lines of one kind would hide everything else.
+        if odd_lines > 1 {
+            first.what.push_str(&format!("; so are {} further lines", odd_lines - 1));
+        }
+        item.tell(first);
+    }
     Some(complete)
+}
+
+/// Tells a line of strongSwan's ipsec.secrets, which would pass for a name and a strange secret.
+fn of_another_form(line: &[u8]) -> Option<&'static str> {
+    let has = |word: &[u8]| line.windows(word.len()).any(|some| some == word);
+    let is_foreign = line.starts_with(b": ") || has(b" : PSK ") || has(b" : EAP ");
+    is_foreign.then_some("a line in the form of ipsec.secrets")
 }
 
 fn entry(line: &[u8]) -> Result<(Identity, SecretBytes), &'static str> {

@@ -145,7 +145,7 @@ impl IkeSa {
             }
             (LocalStage::StartingKeyExchange, Resumed::Work(JobResult::Started(started))) => match started {
                 Ok(active) => self.send_create_child(host, now, child, Some(active)),
-                Err(error) => self.settle(host, now, Err(error.into())),
+                Err(error) => self.abandon_half_made(host, now, child.spi_in, error.into()),
             },
             (LocalStage::CompletingKeyExchange(new), Resumed::Work(JobResult::Completed(completed))) => {
                 match completed {
@@ -180,7 +180,7 @@ impl IkeSa {
                 self.set_local(LocalExchange::CreateChild(child));
                 self.work(host, Track::Local, Job::StartKeyExchange(algorithm, random));
             }
-            Err(error) => self.settle(host, now, Err(error.into())),
+            Err(error) => self.abandon_half_made(host, now, child.spi_in, error.into()),
         }
     }
 
@@ -314,7 +314,7 @@ impl IkeSa {
         })
     }
 
-    /// Ends the IKE SA whose peer has made a Child SA that cannot be taken: only so does it go there.
+    /// Ends the IKE SA over a Child SA that cannot be made: if the peer has made its half, only so does it go there.
     fn abandon_half_made(&mut self, host: &mut Host, now: Now, spi_in: ChildSpi, error: IkeError) {
         host.free_child_spi(spi_in);
         self.begin_delete_ike_sa(host, now, error.close_reason());

@@ -2,7 +2,7 @@
 
 use vpnhost_crypto::{CryptoError, SecretBytes};
 use vpnhost_model::{
-    ChildSaId, EspSuite, KeyExchange as Method, Mode, Now, Protocol, Role, Suite, TrafficSelector,
+    ChildSaId, ChildSpi, EspSuite, KeyExchange as Method, Mode, Now, Protocol, Role, Suite, TrafficSelector,
     Translation,
 };
 use vpnhost_policy::Question;
@@ -77,6 +77,8 @@ pub(crate) enum Next {
 pub(crate) struct Refusal {
     pub(crate) notify: NotifyType,
     pub(crate) data: Vec<u8>,
+    /// The SA that it is about, by the SPI that the peer named.
+    spi: Option<ChildSpi>,
     why: Option<Box<CloseReason>>,
     /// The child of the connection that it is about, if that is known.
     pub(crate) child: Option<usize>,
@@ -84,11 +86,24 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn of(notify: NotifyType) -> Self {
-        Self { notify, data: Vec::new(), why: None, child: None }
+        Self { notify, data: Vec::new(), spi: None, why: None, child: None }
     }
 
     pub(crate) fn invalid_ke(method: Method) -> Self {
         Self { data: method.0.to_be_bytes().to_vec(), ..Self::of(NotifyType::INVALID_KE_PAYLOAD) }
+    }
+
+    /// The peer names a Child SA that is not here (RFC 7296 §2.25.1).
+    pub(crate) fn child_not_found(spi: Option<ChildSpi>) -> Self {
+        Self { spi, ..Self::of(NotifyType::CHILD_SA_NOT_FOUND) }
+    }
+
+    /// Returns the notification that tells the peer.
+    fn to_notify(&self) -> Notify {
+        match self.spi {
+            Some(spi) => Notify::about_esp(self.notify, spi),
+            None => Notify::new(self.notify, self.data.clone()),
+        }
     }
 
     /// Adds what this host's people are told, who may know more than the peer.
@@ -145,7 +160,7 @@ impl IkeSa {
         if refusal.why.is_some() {
             self.on_peer_child_failed(host, refusal.child.unwrap_or_default(), refusal.reason());
         }
-        let notify = Payload::Notify(Notify::new(refusal.notify, refusal.data));
+        let notify = Payload::Notify(refusal.to_notify());
         self.respond(host, now, ExchangeType::CREATE_CHILD_SA, &[notify]);
         self.start_next(host, now);
     }
@@ -441,5 +456,18 @@ impl IkeSa {
             }
             Err(refusal) => self.refuse_create(host, now, refusal),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_is_not_here_is_named_as_the_peer_named_it() {
+        // RFC 7296, 2.25.1: about ESP, with the SPI of REKEY_SA.
+        let spi = ChildSpi(0xc0de_0001);
+        let told = Refusal::child_not_found(Some(spi)).to_notify();
+        assert_eq!(told, Notify::about_esp(NotifyType::CHILD_SA_NOT_FOUND, spi));
     }
 }

@@ -126,6 +126,12 @@ fn mistakes_with_certificates_are_told_with_what_helps() {
         ),
         (
             LOCAL.to_owned(),
+            "{ id = \"moon\", ca = \"ca.pem\", crl = \"http://:80/x\" }",
+            "is no URL",
+            "http://HOST",
+        ),
+        (
+            LOCAL.to_owned(),
             "{ id = \"moon\", psk_file = \"a.psk\", crl = \"x\" }",
             "without certificates",
             "ca =",
@@ -157,6 +163,28 @@ fn a_certificate_that_ends_before_the_next_re_authentication_is_warned_of() {
         let told = |it: &Problem| it.what.contains("ends in 480 h, before the next re-authentication (30d)");
         assert_eq!(warnings.iter().any(told), warned, "{reauth}: {warnings:?}");
     }
+}
+
+#[test]
+fn a_revocation_list_that_counts_no_longer_is_warned_of() {
+    let ground = Ground::certified();
+    let lists = include_bytes!("../../../../../tests/vectors/pkits/crls.pem");
+    ground.file("old.crl", std::str::from_utf8(lists).unwrap(), 0o644);
+    let peer = "{ id = \"moon\", ca = \"ca.pem\", crl = \"old.crl\" }";
+    let warnings = ground.good(&ends(LOCAL, peer)).warnings;
+    let told = |warning: &&Problem| warning.what.contains("a newer one was due");
+    assert!(warnings.iter().find(told).is_some(), "{warnings:?}");
+}
+
+#[test]
+fn thousands_of_short_secrets_are_one_warning() {
+    let ground = Ground::new();
+    let lines: Vec<String> = (0..5_000).map(|number| format!("user{number}@example.org short")).collect();
+    ground.secret("users", &lines.join("\n"));
+    let text = ends("{ id = \"moon\" }", "{ id = \"%any\", secrets_file = \"users\" }");
+    let warnings = ground.good(&text.replace("\"192.0.2.1\"", "\"%any\"")).warnings;
+    let short: Vec<_> = warnings.iter().filter(|it| it.what.contains("shorter than")).collect();
+    assert!(short.len() == 1 && short[0].what.ends_with("so are 4999 further lines"), "{short:?}");
 }
 
 #[test]

@@ -172,6 +172,9 @@ const ENDS: &[(&str, &str, &str, &str, &str)] = &[
     ("{ psk_file = \"a.psk\" }", MOON, "connection.local.id", "is missing", ""),
     ("{ id = \"XX=CH\" }", MOON, "connection.local.id", "is no identity", "C=CH"),
     ("{ id = \"keyid:xy\" }", MOON, "connection.local.id", "is no identity", "keyid:HEX"),
+    ("{ id = \"fqdn:carol\" }", MOON, "connection.local.id", "is no identity", "write \"carol\""),
+    ("{ id = \"carol\" }", "{ id = \"*.x\" }", "connection.peer.id", "is no identity", "%any"),
+    ("{ id = \"carol\" }", "{ id = \"moon\", ca = [] }", "connection.peer.ca", "names no CA", ""),
     ("{ id = \"carol\", cert = \"c.pem\" }", MOON, "connection.local.key", "is missing", "carol.key"),
     ("{ id = \"carol\", auth = \"eap\" }", MOON, "connection.local.auth", "names no method", "mschapv2"),
     ("{ id = \"carol\", auth = \"xauth\" }", MOON, "connection.local.auth", "not in this version", "eap"),
@@ -216,8 +219,14 @@ fn what_is_wrong_with_the_ends_is_told() {
     expect(&ground, text, (6, "connection.peer.id", "which of several secrets", "responder"));
     let text = "[[connection]]\nname = \"c\"\ngateway = \"%any\"\nlocal = { id = \"moon\" }\n\
                 peer = { id = \"%any\", secrets_file = \"users\" }\n[[connection.child]]\nname = \"n\"\n";
+    ground
+        .secret("users", "# users\ncarol@x a secret of carol's own\n\nbroken\ncarol moon : PSK \"hidden\"\n");
     let problems = ground.read(text).unwrap_err();
     let text = problems.to_string();
+    assert!(
+        text.contains("users:5: a line in the form of ipsec.secrets") && !text.contains("hidden"),
+        "{text}"
+    );
     assert!(text.contains("users:4: no secret behind the identity") && !text.contains("broken"), "{text}");
 }
 
