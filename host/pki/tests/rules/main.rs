@@ -241,9 +241,9 @@ fn a_fetched_list_takes_the_place_of_an_older_one_and_of_no_other() {
     let list = |by: &Key, from: i64, serials: &[u8]| crl(SUB, by, (from, NOW + DAY), serials);
     let good = list(&world.sub, NOW - DAY, &[7]);
     let there = renew(&[], &good);
-    assert_eq!(there, [good.clone()]);
+    assert_eq!(there, std::slice::from_ref(&good));
     let newer = list(&world.sub, NOW, &[7, 8]);
-    assert_eq!(renew(&there, &newer), [newer.clone()]);
+    assert_eq!(renew(&there, &newer), [newer]);
     let older = list(&world.sub, NOW - 2 * DAY, &[]);
     assert_eq!(renew(&there, &older), there, "an old one from whoever stands between");
     // One of his own making stands beside, and only the last.
