@@ -14,6 +14,9 @@ use crate::{Strongswan, Topology, Vpnhost, lab, suite, wait};
 const SOON: Duration = Duration::from_secs(30);
 /// How often each client does it.
 const TIMES: usize = 3;
+/// Pings that strongSwan may lose each time, though the new tunnel is there: its user-space ESP and its IKE are threads of
+/// their own, and what one has in hand may be for an SA that the other removes. Between two ends of ours none is lost.
+const IN_HAND: usize = 1;
 /// Pings that break before make may cost each time: the set-up of a tunnel, at 200 pings a second.
 const BREAK: usize = 200;
 
@@ -30,10 +33,11 @@ pub fn stories() -> Vec<Story> {
     stories
 }
 
-/// Our client makes the new tunnel beside the old one: no packet is lost, and the address stays.
+/// Our client makes the new tunnel beside the old one: we lose no packet, and the address stays.
 fn by_ours(ground: &Ground, gateway: Player) -> Result<()> {
     let lab = ground.lab(Topology::Nat)?;
     let tunnel = Tunnel::new(&ground.vpnhost, suite::IKE[4], "aes256gcm16");
+    let theirs = matches!(gateway, Player::Strongswan);
     let gateway = start(gateway, &lab, End::Gateway, &tunnel)?;
     let client = Vpnhost::start(&lab, End::Client, &tunnel)?;
     client.verb(&["up", CONNECTION])?;
@@ -49,13 +53,14 @@ fn by_ours(ground: &Ground, gateway: Player) -> Result<()> {
         ensure!(pair.client.spis()?.1 != before, "the same IKE SA");
     }
     let pings = pings.finish()?;
-    pings.check_none_lost().with_context(|| format!("of {}", pings.sent))?;
+    let most = if theirs { TIMES * IN_HAND } else { 0 };
+    ensure!(pings.lost.len() <= most, "{:?} of {} pings lost", pings.lost, pings.sent);
     ensure!(super::session::inner_address(&lab)? == address, "another address");
     pair.client.stop()?;
     pair.gateway.stop()
 }
 
-/// strongSwan authenticates anew with our gateway: make before break loses nothing, break before make what a set-up takes.
+/// strongSwan authenticates anew with our gateway: make before break loses next to nothing, break before make what a set-up takes.
 fn by_strongswan(ground: &Ground, make_before_break: bool) -> Result<()> {
     let lab = ground.lab(Topology::Direct)?;
     let mut tunnel = Tunnel::new(&ground.vpnhost, suite::IKE[4], "aes256gcm16");
@@ -76,8 +81,8 @@ fn by_strongswan(ground: &Ground, make_before_break: bool) -> Result<()> {
     let pair = Pair { client: Box::new(client), gateway };
     pair.expect(SaCount::ONE, SOON)?;
     let pings = pings.finish()?;
-    let most = if make_before_break { 0 } else { TIMES * BREAK };
-    ensure!(pings.lost.len() <= most, "{} of {} pings lost", pings.lost.len(), pings.sent);
+    let most = TIMES * if make_before_break { IN_HAND } else { BREAK };
+    ensure!(pings.lost.len() <= most, "{:?} of {} pings lost", pings.lost, pings.sent);
     pair.client.stop()?;
     pair.gateway.stop()
 }
