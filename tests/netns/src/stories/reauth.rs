@@ -14,8 +14,9 @@ use crate::{Strongswan, Topology, Vpnhost, lab, suite, wait};
 const SOON: Duration = Duration::from_secs(30);
 /// How often each client does it.
 const TIMES: usize = 3;
-/// Pings that strongSwan may lose each time, though the new tunnel is there: its user-space ESP and its IKE are threads of
-/// their own, and what one has in hand may be for an SA that the other removes. Between two ends of ours none is lost.
+/// Pings that may be lost each time with strongSwan at one end, though the new tunnel is there: in some runs one is, when the
+/// old SA goes. Which end drops it is not shown yet; its ESP and its IKE are threads of their own, and between two ends of
+/// ours none is lost.
 const IN_HAND: usize = 1;
 /// Pings that break before make may cost each time: the set-up of a tunnel, at 200 pings a second.
 const BREAK: usize = 200;
