@@ -5,18 +5,19 @@ mod authentication;
 pub use authentication::{LocalAuth, OwnCertificate, PeerAuth, Trust};
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use vpnhost_crypto::SecretBytes;
 use vpnhost_model::{EspSuite, Identity, IkeSuite, Lifetime, Mode, TrafficSelector};
-use vpnhost_pki::Crl;
+use vpnhost_pki::{Crl, Pattern, identity};
 
 /// What the endpoint as a whole is configured with.
 #[derive(Clone, Debug)]
 pub struct EndpointConfig {
-    /// The connections, in the order of the file: a responder takes the first that fits.
+    /// The connections, in the order of the file: a responder takes the first of those that name the peer most closely.
     pub connections: Vec<Arc<PeerConfig>>,
     /// Revocation lists that are there from the start; those fetched later come by `Command::UseCrls`.
     pub crls: Vec<Crl>,
@@ -151,8 +152,48 @@ pub struct Gateway {
 pub enum PeerIdentity {
     /// Exactly this one.
     Is(Identity),
+    /// Whoever proves an identity of this pattern.
+    Like(Pattern),
     /// Anyone whose secret is known.
     Any,
+}
+
+impl PeerIdentity {
+    /// Returns who it must be, where only one may.
+    pub fn exact(&self) -> Option<&Identity> {
+        match self {
+            Self::Is(identity) => Some(identity),
+            Self::Like(_) | Self::Any => None,
+        }
+    }
+
+    /// Tells whether a peer may be this one.
+    pub fn admits(&self, peer: &Identity) -> bool {
+        match self {
+            Self::Is(expected) => identity::matches(expected, peer),
+            Self::Like(pattern) => pattern.matches(peer),
+            Self::Any => true,
+        }
+    }
+
+    /// Returns how closely it tells who is meant: of connections that fit alike, the closest is a peer's.
+    pub(crate) fn closeness(&self) -> (u8, usize) {
+        match self {
+            Self::Is(_) => (2, 0),
+            Self::Like(pattern) => (1, pattern.closeness()),
+            Self::Any => (0, 0),
+        }
+    }
+}
+
+impl fmt::Display for PeerIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Is(expected) => f.write_str(&identity::text_of(expected)),
+            Self::Like(pattern) => write!(f, "{pattern}"),
+            Self::Any => f.write_str("anybody"),
+        }
+    }
 }
 
 /// Pre-shared keys.

@@ -98,7 +98,7 @@ impl Name {
                 Some(text) => [&[UTF8_STRING], fold(text).as_bytes()].concat(),
                 None => value.whole.to_vec(),
             };
-            folded.push([kind.whole, &compared.len().to_be_bytes(), &compared].concat());
+            folded.push([kind.whole, &(compared.len() as u64).to_be_bytes(), &compared].concat());
             self.attributes.push((kind.content.to_vec(), text.unwrap_or_else(|| hex(value.content))));
         }
         if folded.is_empty() || self.attributes.len() > limits::ATTRIBUTES {
@@ -119,9 +119,47 @@ impl Name {
         self.relative.is_empty()
     }
 
+    /// Tells whether `*` stands in it for a value, and nowhere as a part of one.
+    pub(crate) fn is_pattern(&self) -> bool {
+        let mut with = self.attributes.iter().filter(|(_, text)| text.contains('*')).peekable();
+        with.peek().is_some() && with.all(|(_, text)| text == "*")
+    }
+
+    /// Returns how many attributes have a value that is not `*`.
+    pub(crate) fn fixed(&self) -> usize {
+        self.attributes.iter().filter(|(_, text)| text != "*").count()
+    }
+
+    /// Tells whether this name has the attributes of another, in which `*` stands for any one value; it has none itself.
+    pub(crate) fn fits(&self, pattern: &Self) -> bool {
+        let any = [&[0, 0, 0, 0, 0, 0, 0, 2, UTF8_STRING][..], b"*"].concat();
+        let fits = |(own, wanted): (&Vec<u8>, &Vec<u8>)| match wanted.strip_suffix(&any[..]) {
+            None => own == wanted,
+            Some(kind) => own.strip_prefix(kind).and_then(<[u8]>::split_first_chunk).is_some_and(
+                |(length, value): (&[u8; 8], _)| {
+                    u64::from_be_bytes(*length) == value.len() as u64 && value != &any[8..]
+                },
+            ),
+        };
+        self.relative.len() == pattern.relative.len() && self.relative.iter().zip(&pattern.relative).all(fits)
+    }
+
     /// Tells whether this name lies below another, or is it.
     pub(crate) fn is_within(&self, other: &Self) -> bool {
         self.relative.starts_with(&other.relative)
+    }
+
+    /// Makes a name with one relative name of several attributes.
+    #[cfg(test)]
+    pub(crate) fn several(attributes: &[(&str, &str)]) -> Self {
+        let of = |(letters, value): &(&str, &str)| {
+            let (_, oid) = LETTERS.iter().find(|(known, _)| known == letters).expect("it is known");
+            let attribute = [write(OID, oid)?, write(UTF8_STRING, value.as_bytes())?].concat();
+            write(SEQUENCE, &attribute)
+        };
+        let set: Option<Vec<_>> = attributes.iter().map(of).collect();
+        let set = set.and_then(|set| write(SET, &set.concat())).expect("it is short");
+        write(SEQUENCE, &set).and_then(|name| Self::from_der(&name).ok()).expect("it is a name")
     }
 
     /// Returns the e-mail addresses among the attributes.

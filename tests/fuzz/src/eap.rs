@@ -135,7 +135,8 @@ fn begin(seed: u64, switches: u8) -> EapBegin {
     let random = DrawnRandom::draw(&mut vpnhost_kit::random::source(seed), vpnhost_ike::limits::EAP_RANDOM)
         .expect("it is drawn");
     let crypto = vpnhost_rustcrypto::backend();
-    EapBegin { unix: NOW, random, stands_alone: switches & 8 != 0, crypto, crls: Arc::new([]) }
+    let peer = identity::parse("moon.lab").expect("it is one");
+    EapBegin { unix: NOW, peer, random, stands_alone: switches & 8 != 0, crypto, crls: Arc::new([]) }
 }
 
 /// Certificates, which are read once.

@@ -21,6 +21,6 @@ const NAME: &str = "tls";
 pub struct TlsPeer {
     /// What its certificate is judged by.
     pub trust: Arc<Trust>,
-    /// Whose the certificate must be.
+    /// Whose the certificate must be; where nobody is named, the one that the gateway says to be in IKE.
     pub identity: Option<Identity>,
 }

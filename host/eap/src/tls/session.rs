@@ -59,7 +59,8 @@ impl Session {
         handshake: &Handshake,
     ) -> Result<Self, EapFailure> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let judge = judge(&server.trust, server.identity.clone(), begin, &provider);
+        let identity = server.identity.clone().unwrap_or_else(|| begin.peer.clone());
+        let judge = judge(&server.trust, Some(identity), begin, &provider);
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&handshake.versions)
             .map_err(internal)?

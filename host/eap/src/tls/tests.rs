@@ -54,6 +54,7 @@ impl SecureRandom for Ones {
 fn begin() -> EapBegin {
     EapBegin {
         unix: Duration::from_secs(1_798_761_600),
+        peer: vpnhost_model::Identity::Fqdn("moon.lab".into()),
         random: DrawnRandom::draw(&mut Ones, 64).unwrap(),
         stands_alone: true,
         crypto: vpnhost_rustcrypto::backend(),

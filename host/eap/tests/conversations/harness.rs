@@ -7,6 +7,7 @@ use vpnhost_crypto::{CryptoBackend, CryptoError, DrawnRandom, PrivateKey, Secure
 use vpnhost_eap::{ClientMethod, ClientSetup, PasswordHash, ServerMethod, ServerSetup, TlsPeer, Users};
 use vpnhost_ike::wire::payload::Eap;
 use vpnhost_ike::{EapBegin, EapFailure, EapMethod, EapOutcome, EapSetup, EapStep, OwnCertificate, Trust};
+use vpnhost_model::Identity;
 use vpnhost_pki::{Certificate, Credential, Rules, identity};
 
 /// 2027-01-01.
@@ -27,7 +28,8 @@ impl SecureRandom for Counter {
 /// What a conversation begins with.
 pub(crate) fn begin(seed: u8) -> EapBegin {
     let random = DrawnRandom::draw(&mut Counter(seed), 64).unwrap();
-    EapBegin { unix: NOW, random, stands_alone: false, crypto: crypto(), crls: Arc::new([]) }
+    let peer = Identity::Fqdn("moon.lab".into());
+    EapBegin { unix: NOW, peer, random, stands_alone: false, crypto: crypto(), crls: Arc::new([]) }
 }
 
 pub(crate) fn crypto() -> &'static dyn CryptoBackend {

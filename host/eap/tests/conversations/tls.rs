@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use vpnhost_ike::wire::payload::Eap;
-use vpnhost_ike::{EapBegin, EapFailure, EapSetup, EapStep};
+use vpnhost_ike::{EapBegin, EapFailure, EapMethod, EapSetup, EapStep};
+use vpnhost_model::Identity;
 
 use crate::harness::{
     CA, NOW, OTHER_CA, begin, carol, converse, converse_with, dave, server, tls_client, tls_server,
@@ -67,16 +68,30 @@ fn a_server_with_another_name_is_refused() {
 }
 
 #[test]
+fn a_server_that_nobody_named_is_whom_the_gateway_says_to_be() {
+    let ends = converse(&tls_client("carol@lab", carol(), "", CA), &server(vec![tls_server(CA)]));
+    assert!(ends.client.is_ok());
+    let mut client = tls_client("carol@lab", carol(), "", CA)
+        .begin(EapBegin { peer: Identity::Fqdn("sun.lab".into()), ..begin(1) });
+    assert_eq!(refusal(&mut *client), "wrong-identity");
+}
+
+#[test]
 fn an_expired_certificate_is_refused_by_the_time_that_was_given() {
     let setup = tls_client("carol@lab", carol(), "moon.lab", CA);
     let mut client = setup.begin(EapBegin { unix: NOW + Duration::from_secs(40 * 365 * 86_400), ..begin(1) });
+    assert_eq!(refusal(&mut *client), "expired");
+}
+
+/// Returns the code by which a client refuses the server.
+fn refusal(client: &mut dyn EapMethod) -> &'static str {
     let mut server = server(vec![tls_server(CA)]).begin(begin(2));
     let mut step = server.step(None);
     for _ in 0..100 {
         let (EapStep::Send(packet) | EapStep::Failure { packet: Some(packet), .. }) = step else { break };
         match client.step(Some(&packet)) {
             EapStep::Send(answer) => step = server.step(Some(&answer)),
-            EapStep::Failure { failure, .. } => return assert_eq!(failure.code(), "expired"),
+            EapStep::Failure { failure, .. } => return failure.code(),
             EapStep::Success { .. } => break,
         }
     }

@@ -66,6 +66,8 @@ pub struct EapOutcome {
 pub struct EapBegin {
     /// The wall clock: the time since 1970.
     pub unix: Duration,
+    /// Who the other end says it is in IKE: proved only where it shows a certificate there.
+    pub peer: Identity,
     /// For challenges.
     pub random: DrawnRandom,
     /// The method has to prove the server too, without a certificate in IKE: none that cannot is offered.

@@ -24,8 +24,8 @@ pub struct IdentityGap {
 pub struct Nearest {
     /// Its name.
     pub connection: String,
-    /// Whom it expects, if not anybody.
-    pub peer: Option<Identity>,
+    /// Whom it expects.
+    pub peer: PeerIdentity,
     /// Who this host is in it.
     pub local: Identity,
     /// Whether it admits the peer's identity,
@@ -44,23 +44,17 @@ impl IdentityGap {
         suite: Option<IkeSuite>,
         connections: &[Arc<PeerConfig>],
     ) -> Self {
-        let near = |connection: &PeerConfig| {
-            let expected = match &connection.peer_id {
-                PeerIdentity::Is(expected) => Some(expected.clone()),
-                PeerIdentity::Any => None,
-            };
-            Nearest {
-                connection: connection.name.clone(),
-                admits_peer: expected.as_ref().is_none_or(|expected| identity::matches(expected, peer)),
-                peer: expected,
-                local: connection.local_id.clone(),
-                is_wanted: wanted.is_none_or(|wanted| identity::matches(&connection.local_id, wanted)),
-                has_suite: suite.is_some_and(|suite| connection.ike.contains(&suite)),
-            }
+        let near = |connection: &PeerConfig| Nearest {
+            connection: connection.name.clone(),
+            admits_peer: connection.peer_id.admits(peer),
+            peer: connection.peer_id.clone(),
+            local: connection.local_id.clone(),
+            is_wanted: wanted.is_none_or(|wanted| identity::matches(&connection.local_id, wanted)),
+            has_suite: suite.is_some_and(|suite| connection.ike.contains(&suite)),
         };
         let nearest = connections.iter().map(|it| near(it)).max_by_key(|it| {
             let fits = u8::from(it.admits_peer) + u8::from(it.is_wanted) + u8::from(it.has_suite);
-            (fits, it.peer.as_ref().map_or(0, |expected| likeness(expected, peer)))
+            (fits, if it.peer == PeerIdentity::Any { 0 } else { likeness(&it.peer, peer) })
         });
         Self { peer: peer.clone(), wanted: wanted.cloned(), nearest }
     }
@@ -71,8 +65,7 @@ impl IdentityGap {
             text = format!("{text} and ask for {}", identity::text_of(wanted));
         }
         let Some(nearest) = &self.nearest else { return text };
-        let expected = nearest.peer.as_ref().map_or_else(|| "anybody".to_owned(), identity::text_of);
-        let local = identity::text_of(&nearest.local);
+        let (local, expected) = (identity::text_of(&nearest.local), &nearest.peer);
         format!("{text}; connection {} is between {local} and {expected}", nearest.connection)
     }
 }
@@ -91,9 +84,9 @@ impl fmt::Display for IdentityGap {
     }
 }
 
-/// Returns how much two identities are alike: what they begin and end with alike.
-fn likeness(one: &Identity, other: &Identity) -> usize {
-    let (one, other) = (identity::text_of(one), identity::text_of(other));
+/// Returns how much an identity is like an expected one: what they begin and end with alike.
+fn likeness(expected: &PeerIdentity, peer: &Identity) -> usize {
+    let (one, other) = (expected.to_string(), identity::text_of(peer));
     let alike = |pair: &(char, char)| pair.0 == pair.1;
     let begin = one.chars().zip(other.chars()).take_while(alike).count();
     begin + one.chars().rev().zip(other.chars().rev()).take_while(alike).count()

@@ -17,6 +17,7 @@ mod invalid;
 mod maker;
 mod many_children;
 mod modes;
+mod patterns;
 mod pfs;
 mod pump;
 mod random_interaction;

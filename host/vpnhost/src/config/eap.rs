@@ -175,8 +175,7 @@ fn certificate(local: &Section<'_>, peer: &Section<'_>, means: &Means<'_>) -> Op
     };
     let server = match (local.item("aaa_id"), means.peer_id) {
         (Some(item), _) => Some(item.read(super::peer::identity)?),
-        (None, Some(PeerIdentity::Is(peer))) => Some(peer.clone()),
-        (None, Some(PeerIdentity::Any) | None) => None,
+        (None, peer) => peer.and_then(PeerIdentity::exact).cloned(),
     };
     let server = TlsPeer { trust: Arc::clone(&judgement.trust), identity: server };
     Some(ClientMethod::Tls { credential, server })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use vpnhost_ike::config::{LocalAuth, OwnCertificate, PeerAuth, PeerIdentity, Secrets};
 use vpnhost_model::Identity;
+use vpnhost_pki::Pattern;
 
 use super::certificate::{self, Judgement};
 use super::connection::{Context, Role};
@@ -76,7 +77,7 @@ pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, role: Role) 
     };
     let count =
         secrets.as_ref().map_or(0, |secrets| secrets.by_peer.len() + usize::from(secrets.default.is_some()));
-    if !responds_only && peer_id == Some(PeerIdentity::Any) && count > 1 {
+    if !responds_only && peer_id.as_ref().is_some_and(|peer| peer.exact().is_none()) && count > 1 {
         let wrong = Wrong::new("whoever begins must know which of several secrets is the peer's");
         peer.report("id", wrong.hint("name the peer that is meant, or write role = \"responder\""));
     }
@@ -95,9 +96,7 @@ pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, role: Role) 
 pub(super) fn identity(text: &str) -> Result<Identity, Wrong> {
     let wrong = Wrong::new(format!("\"{text}\" is no identity"));
     if text.contains('*') {
-        return Err(
-            wrong.hint("an identity has no pattern: id = \"%any\" takes every peer that proves itself")
-        );
+        return Err(wrong.hint("a pattern stands only for peers, in peer.id"));
     }
     // As swanctl.conf has them: here the form says what it is.
     let kinds = ["fqdn", "dns", "email", "rfc822", "userfqdn", "ipv4", "ipv6", "asn1dn", "dn"];
@@ -115,10 +114,23 @@ pub(super) fn identity(text: &str) -> Result<Identity, Wrong> {
     })
 }
 
+/// Reads who the peer must be, or of which group.
+fn expected(text: &str) -> Result<PeerIdentity, Wrong> {
+    if !text.contains('*') {
+        return identity(text).map(PeerIdentity::Is);
+    }
+    Pattern::parse(text).map(PeerIdentity::Like).ok_or_else(|| {
+        let wrong = Wrong::new(format!("\"{text}\" is no pattern of identities"));
+        wrong.hint(
+            "write *.example.org, *@example.org, or a distinguished name with values of *: O=Example, CN=*",
+        )
+    })
+}
+
 fn peer_id(peer: &Section<'_>, responds_only: bool) -> Option<PeerIdentity> {
     let item = peer.required("id", "\"moon.example.org\"")?;
     if item.text()? != "%any" {
-        return item.read(identity).map(PeerIdentity::Is);
+        return item.read(expected);
     }
     if !responds_only {
         let who = match peer.item("ca") {
@@ -245,19 +257,29 @@ fn secrets(
             let secret = its.or(own)??;
             match peer_id {
                 PeerIdentity::Is(identity) => drop(secrets.by_peer.insert(identity.folded(), secret)),
-                PeerIdentity::Any => secrets.default = Some(secret),
+                PeerIdentity::Like(_) | PeerIdentity::Any => secrets.default = Some(secret),
             }
         }
+    }
+    if let (PeerIdentity::Like(group), Some(_), Some(item)) =
+        (peer_id, &secrets.default, its_item.as_ref().or(own_item.as_ref()))
+    {
+        // strongSwan takes it, and who wants to know a group's members apart cannot see it from outside.
+        item.warn(
+            Wrong::new(format!(
+                "each of {group} can pose as any other, and as this host: all know one secret"
+            ))
+            .hint("give each its own: secrets_file = \"peers.psk\"; or certificates: ca = [\"ca.pem\"]"),
+        );
     }
     is_usable(&secrets, peer_id, many_item.as_ref()).then_some(secrets)
 }
 
 fn is_usable(secrets: &Secrets, peer_id: &PeerIdentity, many: Option<&Item<'_>>) -> bool {
-    let PeerIdentity::Is(identity) = peer_id else { return true };
-    let is_there = secrets.default.is_some() || secrets.of(identity).is_some();
+    let is_there = secrets.default.is_some() || secrets.by_peer.keys().any(|known| peer_id.admits(known));
     if let (false, Some(item)) = (is_there, many) {
         item.error(
-            Wrong::new(format!("holds no secret of {identity}"))
+            Wrong::new(format!("holds no secret of {peer_id}"))
                 .hint("add it, or write peer = { id = \"%any\", … }"),
         );
     }

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod failure;
 pub mod flood;
 pub mod flow;
+pub mod group;
 pub mod leak;
 pub mod matrix;
 pub mod network;
@@ -35,6 +36,7 @@ pub fn interop() -> Vec<Story> {
         explain::stories(),
         flood::stories(),
         certificate::stories(),
+        group::stories(),
         child::stories(),
         reauth::stories(),
         eap::stories(),

@@ -7,7 +7,7 @@ use crate::auth::certificates;
 use crate::auth::eap::EapFailure;
 use crate::auth::signature::Signed;
 use crate::auth::verified::AuthVerified;
-use crate::config::{LocalAuth, PeerAuth, PeerConfig, PeerIdentity};
+use crate::config::{LocalAuth, PeerAuth, PeerConfig};
 use crate::error::IkeError;
 use crate::exchange::ike_sa_init::{InitRecord, join, notify};
 use crate::exchange::{proposals, selectors};
@@ -155,7 +155,7 @@ impl IkeSa {
         };
         payloads.extend(certificates);
         payloads.extend(certificates::request(host.crypto, std::iter::once(&*connection)));
-        if let PeerIdentity::Is(peer) = &connection.peer_id {
+        if let Some(peer) = connection.peer_id.exact() {
             if initial_contact::is_first(host, peer) {
                 payloads.push(notify(NotifyType::INITIAL_CONTACT));
             }
@@ -408,9 +408,6 @@ pub(super) fn unproven(connection: &PeerConfig, message: &Message) -> CloseReaso
 }
 
 fn login(connection: &PeerConfig) -> Asked {
-    let remote = match &connection.peer_id {
-        PeerIdentity::Is(peer) => Some(peer.clone()),
-        PeerIdentity::Any => None,
-    };
+    let remote = connection.peer_id.exact().cloned();
     Asked::Login { local: connection.local_id.clone(), remote }
 }

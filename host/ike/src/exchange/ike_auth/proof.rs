@@ -103,7 +103,7 @@ impl IkeSa {
         claim: &PeerClaim<'_>,
     ) -> Result<Step<AuthVerified>, AuthenticationFailure> {
         let (connection, peer) = (claim.connection, &claim.id.identity);
-        if !admits_identity(&connection.peer_id, peer) {
+        if !connection.peer_id.admits(peer) {
             return Err(not_expected(&connection.peer_id, peer));
         }
         if !admits_method(&connection.peer_auth, Some(claim.authentication.method)) {
@@ -183,19 +183,12 @@ pub(crate) fn another_method(used: Option<AuthMethod>, wanted: &PeerAuth) -> Aut
     AuthenticationFailure::Method { used, wanted: wanted.name() }
 }
 
-pub(crate) fn admits_identity(expected: &PeerIdentity, peer: &Identity) -> bool {
-    match expected {
-        PeerIdentity::Is(expected) => identity::matches(expected, peer),
-        PeerIdentity::Any => true,
-    }
-}
-
 /// Says that a responder is not whom the connection asks for.
 pub(crate) fn not_expected(expected: &PeerIdentity, peer: &Identity) -> AuthenticationFailure {
     match expected {
-        PeerIdentity::Is(expected) => AuthenticationFailure::UnexpectedIdentity {
+        PeerIdentity::Is(_) | PeerIdentity::Like(_) => AuthenticationFailure::UnexpectedIdentity {
             said: identity::text_of(peer),
-            expected: identity::text_of(expected),
+            expected: expected.to_string(),
         },
         PeerIdentity::Any => AuthenticationFailure::UnknownIdentity,
     }
@@ -208,9 +201,9 @@ pub(crate) fn secret_for<'a>(secrets: &'a Secrets, peer: &Identity) -> Option<&'
 /// Returns the secret to begin with: the expected peer's, or the only one there is.
 fn secret_for_expected(connection: &PeerConfig) -> Option<&SecretBytes> {
     let secrets = &connection.secrets;
-    match &connection.peer_id {
-        PeerIdentity::Is(peer) => secret_for(secrets, peer),
-        PeerIdentity::Any => {
+    match connection.peer_id.exact() {
+        Some(peer) => secret_for(secrets, peer),
+        None => {
             let mut all = secrets.by_peer.values().chain(&secrets.default);
             all.next().filter(|_| all.next().is_none())
         }

@@ -1,5 +1,6 @@
 //! IKE_AUTH as a peer begins it.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use vpnhost_model::{Identity, Now, Role};
@@ -24,9 +25,7 @@ use crate::wire::payload::{Authentication, Identification, Notify, NotifyType, S
 use crate::wire::{ExchangeType, Message, Payload};
 use crate::work::{Resumed, Track};
 
-use super::proof::{
-    AuthError, OwnClaim, PeerClaim, Step, admits_identity, admits_method, another_method, secret_for,
-};
+use super::proof::{AuthError, OwnClaim, PeerClaim, Step, admits_method, another_method, secret_for};
 use super::{Authorizing, RemoteAuth, Verifying};
 
 impl IkeSa {
@@ -44,9 +43,11 @@ impl IkeSa {
             let wanted = message.id_responder().map(|id| &id.identity);
             suite.is_some_and(|suite| connection.ike.contains(&suite))
                 && wanted.is_none_or(|wanted| identity::matches(&connection.local_id, wanted))
-                && admits_identity(&connection.peer_id, &id.identity)
+                && connection.peer_id.admits(&id.identity)
         };
-        let fitting: Vec<Arc<PeerConfig>> = state.candidates.iter().filter(fits).cloned().collect();
+        let mut fitting: Vec<Arc<PeerConfig>> = state.candidates.iter().filter(fits).cloned().collect();
+        // Those that tell as closely whom they are for stay in the order of the file.
+        fitting.sort_by_key(|connection| Reverse(connection.peer_id.closeness()));
         let connection = match for_peer(&fitting, &id.identity, message.authentication()) {
             Ok(connection) => Arc::clone(connection),
             Err(AuthenticationFailure::UnknownIdentity) => {
@@ -254,7 +255,7 @@ impl IkeSa {
     }
 }
 
-/// Finds the connection that a peer is for among those that its identity fits: the first that wants the proof that
+/// Finds the connection that a peer is for among those that its identity fits, the closest before: the first that wants the proof that
 /// it brings, and for a shared key has one.
 fn for_peer<'a>(
     fitting: &'a [Arc<PeerConfig>],

@@ -1,8 +1,8 @@
 //! Certificates in `local` and `peer`: what is read, and what is told of mistakes.
 
-use vpnhost_ike::config::{LocalAuth, PeerAuth};
+use vpnhost_ike::config::{LocalAuth, PeerAuth, PeerIdentity};
 use vpnhost_model::Identity;
-use vpnhost_pki::{Certificate, Revocation, identity};
+use vpnhost_pki::{Certificate, Pattern, Revocation, identity};
 
 use super::maker::{DAY, Key, NOW, Plan, names};
 use super::{Ground, Problem};
@@ -201,4 +201,22 @@ fn ten_thousand_secrets_are_read_and_found() {
     let user = Identity::parse("user9999@example.org").unwrap();
     assert!(peer.secrets.of(&user).is_some());
     assert!(begun.elapsed() < std::time::Duration::from_secs(5), "it is found by an index");
+}
+
+#[test]
+fn a_pattern_names_a_group_and_a_secret_of_a_group_is_warned_of() {
+    let ground = Ground::certified();
+    let group = |peer: &str| ground.good(&ends(LOCAL, peer).replace("\"192.0.2.1\"", "\"%any\""));
+    for pattern in ["*.example.org", "*@example.org", "C=CH, CN=*"] {
+        let configuration = group(&format!("{{ id = \"{pattern}\", ca = [\"ca.pem\"] }}"));
+        let expected = PeerIdentity::Like(Pattern::parse(pattern).unwrap());
+        assert_eq!(configuration.connections[0].peer.peer_id, expected);
+        assert!(configuration.warnings.is_empty(), "{:?}", configuration.warnings);
+    }
+    let own = "{ id = \"moon\", psk_file = \"a.psk\" }";
+    let text = ends(own, "{ id = \"*.lab\", psk_file = \"a.psk\" }").replace("\"192.0.2.1\"", "\"%any\"");
+    let configuration = ground.good(&text);
+    assert!(configuration.connections[0].peer.secrets.default.is_some());
+    let [warning] = &configuration.warnings[..] else { panic!("one warning expected") };
+    assert!(warning.what.contains("each of *.lab can pose as any other"), "{warning:?}");
 }

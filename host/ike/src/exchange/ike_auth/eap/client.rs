@@ -18,7 +18,7 @@ use crate::wire::{ExchangeType, Message, Payload};
 use crate::work::Track;
 
 use super::super::initiator::unproven;
-use super::super::proof::{PeerClaim, Step, admits_identity, another_method, not_expected};
+use super::super::proof::{PeerClaim, Step, another_method, not_expected};
 use super::super::{Authorizing, Verifying};
 use super::{EapTalk, failed};
 
@@ -65,7 +65,7 @@ impl IkeSa {
         let Some(authentication) = message.authentication() else {
             let step = if !alone {
                 Err(another_method(None, &connection.peer_auth))
-            } else if admits_identity(&connection.peer_id, &id.identity) {
+            } else if connection.peer_id.admits(&id.identity) {
                 Ok(())
             } else {
                 Err(not_expected(&connection.peer_id, &id.identity))
@@ -106,7 +106,7 @@ impl IkeSa {
             return;
         };
         let alone = gateway.is_none();
-        let method = match host.begin_eap(now, config, alone) {
+        let method = match host.begin_eap(now, config, (&id.identity, alone)) {
             Ok(method) => method,
             Err(error) => return self.settle(host, now, Err(error)),
         };

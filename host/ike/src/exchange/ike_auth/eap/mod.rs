@@ -8,7 +8,7 @@ mod client;
 mod server;
 
 use vpnhost_crypto::{DrawnRandom, SecretBytes};
-use vpnhost_model::{Now, Role};
+use vpnhost_model::{Identity, Now, Role};
 
 use crate::auth::eap::{EapBegin, EapConfig, EapFacts, EapFailure, EapMethod, EapOutcome};
 use crate::auth::shared_key;
@@ -155,10 +155,10 @@ impl Host {
         &mut self,
         now: Now,
         config: &EapConfig,
-        stands_alone: bool,
+        (peer, stands_alone): (&Identity, bool),
     ) -> Result<Box<dyn EapMethod>, IkeError> {
         let random = DrawnRandom::draw(&mut *self.random, limits::EAP_RANDOM)?;
-        let (unix, crypto, crls) = (now.unix, self.crypto, self.crls());
-        Ok(config.0.begin(EapBegin { unix, random, stands_alone, crypto, crls }))
+        let (unix, peer, crypto, crls) = (now.unix, peer.clone(), self.crypto, self.crls());
+        Ok(config.0.begin(EapBegin { unix, peer, random, stands_alone, crypto, crls }))
     }
 }

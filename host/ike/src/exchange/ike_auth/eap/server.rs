@@ -39,7 +39,7 @@ impl IkeSa {
             let failure = failed(EapFailure::WantsCertificate);
             return self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure));
         }
-        let method = match host.begin_eap(now, config, alone) {
+        let method = match host.begin_eap(now, config, (&id.identity, alone)) {
             Ok(method) => method,
             Err(error) => return self.settle(host, now, Err(error)),
         };
@@ -213,11 +213,7 @@ impl IkeSa {
 
 /// Tells whether a connection is for a user: IDi, by which it was chosen, nobody has proved.
 fn is_for(expected: &PeerIdentity, user: &str) -> bool {
-    match expected {
-        PeerIdentity::Is(expected) => {
-            identity::text_of(expected) == user
-                || identity::parse(user).is_some_and(|user| identity::matches(expected, &user))
-        }
-        PeerIdentity::Any => true,
-    }
+    let is_named = expected.exact().is_some_and(|expected| identity::text_of(expected) == user);
+    let admitted = || identity::parse(user).is_some_and(|user| expected.admits(&user));
+    *expected == PeerIdentity::Any || is_named || admitted()
 }
