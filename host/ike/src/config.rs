@@ -98,6 +98,9 @@ pub struct PeerConfig {
     pub on_child_failed: ChildFailure,
     /// Whether IKE SAs come up without a Child SA (RFC 6023).
     pub childless: Childless,
+    /// Whether RSA and ECDSA keys may make AUTH payloads with SHA-1 (method 1, RFC 7427), at either end. Beyond that the
+    /// host's and the peer's floor must allow legacy algorithms.
+    pub sha1_auth: bool,
 }
 
 /// Whether IKE SAs come up without a Child SA (RFC 6023), in the words of swanctl's `childless`.

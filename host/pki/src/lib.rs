@@ -57,4 +57,4 @@ pub use pattern::Pattern;
 pub use renewal::renew;
 pub use revocation::Revocation;
 pub use store::Store;
-pub use verify::{Rules, Verified, verify, verify_for};
+pub use verify::{Purpose, Rules, Verified, verify, verify_for};

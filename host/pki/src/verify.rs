@@ -24,10 +24,10 @@ pub struct Rules {
     pub allow_legacy: bool,
     /// How much a missing revocation list matters.
     pub revocation: Revocation,
-    /// The extended key usage must be there (and allow IKE); otherwise it must only allow IKE if it is there.
+    /// The extended key usage must be there, and name the purpose itself; otherwise it must only allow it if it is there.
     pub require_eku: bool,
-    /// The purposes of TLS count as IKE's (RFC 4945 §5.1.3.12 lets a policy say so).
-    pub tls_eku: bool,
+    /// What the certificate must be for.
+    pub purpose: Purpose,
     /// `*.example.org` in a certificate stands for names below.
     pub wildcards: bool,
 }
@@ -38,10 +38,23 @@ impl Default for Rules {
             allow_legacy: false,
             revocation: Revocation::Soft,
             require_eku: false,
-            tls_eku: true,
+            purpose: Purpose::IkeOrTls,
             wildcards: false,
         }
     }
+}
+
+/// What a certificate must be for, by its extended key usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// IKE; the purposes of TLS count as IKE's (RFC 4945 §5.1.3.12 lets a policy say so).
+    IkeOrTls,
+    /// IKE alone.
+    Ike,
+    /// A server of TLS (RFC 5216 §5.3): what an EAP-TLS server shows, and what tells a gateway from its users.
+    Server,
+    /// A client of TLS (RFC 5216 §5.3).
+    Client,
 }
 
 /// A peer's certificate that is valid, and what it rests on.
@@ -117,10 +130,14 @@ fn check_purpose(leaf: &Certificate, rules: &Rules) -> Result<(), Refusal> {
     if !extensions.allow(KeyUse::DigitalSignature) && !extensions.allow(KeyUse::NonRepudiation) {
         return Err(Refusal::KeyUsage { subject: subject() });
     }
-    let allows = |purpose: &Vec<u8>| match purpose.strip_prefix(KEY_PURPOSE) {
-        Some([TLS_SERVER | TLS_CLIENT]) => rules.tls_eku,
-        Some([number]) => IPSEC.contains(number),
-        Some(_) | None => purpose == ANY_PURPOSE,
+    let allows = |purpose: &Vec<u8>| match (purpose.strip_prefix(KEY_PURPOSE), rules.purpose) {
+        (Some([TLS_SERVER]), wanted) => matches!(wanted, Purpose::IkeOrTls | Purpose::Server),
+        (Some([TLS_CLIENT]), wanted) => matches!(wanted, Purpose::IkeOrTls | Purpose::Client),
+        (Some([number]), Purpose::IkeOrTls | Purpose::Ike) => IPSEC.contains(number),
+        // RFC 5280, 4.2.1.12: an application that demands a purpose may refuse any.
+        (None, Purpose::Server | Purpose::Client) => purpose == ANY_PURPOSE && !rules.require_eku,
+        (None, Purpose::IkeOrTls | Purpose::Ike) => purpose == ANY_PURPOSE,
+        (Some(_), _) => false,
     };
     let good = match &extensions.extended_key_usage {
         Some(purposes) => purposes.iter().any(allows),

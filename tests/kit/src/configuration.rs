@@ -78,6 +78,7 @@ pub fn initiator(children: Vec<ChildConfig>) -> PeerConfig {
         unique: vpnhost_ike::Uniqueness::default(),
         on_child_failed: vpnhost_ike::ChildFailure::default(),
         childless: vpnhost_ike::Childless::default(),
+        sha1_auth: false,
     }
 }
 

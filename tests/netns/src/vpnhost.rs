@@ -357,13 +357,16 @@ fn configuration(files: &Files, end: End, tunnel: &Tunnel) -> String {
         octets => format!("fragment_size = {octets}\n"),
     };
     let (own, its) = proofs(files, end, tunnel);
+    // RFC 7296, 3.8: method 1 of strongSwan is SHA-1.
+    let is_older = tunnel.certificates.as_ref().is_some_and(|it| !it.digital_signatures);
+    let sha1 = if is_older && tunnel.legacy { "sha1_auth = true\n" } else { "" };
     format!(
         "[host]\n{fragments}control = \"{control}\"\ntun = {{ name = \"vpn0\", mtu = 1400 }}\n\
          keylog = \"{dir}/keylog\"\n{host}\n\
          [floor]\nallow_legacy = {legacy}\n\n\
          [[connection]]\nname = \"{CONNECTION}\"\nrole = \"{role}\"\ngateway = [\"{gateway}\"]\n\
          local = {{ id = \"{local}\", {own} }}\npeer = {{ id = \"{remote}\", {its} }}\n\
-         ike = {ike}\nstart = {start:?}\n{request}encapsulation = {encapsulation:?}\n{connection}\n\
+         ike = {ike}\nstart = {start:?}\n{request}{sha1}encapsulation = {encapsulation:?}\n{connection}\n\
          [[connection.child]]\nname = \"{CHILD}\"\n{selectors}\nesp = {esp}\n{child}\n{pools}\n{tables}\n",
         host = tunnel.host,
         control = files.control.display(),

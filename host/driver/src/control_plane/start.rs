@@ -220,6 +220,7 @@ mod tests {
             unique: vpnhost_ike::Uniqueness::default(),
             on_child_failed: vpnhost_ike::ChildFailure::default(),
             childless: vpnhost_ike::Childless::default(),
+            sha1_auth: false,
         }
     }
 

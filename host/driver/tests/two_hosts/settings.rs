@@ -78,6 +78,7 @@ pub(crate) fn connection(side: usize, secret: &[u8]) -> PeerConfig {
         unique: vpnhost_ike::Uniqueness::default(),
         on_child_failed: vpnhost_ike::ChildFailure::default(),
         childless: vpnhost_ike::Childless::default(),
+        sha1_auth: false,
     }
 }
 

@@ -66,23 +66,39 @@ impl SignJob {
     }
 }
 
+/// Which legacy algorithms may make an AUTH payload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leave {
+    /// The floor admits them: DSA, which an operator chose by its key.
+    pub(crate) legacy: bool,
+    /// The connection does, too: SHA-1, which would serve any key.
+    pub(crate) sha1: bool,
+}
+
+impl Leave {
+    fn admits(self, id: Signature) -> bool {
+        !id.is_legacy() || self.legacy && (self.sha1 || id.scheme == Scheme::Dsa)
+    }
+}
+
 /// Returns how a key signs for a peer, the preferred way first: as RFC 7427 says where the peer named hashes, and
 /// as the older methods have it.
-pub(crate) fn ways(key: &PublicKey, hashes: &[Hash], allow_legacy: bool) -> Vec<(AuthMethod, Signature)> {
-    let named = signatures_of(key, hashes, allow_legacy);
-    let named = named.into_iter().map(|id| (AuthMethod::DIGITAL_SIGNATURE, id));
-    named.chain(older(key.kind(), allow_legacy)).collect()
+pub(crate) fn ways(key: &PublicKey, hashes: &[Hash], leave: Leave) -> Vec<(AuthMethod, Signature)> {
+    let named = signatures_of(key, hashes, leave.legacy);
+    let named = named.into_iter().filter(|id| leave.admits(*id));
+    let named = named.map(|id| (AuthMethod::DIGITAL_SIGNATURE, id));
+    named.chain(older(key.kind(), leave)).collect()
 }
 
 /// Returns the older method of a kind of key.
-fn older(kind: KeyKind, allow_legacy: bool) -> Option<(AuthMethod, Signature)> {
+fn older(kind: KeyKind, leave: Leave) -> Option<(AuthMethod, Signature)> {
     match kind {
         // RFC 7296, 3.8: SHA-1 is the default, and what every implementation knows.
         KeyKind::Rsa { .. } => {
-            let hash = if allow_legacy { Hash::SHA1 } else { Hash::SHA2_256 };
-            Some((AuthMethod::RSA_SIGNATURE, Signature::new(Scheme::RsaPkcs1, hash)))
+            let [old, new] = [Hash::SHA1, Hash::SHA2_256].map(|hash| Signature::new(Scheme::RsaPkcs1, hash));
+            Some((AuthMethod::RSA_SIGNATURE, if leave.admits(old) { old } else { new }))
         }
-        KeyKind::Dsa { .. } if !allow_legacy => None,
+        KeyKind::Dsa { .. } if !leave.legacy => None,
         KeyKind::Dsa { .. } | KeyKind::EcdsaP256 | KeyKind::EcdsaP384 | KeyKind::EcdsaP521 => pair(kind),
         KeyKind::Ed25519 => None,
     }
@@ -122,12 +138,13 @@ pub(crate) fn verify(
     key: &PublicKey,
     authentication: &Authentication,
     octets: &OwnedOctets,
-    allow_legacy: bool,
+    leave: Leave,
 ) -> Result<(), AuthenticationFailure> {
     let wrong = AuthenticationFailure::WrongSignature;
     let check = |id: Signature, signature: &[u8]| {
-        if id.is_legacy() && !allow_legacy {
-            return Err(AuthenticationFailure::SignatureAlgorithm("needs allow_legacy"));
+        if !leave.admits(id) {
+            let lacks = if leave.legacy { "needs sha1_auth" } else { "needs allow_legacy" };
+            return Err(AuthenticationFailure::SignatureAlgorithm(lacks));
         }
         let verified = crypto.verify_signature(id, key, &octets.parts(), signature);
         if verified == Err(CryptoError::Unsupported) {

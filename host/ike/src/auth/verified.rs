@@ -10,6 +10,7 @@ use vpnhost_pki::{Certificate, Crl, Refusal, identity};
 use crate::auth::eap::{EapFacts, EapFailure};
 use crate::auth::judged::{CertificateFacts, Court, JudgedCertificate};
 use crate::auth::octets::{OwnedOctets, SignedOctets};
+use crate::auth::signature::Leave;
 use crate::auth::{shared_key, signature};
 use crate::output::AuthenticationFailure;
 use crate::wire::payload::{AuthMethod, Authentication};
@@ -98,6 +99,8 @@ pub struct VerifyJob {
     pub(crate) peer: Identity,
     pub(crate) authentication: Authentication,
     pub(crate) octets: OwnedOctets,
+    /// Whether the connection admits SHA-1.
+    pub(crate) sha1: bool,
 }
 
 impl VerifyJob {
@@ -105,10 +108,11 @@ impl VerifyJob {
     pub(crate) fn run(self) -> Result<AuthVerified, AuthenticationFailure> {
         let refused = AuthenticationFailure::Certificate;
         let sent = self.certificates().map_err(refused)?;
-        let (crypto, allow_legacy) = (self.court.crypto, self.court.trust.rules.allow_legacy);
+        let crypto = self.court.crypto;
+        let leave = Leave { legacy: self.court.trust.rules.allow_legacy, sha1: self.sha1 };
         let judged = self.court.judge(sent, Some(self.peer)).map_err(refused)?;
         let proof = &self.authentication;
-        signature::verify(crypto, judged.key(), proof, &self.octets, allow_legacy)?;
+        signature::verify(crypto, judged.key(), proof, &self.octets, leave)?;
         Ok(AuthVerified { method: proof.method, certificate: Some(Arc::new(judged)), eap: None })
     }
 

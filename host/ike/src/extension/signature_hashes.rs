@@ -14,15 +14,14 @@ const HASHES: [Hash; 5] = [Hash::SHA2_256, Hash::SHA2_384, Hash::SHA2_512, Hash:
 const MOST: usize = 32;
 
 /// Returns the Notify with what this host verifies, if a side of one of the connections signs.
-pub(crate) fn notify<'a>(
-    host: &Host,
-    mut connections: impl Iterator<Item = &'a PeerConfig>,
-) -> Option<Payload> {
-    if !host.config.signature_hashes || !connections.any(matters) {
+pub(crate) fn notify<'a>(host: &Host, connections: impl Iterator<Item = &'a PeerConfig>) -> Option<Payload> {
+    let signing: Vec<&PeerConfig> = connections.filter(|connection| matters(connection)).collect();
+    if !host.config.signature_hashes || signing.is_empty() {
         return None;
     }
+    let sha1 = host.config.allow_legacy && signing.iter().any(|connection| connection.sha1_auth);
     let known = |hash: &Hash| host.crypto.signature().iter().any(|algorithm| algorithm.id().hash == *hash);
-    let allowed = |hash: &Hash| host.config.allow_legacy || *hash != Hash::SHA1;
+    let allowed = |hash: &Hash| sha1 || *hash != Hash::SHA1;
     let hashes = HASHES.into_iter().filter(|hash| known(hash) && allowed(hash));
     let data: Vec<u8> = hashes.flat_map(|hash| hash.0.to_be_bytes()).collect();
     Some(Payload::Notify(Notify::new(NotifyType::SIGNATURE_HASH_ALGORITHMS, data)))

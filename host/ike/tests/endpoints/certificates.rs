@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use vpnhost_crypto::{PrivateKey, SecretBytes};
 use vpnhost_ike::{
-    CloseReason, Command, Event, LocalAuth, OwnCertificate, PeerAuth, PeerConfig, PeerIdentity, Trust,
+    CloseReason, Command, EndpointConfig, Event, LocalAuth, OwnCertificate, PeerAuth, PeerConfig,
+    PeerIdentity, Trust,
 };
 use vpnhost_model::Identity;
 use vpnhost_pki::{Certificate, Credential, Rules, identity};
@@ -202,6 +203,27 @@ fn legacy_signatures_need_leave_on_both_sides() {
     pump.command(A, Command::Initiate("b".into()));
     pump.settle();
     assert_eq!(code(&pump, A), Some("no-common-signature"));
+}
+
+/// Wherever the floor let in one old peer, every RSA key signed with SHA-1 for whoever did not know RFC 7427.
+#[test]
+fn sha_1_signs_only_for_connections_that_say_so() {
+    let rules = Rules { allow_legacy: true, ..Rules::default() };
+    let meet = |a_sha1: bool, b_sha1: bool| {
+        let (a, b) = certified(&file("rsa"), &file("rsa"), rules);
+        let (a, b) = (PeerConfig { sha1_auth: a_sha1, ..a }, PeerConfig { sha1_auth: b_sha1, ..b });
+        let old = |peer| EndpointConfig { signature_hashes: false, ..config(peer) };
+        let mut pump = Pump::new(old(a), old(b));
+        pump.command(A, Command::Initiate("b".into()));
+        pump.settle();
+        pump
+    };
+    meet(true, true).assert_connected(1);
+    // One that says nothing signs with SHA-256, which is no legacy, and takes nothing else.
+    meet(false, false).assert_connected(1);
+    meet(false, true).assert_empty(A);
+    let pump = meet(true, false);
+    assert_eq!(code(&pump, B), Some("signature-algorithm"));
 }
 
 #[test]

@@ -12,9 +12,9 @@ use vpnhost_ike::{
     LocalAuth, OwnCertificate, PeerAuth, PeerConfig, PeerIdentity, Trust,
 };
 use vpnhost_model::Identity;
-use vpnhost_pki::{Certificate, Credential, Rules, identity};
+use vpnhost_pki::{Certificate, Credential, Purpose, Rules, identity};
 
-use crate::maker::{DAY, Key, NOW, Plan, crl, names};
+use crate::maker::{DAY, Key, NOW, Plan, crl, names, purposes};
 use crate::pump::*;
 
 const CA: u8 = 31;
@@ -406,6 +406,23 @@ fn a_connection_for_one_user_lets_in_no_other() {
     assert_eq!(code(&pump, B), "eap-another-user");
     assert!(pump.established(A).is_empty());
     up((claim("carol"), only("carol"))).assert_connected(1);
+}
+
+/// Its certificate is of the same CA as the gateway's, and it may call itself whatever that says.
+#[test]
+fn a_user_is_no_gateway_where_a_servers_certificate_is_demanded() {
+    let rules = Rules { purpose: Purpose::Server, require_eku: true, ..Rules::default() };
+    let gateway = |usage: u8| {
+        let (mut a, mut b) = ends(password("carol", "lab password"), leading(vec![users()]));
+        a.peer_id = PeerIdentity::Any;
+        a.peer_auth = PeerAuth::Certificate(Arc::new(Trust { rules, ..(*trust()).clone() }));
+        let plan = Plan::end("CN=b", "CN=ca").with(names(&[(2, b"b.lab")])).with(purposes(&[usage]));
+        let own = credential_of(plan, 32);
+        b.local_auth = LocalAuth::Certificate(vec![Arc::new(OwnCertificate::new(own))]);
+        up((a, b))
+    };
+    gateway(1).assert_connected(1);
+    assert_eq!(code(&gateway(2), A), "missing-eku");
 }
 
 /// A method that is what a test needs: a number of rounds, and a key.

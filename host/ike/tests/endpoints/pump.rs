@@ -440,6 +440,7 @@ pub(crate) fn initiator(ike: &str, children: Vec<ChildConfig>) -> PeerConfig {
         unique: vpnhost_ike::Uniqueness::default(),
         on_child_failed: vpnhost_ike::ChildFailure::default(),
         childless: vpnhost_ike::Childless::default(),
+        sha1_auth: false,
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use maker::{DAY, Key, NOW, Plan, crl, extension, names, purposes};
 use vpnhost_model::Identity;
 use vpnhost_pki::{
-    Certificate, Credential, Crl, Refusal, Revocation, Rules, Store, Verified, identity, verify, verify_for,
+    Certificate, Credential, Crl, Purpose, Refusal, Revocation, Rules, Store, Verified, identity, verify,
+    verify_for,
 };
 
 const ROOT: &str = "CN=Root";
@@ -151,7 +152,8 @@ fn key_usage_and_extended_key_usage_are_as_rfc_4945_says() {
     assert_eq!(judge(vec![usage(0x80)], default), "valid");
     assert_eq!(judge(vec![usage(0x40)], default), "valid", "nonRepudiation");
     assert_eq!(judge(vec![usage(0x20)], default), "key-usage", "keyEncipherment");
-    let (required, no_tls) = (Rules { require_eku: true, ..default }, Rules { tls_eku: false, ..default });
+    let (required, no_tls) =
+        (Rules { require_eku: true, ..default }, Rules { purpose: Purpose::Ike, ..default });
     assert_eq!(judge(vec![], required), "missing-eku");
     assert_eq!(judge(vec![purposes(&[17])], required), "valid");
     assert_eq!(judge(vec![purposes(&[1])], default), "valid");
@@ -160,6 +162,29 @@ fn key_usage_and_extended_key_usage_are_as_rfc_4945_says() {
     assert_eq!(judge(vec![purposes(&[4])], default), "missing-eku", "e-mail protection");
     let any = extension(0x25, false, b"\x30\x06\x06\x04\x55\x1d\x25\x00");
     assert_eq!(judge(vec![any], no_tls), "valid");
+}
+
+#[test]
+fn a_server_is_told_from_a_client_by_its_extended_key_usage() {
+    let world = World::new();
+    let judge = |extensions: Vec<Vec<u8>>, purpose, require_eku| {
+        let moon = world.moon(|plan| Plan { extensions, ..plan });
+        let rules = Rules { purpose, require_eku, ..Rules::default() };
+        code(judge(&world.store(), &[moon, world.sub_ca()], &rules))
+    };
+    let any = || extension(0x25, false, b"\x30\x06\x06\x04\x55\x1d\x25\x00");
+    for (own, other, purpose) in [(1, 2, Purpose::Server), (2, 1, Purpose::Client)] {
+        for require_eku in [false, true] {
+            assert_eq!(judge(vec![purposes(&[own])], purpose, require_eku), "valid");
+            assert_eq!(judge(vec![purposes(&[1, 2])], purpose, require_eku), "valid");
+            assert_eq!(judge(vec![purposes(&[other])], purpose, require_eku), "missing-eku");
+            assert_eq!(judge(vec![purposes(&[17])], purpose, require_eku), "missing-eku", "ipsecIKE");
+        }
+        assert_eq!(judge(vec![], purpose, false), "valid");
+        assert_eq!(judge(vec![], purpose, true), "missing-eku");
+        assert_eq!(judge(vec![any()], purpose, false), "valid");
+        assert_eq!(judge(vec![any()], purpose, true), "missing-eku", "users may have such ones");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use vpnhost_crypto::PrivateKey;
 use vpnhost_ike::config::{OwnCertificate, Trust};
 use vpnhost_model::Identity;
-use vpnhost_pki::{Certificate, Credential, Crl, FileError, Revocation, Rules, identity};
+use vpnhost_pki::{Certificate, Credential, Crl, FileError, Purpose, Revocation, Rules, identity};
 
 use super::document::Section;
 use super::item::Item;
@@ -25,6 +25,8 @@ pub(super) struct Judgement {
     pub(super) trust: Arc<Trust>,
     pub(super) crls: Vec<Crl>,
     pub(super) crl_urls: Vec<String>,
+    /// Whether the operator says what certificates must be for.
+    is_purpose_written: bool,
 }
 
 /// Tells whether a side names certificates.
@@ -140,6 +142,7 @@ pub(super) fn judgement(
     peer: &Section<'_>,
     directories: &Directories,
     allow_legacy: bool,
+    is_unnamed_gateway: bool,
 ) -> Option<Judgement> {
     let cas = match peer.item("ca") {
         Some(_) => files(peer, "ca", directories, Certificate::read_all)?,
@@ -175,18 +178,44 @@ pub(super) fn judgement(
                 .hint("write crl = [\"ca.crl\"], or a URL with http://"),
         );
     }
-    let rules = Rules {
-        allow_legacy,
-        revocation,
-        require_eku: peer.flag("require_eku", false),
-        wildcards: peer.flag("wildcards", false),
-        ..Rules::default()
-    };
+    let (purpose, require_eku) = purpose(peer, is_unnamed_gateway);
+    let wildcards = peer.flag("wildcards", false);
+    let rules = Rules { allow_legacy, revocation, require_eku, purpose, wildcards };
     let anchors = [cas, own.clone()].concat();
-    Some(Judgement { trust: Arc::new(Trust { anchors, known: own, rules }), crls, crl_urls })
+    let is_purpose_written = peer.item("eku").is_some();
+    let trust = Arc::new(Trust { anchors, known: own, rules });
+    Some(Judgement { trust, crls, crl_urls, is_purpose_written })
+}
+
+/// Reads what certificates must be for. Users of a gateway have certificates of the same CAs as it has: where nobody is
+/// named, and this host is such a user, the purpose tells the two apart (RFC 5216 §5.3).
+fn purpose(peer: &Section<'_>, is_unnamed_gateway: bool) -> (Purpose, bool) {
+    let words = [
+        ("ike-or-tls", Purpose::IkeOrTls),
+        ("ike", Purpose::Ike),
+        ("server", Purpose::Server),
+        ("client", Purpose::Client),
+    ];
+    let usual = if is_unnamed_gateway { Purpose::Server } else { Purpose::IkeOrTls };
+    let purpose = peer.word("eku", &words, usual);
+    (purpose, peer.flag("require_eku", is_unnamed_gateway && purpose == Purpose::Server))
 }
 
 impl Judgement {
+    /// Returns what certificates within EAP-TLS are judged by (RFC 5216 §5.3), unless the operator says otherwise.
+    pub(super) fn within_tls(&self, purpose: Purpose) -> Arc<Trust> {
+        let rules = Rules { purpose, ..self.trust.rules };
+        if self.is_purpose_written {
+            return Arc::clone(&self.trust);
+        }
+        Arc::new(Trust { rules, ..(*self.trust).clone() })
+    }
+
+    /// Tells whether only a server's certificate is taken.
+    pub(super) fn demands_server(&self) -> bool {
+        self.trust.rules.purpose == Purpose::Server && self.trust.rules.require_eku
+    }
+
     /// Returns the CAs that are known.
     pub(super) fn authorities(&self) -> Vec<Certificate> {
         self.trust.anchors.iter().chain(&self.trust.known).cloned().collect()

@@ -117,6 +117,7 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
                 unique: unique(section, role),
                 on_child_failed: on_child_failed(section),
                 childless,
+                sha1_auth: sha1_auth(section, context),
             },
         ),
     };
@@ -260,6 +261,18 @@ fn unique(section: &Section<'_>, role: Role) -> Uniqueness {
         item.warn(Wrong::new("has no effect: whoever answers a peer counts its IKE SAs"));
     }
     unique
+}
+
+/// Whether AUTH payloads may be made with SHA-1, for old peers: one that needs it takes no other connection along.
+fn sha1_auth(section: &Section<'_>, context: &Context<'_>) -> bool {
+    let asked = section.flag("sha1_auth", false);
+    if let (true, false, Some(item)) = (asked, context.allow_legacy, section.item("sha1_auth")) {
+        item.error(
+            Wrong::new("needs allow_legacy = true below [floor]")
+                .hint("peers that know RFC 7427 need no SHA-1: leave it out"),
+        );
+    }
+    asked && context.allow_legacy
 }
 
 /// Whether IKE SAs come up without a Child SA, in the words of swanctl's `childless`.

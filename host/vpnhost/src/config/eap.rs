@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vpnhost_eap::{ClientMethod, ClientSetup, PasswordHash, ServerMethod, ServerSetup, TlsPeer, Users};
 use vpnhost_ike::EapConfig;
 use vpnhost_ike::config::{LocalAuth, OwnCertificate, PeerAuth, PeerIdentity};
-use vpnhost_pki::identity;
+use vpnhost_pki::{Purpose, identity};
 
 use super::certificate::Judgement;
 use super::connection::Role;
@@ -177,7 +177,7 @@ fn certificate(local: &Section<'_>, peer: &Section<'_>, means: &Means<'_>) -> Op
         (Some(item), _) => Some(item.read(super::peer::identity)?),
         (None, peer) => peer.and_then(PeerIdentity::exact).cloned(),
     };
-    let server = TlsPeer { trust: Arc::clone(&judgement.trust), identity: server };
+    let server = TlsPeer { trust: judgement.within_tls(Purpose::Server), identity: server };
     Some(ClientMethod::Tls { credential, server })
 }
 
@@ -250,7 +250,7 @@ fn server_method(
                 peer.report("ca", wrong.hint("write ca = [\"ca.pem\"]"));
                 return None;
             };
-            Some(ServerMethod::Tls { credential, clients: Arc::clone(&judgement.trust) })
+            Some(ServerMethod::Tls { credential, clients: judgement.within_tls(Purpose::Client) })
         }
     }
 }

@@ -37,8 +37,12 @@ pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, role: Role) 
     }
     let responds_only = role == Role::Responder;
     let own = own(&local, context)?;
-    let judgement = judgement(&peer, context)?;
-    let peer_id = peer_id(&peer, responds_only);
+    let is_client = local.item("eap").is_some();
+    let judgement = judgement(&peer, context, is_client)?;
+    let peer_id = peer_id(&peer, responds_only, judgement.as_ref());
+    if let (true, Some(judgement), Some(expected)) = (is_client, &judgement, &peer_id) {
+        warn_of_users(&peer, judgement, expected);
+    }
     eap::refuse_stray(&local, &peer);
     let means = Means {
         own: own.as_deref(),
@@ -127,19 +131,33 @@ fn expected(text: &str) -> Result<PeerIdentity, Wrong> {
     })
 }
 
-fn peer_id(peer: &Section<'_>, responds_only: bool) -> Option<PeerIdentity> {
+fn peer_id(peer: &Section<'_>, responds_only: bool, judgement: Option<&Judgement>) -> Option<PeerIdentity> {
     let item = peer.required("id", "\"moon.example.org\"")?;
     if item.text()? != "%any" {
         return item.read(expected);
     }
     if !responds_only {
-        let who = match peer.item("ca") {
+        let who = match judgement {
+            Some(judgement) if judgement.demands_server() => {
+                "whoever has a server's certificate of these CAs"
+            }
             Some(_) => "whoever has a certificate of these CAs",
             None => "whoever knows the secret",
         };
         item.warn(Wrong::new(format!("{who} may answer as the peer")).hint("name the peer that is meant"));
     }
     Some(PeerIdentity::Any)
+}
+
+/// Warns where a user's certificate passes for the gateway's.
+fn warn_of_users(peer: &Section<'_>, judgement: &Judgement, expected: &PeerIdentity) {
+    if peer.item("ca").is_some() && expected.exact().is_none() && !judgement.demands_server() {
+        let wrong = Wrong::new("takes a user's certificate for the gateway's, as nobody is named");
+        peer.warn(
+            if peer.item("eku").is_some() { "eku" } else { "require_eku" },
+            wrong.hint("name the gateway in id, or leave out eku and require_eku"),
+        );
+    }
 }
 
 /// Reads this host's certificates, if it has any.
@@ -159,12 +177,16 @@ fn own(local: &Section<'_>, context: &Context<'_>) -> Option<Option<Vec<Arc<OwnC
 
 /// Reads what the peer's certificate is judged by, if it is to show one.
 #[allow(clippy::option_option, reason = "none there, and none that can be read, are two things")]
-fn judgement(peer: &Section<'_>, context: &Context<'_>) -> Option<Option<Judgement>> {
+fn judgement(peer: &Section<'_>, context: &Context<'_>, is_client: bool) -> Option<Option<Judgement>> {
     if certificate::is_named(peer, &["ca", "cert"]) {
         refuse_both(peer, &["psk_file", "secrets_file"]);
-        return certificate::judgement(peer, context.directories, context.allow_legacy).map(Some);
+        let is_group = |text: &str| text == "%any" || text.contains('*');
+        let is_open = peer.item("ca").is_some() && peer.text("id").is_some_and(is_group);
+        let is_unnamed_gateway = is_client && is_open;
+        return certificate::judgement(peer, context.directories, context.allow_legacy, is_unnamed_gateway)
+            .map(Some);
     }
-    let with_trust = ["crl", "revocation", "require_eku", "wildcards"];
+    let with_trust = ["crl", "revocation", "require_eku", "eku", "wildcards"];
     if let Some(item) = with_trust.iter().find_map(|key| peer.item(key)) {
         item.error(Wrong::new("means nothing without certificates").hint("write ca = [\"ca.pem\"]"));
     }

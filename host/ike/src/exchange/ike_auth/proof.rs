@@ -8,7 +8,7 @@ use vpnhost_pki::identity;
 
 use crate::auth::judged::Court;
 use crate::auth::octets::SignedOctets;
-use crate::auth::signature::{self, SignJob, Signed};
+use crate::auth::signature::{self, Leave, SignJob, Signed};
 use crate::auth::verified::{self, AuthVerified, VerifyJob};
 use crate::auth::{certificates, shared_key};
 use crate::config::{LocalAuth, PeerAuth, PeerConfig, PeerIdentity, Secrets};
@@ -77,7 +77,8 @@ impl IkeSa {
                 let own = certificates::choose(host.crypto, claim.connection, claim.authorities)
                     .ok_or(AuthenticationFailure::OwnKey)?;
                 let key = own.credential().public();
-                let ways = signature::ways(key, &claim.init.hashes, host.config.allow_legacy);
+                let leave = Leave { legacy: host.config.allow_legacy, sha1: claim.connection.sha1_auth };
+                let ways = signature::ways(key, &claim.init.hashes, leave);
                 let found = ways
                     .into_iter()
                     .find_map(|(method, id)| Some((method, host.crypto.find_signature(id, key.kind())?)));
@@ -128,6 +129,7 @@ impl IkeSa {
                     peer: peer.clone(),
                     authentication: claim.authentication.clone(),
                     octets: octets.owned(secured.prf).map_err(|_| broken)?,
+                    sha1: connection.sha1_auth,
                 };
                 Ok(Step::Job(Job::VerifyPeer(Box::new(job))))
             }

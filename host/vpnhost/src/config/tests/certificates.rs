@@ -2,7 +2,7 @@
 
 use vpnhost_ike::config::{LocalAuth, PeerAuth, PeerIdentity};
 use vpnhost_model::Identity;
-use vpnhost_pki::{Certificate, Pattern, Revocation, identity};
+use vpnhost_pki::{Certificate, Pattern, Purpose, Revocation, identity};
 
 use super::maker::{DAY, Key, NOW, Plan, names};
 use super::{Ground, Problem};
@@ -91,12 +91,13 @@ fn each_side_may_prove_itself_in_its_own_way() {
 #[test]
 fn what_is_demanded_of_certificates_is_read() {
     let peer = "{ id = \"moon\", ca = \"ca.pem\", revocation = \"strict\", crl = [\"http://ca/x.crl\"], \
-                require_eku = true, wildcards = true }";
+                require_eku = true, eku = \"ike\", wildcards = true }";
     let configuration = Ground::certified().good(&ends(LOCAL, peer));
     let connection = &configuration.connections[0];
     let PeerAuth::Certificate(trust) = &connection.peer.peer_auth else { panic!("a certificate proves it") };
     assert_eq!(trust.rules.revocation, Revocation::Strict);
     assert!(trust.rules.require_eku && trust.rules.wildcards);
+    assert_eq!(trust.rules.purpose, Purpose::Ike);
     assert_eq!(connection.crl_urls, ["http://ca/x.crl"]);
 }
 
@@ -219,4 +220,17 @@ fn a_pattern_names_a_group_and_a_secret_of_a_group_is_warned_of() {
     assert!(configuration.connections[0].peer.secrets.default.is_some());
     let [warning] = &configuration.warnings[..] else { panic!("one warning expected") };
     assert!(warning.what.contains("each of *.lab can pose as any other"), "{warning:?}");
+}
+
+#[test]
+fn sha_1_is_for_connections_that_ask_for_it_above_the_floor() {
+    let ground = Ground::certified();
+    let asking = ends(LOCAL, PEER).replacen("\nlocal", "\nsha1_auth = true\nlocal", 1);
+    let text = ground.read(&asking).map(|_| ()).expect_err("the floor forbids it").to_string();
+    assert!(text.contains("connection.sha1_auth: needs allow_legacy"), "{text}");
+    let of = |text: &str| {
+        ground.good(&format!("[floor]\nallow_legacy = true\n{text}")).connections[0].peer.sha1_auth
+    };
+    assert!(of(&asking));
+    assert!(!of(&ends(LOCAL, PEER)));
 }

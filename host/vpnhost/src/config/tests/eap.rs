@@ -1,7 +1,7 @@
 //! EAP in `local` and `peer`: what is read, and what is told of mistakes.
 
 use vpnhost_ike::config::{LocalAuth, PeerAuth};
-use vpnhost_pki::identity;
+use vpnhost_pki::{Purpose, identity};
 
 use super::Ground;
 use super::certificates::{LOCAL, PEER, ends};
@@ -148,4 +148,51 @@ fn what_has_no_effect_beside_a_method_is_warned_of() {
     let peer = USERS.replace("\"mschapv2\", \"tls\"", "\"mschapv2\"");
     let warnings = ground().good(&gateway(GATEWAY, &peer)).warnings;
     assert!(warnings.iter().any(|warning| warning.what.contains("does not name tls")), "{warnings:?}");
+}
+
+/// Users have certificates of the CAs that the gateway has its own of: any of them was taken for the gateway.
+#[test]
+fn a_client_that_names_no_gateway_demands_a_servers_certificate() {
+    let ground = ground();
+    let local = "{ id = \"carol\", eap = \"mschapv2\", password_file = \"password\" }";
+    let rules = |peer: &str| {
+        let configuration = ground.good(&ends(local, peer));
+        let PeerAuth::Certificate(trust) = &configuration.connections[0].peer.peer_auth else {
+            panic!("{peer}")
+        };
+        let warnings: Vec<String> =
+            configuration.warnings.iter().map(|warning| warning.what.clone()).collect();
+        (trust.rules.purpose, trust.rules.require_eku, warnings.join("; "))
+    };
+    let any = |more: &str| rules(&format!("{{ id = \"%any\", ca = \"ca.pem\"{more} }}"));
+    let (purpose, required, told) = any("");
+    assert_eq!((purpose, required), (Purpose::Server, true));
+    assert_eq!(told, "whoever has a server's certificate of these CAs may answer as the peer");
+    let (purpose, required, _) = rules("{ id = \"*.example.org\", ca = \"ca.pem\" }");
+    assert_eq!((purpose, required), (Purpose::Server, true));
+    assert_eq!(rules("{ id = \"moon\", ca = \"ca.pem\" }"), (Purpose::IkeOrTls, false, String::new()));
+    for more in [", require_eku = false", ", eku = \"ike-or-tls\""] {
+        let (_, _, told) = any(more);
+        assert!(told.contains("takes a user's certificate for the gateway's"), "{more}: {told}");
+    }
+}
+
+/// RFC 5216, 5.3.
+#[test]
+fn within_eap_tls_a_server_is_a_server_and_a_client_a_client_unless_it_is_said_otherwise() {
+    let ground = Ground::certified();
+    let client = "{ id = \"carol.example.org\", cert = [\"carol.pem\", \"mid.pem\"], key = \"carol.key\", eap = \"tls\" }";
+    let of_client = |more: &str| {
+        let text = ends(client, &format!("{{ id = \"moon\", ca = \"ca.pem\"{more} }}"));
+        match &ground.good(&text).connections[0].peer.local_auth {
+            LocalAuth::Eap(config) => format!("{config:?}"),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(of_client("").contains("purpose: Server"));
+    assert!(of_client(", eku = \"ike\"").contains("purpose: Ike"));
+    let local = client.replace(", eap = \"tls\"", "");
+    let text = gateway(&local, "{ id = \"%any\", eap = \"tls\", ca = \"ca.pem\" }");
+    let PeerAuth::Eap(config) = &ground.good(&text).connections[0].peer.peer_auth else { panic!("EAP") };
+    assert!(format!("{config:?}").contains("purpose: Client"));
 }
