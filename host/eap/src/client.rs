@@ -142,10 +142,7 @@ impl EapMethod for Client {
                 Some(outcome) => EapStep::Success { packet: None, outcome },
                 None => failed(EapFailure::EarlySuccess),
             },
-            Eap::FAILURE => {
-                let kept = self.end.as_ref().ok().and_then(|end| end.failure());
-                failed(kept.unwrap_or_else(|| EapFailure::Refused(String::new())))
-            }
+            Eap::FAILURE => failed(self.failure().unwrap_or_else(|| EapFailure::Refused(String::new()))),
             _ => failed(EapFailure::Malformed("a packet with an unknown code")),
         }
     }

@@ -1,4 +1,5 @@
-//! The server's conversation (RFC 3748 §4.1, §5): asks who the client is, and puts its methods to it.
+//! The server's conversation (RFC 3748 §4.1, §5): puts its methods to the client, and asks who it is before where that is
+//! not known from IKE (RFC 7296 §2.16: SHOULD NOT, since IDi says it).
 
 use std::any::Any;
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use std::sync::Arc;
 use vpnhost_crypto::SecureRandom as _;
 use vpnhost_ike::wire::payload::Eap;
 use vpnhost_ike::{EapBegin, EapFailure, EapMethod, EapSetup, EapStep, OwnCertificate, Trust};
+use vpnhost_model::Identity;
 
 use crate::method::{ServerEnd, Turn};
 use crate::packet::{self, IDENTITY, MSCHAPV2, NAK, TLS};
@@ -39,6 +41,8 @@ impl ServerMethod {
 pub struct ServerSetup {
     /// Its methods, the preferred first.
     pub methods: Vec<ServerMethod>,
+    /// Whether the client is asked who it is even where IKE has told: it saves a round not to.
+    pub asks_identity: bool,
 }
 
 impl EapSetup for ServerSetup {
@@ -46,6 +50,7 @@ impl EapSetup for ServerSetup {
         let methods = self.methods.iter().filter(|method| !begin.stands_alone || method.kind() == TLS);
         Box::new(Server {
             methods: methods.cloned().collect(),
+            asks_identity: self.asks_identity,
             begin,
             identifier: 0,
             requests: 0,
@@ -68,16 +73,26 @@ impl EapSetup for ServerSetup {
 
 struct Server {
     methods: Vec<ServerMethod>,
+    asks_identity: bool,
     begin: EapBegin,
     identifier: u8,
     requests: u32,
     state: State,
 }
 
+/// Who the client says it is.
+#[derive(Clone, Debug)]
+pub(crate) enum Claim {
+    /// By what it answered to EAP's question: it has to prove that.
+    Eap(Vec<u8>),
+    /// By IDi: what it proves may have another name, and that counts.
+    Ike(Identity),
+}
+
 enum State {
     Begun,
     AskedIdentity,
-    Running { kind: u8, end: Box<dyn ServerEnd>, identity: Vec<u8>, answered: bool },
+    Running { kind: u8, end: Box<dyn ServerEnd>, claim: Claim, answered: bool },
     Over,
 }
 
@@ -97,8 +112,16 @@ impl Server {
         EapStep::Failure { packet, failure }
     }
 
+    /// Begins the preferred method.
+    fn run_first(&mut self, claim: Claim) -> EapStep {
+        match self.methods.first().cloned() {
+            Some(method) => self.run(&method, claim),
+            None => self.fail(EapFailure::CannotStandAlone("no configured method")),
+        }
+    }
+
     /// Begins a method.
-    fn run(&mut self, method: &ServerMethod, identity: Vec<u8>) -> EapStep {
+    fn run(&mut self, method: &ServerMethod, claim: Claim) -> EapStep {
         let kind = method.kind();
         let mut end: Box<dyn ServerEnd> = match method {
             ServerMethod::MsChapV2(users) => {
@@ -111,30 +134,41 @@ impl Server {
                 Box::new(mschapv2::server::Server::new(Arc::clone(users), challenge, nobody))
             }
             ServerMethod::Tls { credential, clients } => {
-                Box::new(tls::server::Server::new(&identity, credential, clients, &self.begin))
+                Box::new(tls::server::Server::new(&claim, credential, clients, &self.begin))
             }
         };
         match end.begin() {
             Ok(data) => {
-                self.state = State::Running { kind, end, identity, answered: false };
+                self.state = State::Running { kind, end, claim, answered: false };
                 self.request(kind, &data)
             }
             Err(failure) => self.fail(failure),
         }
     }
 
+    /// Tells whether IDi is who EAP would be told. It is not where a password is wanted and no user has that name: the client
+    /// has another for EAP, which some (strongSwan's `eap_id`) make use of only when they are asked.
+    fn is_known(&self) -> bool {
+        let peer = &self.begin.peer;
+        let knows = |method: &ServerMethod| match method {
+            ServerMethod::MsChapV2(users) => users.find(&peer.to_string()).is_some(),
+            ServerMethod::Tls { .. } => true,
+        };
+        names_somebody(peer) && self.methods.iter().all(knows)
+    }
+
     /// Takes the client's wish for another method.
     fn on_nak(&mut self, wanted: &[u8]) -> EapStep {
-        let State::Running { kind, identity, .. } = &self.state else {
+        let State::Running { kind, claim, .. } = &self.state else {
             return self.fail(EapFailure::Malformed("a Nak to something that is no method"));
         };
-        let (refused, identity) = (*kind, identity.clone());
+        let (refused, claim) = (*kind, claim.clone());
         let wanted: Vec<u8> = wanted.iter().copied().take(limits::NAK_METHODS).collect();
         let ours = packet::names(self.methods.iter().map(ServerMethod::kind));
         // What was refused is not offered again, so that this ends.
         self.methods.retain(|method| method.kind() != refused);
         match self.methods.iter().find(|method| wanted.contains(&method.kind())).cloned() {
-            Some(method) => self.run(&method, identity),
+            Some(method) => self.run(&method, claim),
             None => self.fail(EapFailure::NoCommonMethod { ours, theirs: packet::names(wanted) }),
         }
     }
@@ -145,10 +179,7 @@ impl Server {
                 if data.len() > limits::TEXT {
                     return self.fail(EapFailure::TooMuch("the identity is too long"));
                 }
-                match self.methods.first().cloned() {
-                    Some(method) => self.run(&method, data.to_vec()),
-                    None => self.fail(EapFailure::CannotStandAlone("no configured method")),
-                }
+                self.run_first(Claim::Eap(data.to_vec()))
             }
             (State::Running { answered: false, .. }, NAK) => self.on_nak(data),
             (State::Running { kind: begun, end, answered, .. }, kind) if *begun == kind => {
@@ -173,6 +204,9 @@ impl Server {
 impl EapMethod for Server {
     fn step(&mut self, incoming: Option<&Eap>) -> EapStep {
         match (incoming, &self.state) {
+            (None, State::Begun) if !self.asks_identity && self.is_known() => {
+                self.run_first(Claim::Ike(self.begin.peer.clone()))
+            }
             (None, State::Begun) => {
                 self.state = State::AskedIdentity;
                 self.request(IDENTITY, &[])
@@ -194,5 +228,17 @@ impl EapMethod for Server {
             State::Running { end, .. } => end.failure(),
             State::Begun | State::AskedIdentity | State::Over => None,
         }
+    }
+}
+
+/// Tells whether IDi names a user or a host: phones and Windows put the address there that they happen to have.
+fn names_somebody(identity: &Identity) -> bool {
+    match identity {
+        Identity::Fqdn(_) | Identity::Email(_) | Identity::DistinguishedName(_) => true,
+        Identity::Ipv4(_)
+        | Identity::Ipv6(_)
+        | Identity::KeyId(_)
+        | Identity::Eap(_)
+        | Identity::Other { .. } => false,
     }
 }

@@ -51,7 +51,7 @@ fn ends(switches: u8) -> (ClientSetup, ServerSetup) {
     if is_set(2) {
         methods.reverse();
     }
-    (client, ServerSetup { methods })
+    (client, ServerSetup { methods, asks_identity: is_set(6) })
 }
 
 /// One end hears packets that the script makes up.

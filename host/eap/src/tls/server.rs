@@ -10,9 +10,12 @@ use super::NAME;
 use super::fragments::{Fragments, Taken};
 use super::session::Session;
 use crate::method::{ServerEnd, Turn};
+use crate::server::Claim;
 
 pub(crate) struct Server {
     claimed: Option<Identity>,
+    /// Whether a name in a certificate stands for those below.
+    wildcards: bool,
     session: Result<Session, EapFailure>,
     fragments: Fragments,
     /// The last records are out: what comes now is the client's consent.
@@ -21,11 +24,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(claimed: &[u8], own: &OwnCertificate, clients: &Arc<Trust>, begin: &EapBegin) -> Self {
-        let claimed = claim(claimed);
+    pub(crate) fn new(claim: &Claim, own: &OwnCertificate, clients: &Arc<Trust>, begin: &EapBegin) -> Self {
+        let (claimed, binding) = match claim {
+            Claim::Eap(octets) => (read(octets), read(octets)),
+            Claim::Ike(identity) => (Some(identity.clone()), None),
+        };
         Self {
-            session: Session::server(own, clients, claimed.clone(), begin),
+            session: Session::server(own, clients, binding, begin),
             claimed,
+            wildcards: clients.rules.wildcards,
             fragments: Fragments::default(),
             concluding: false,
             failure: None,
@@ -53,10 +60,8 @@ impl Server {
         let judged = session.peer();
         let own = judged.as_ref().and_then(|judged| judged.certificate());
         let own = own.ok_or(EapFailure::Internal("the certificate".to_owned()))?;
-        let identity = match &self.claimed {
-            Some(claimed) => name_as_certified(own, claimed),
-            None => name_of(own),
-        };
+        let proved = self.claimed.as_ref().filter(|it| identity::bind(own, it, self.wildcards).is_ok());
+        let identity = proved.map_or_else(|| name_of(own), |claimed| name_as_certified(own, claimed));
         let msk = Some(session.msk()?);
         Ok(EapOutcome { identity, method: NAME, msk, certificate: judged, stands_alone: true })
     }
@@ -99,7 +104,7 @@ impl ServerEnd for Server {
 }
 
 /// Reads who the client said it is; nobody, where it keeps that for the certificate (RFC 9190 §2.1.8).
-fn claim(octets: &[u8]) -> Option<Identity> {
+fn read(octets: &[u8]) -> Option<Identity> {
     // A sequence of DER begins as the digit 0 does.
     if Name::from_der(octets).is_ok() {
         return Some(Identity::DistinguishedName(octets.to_vec()));
@@ -133,8 +138,8 @@ mod tests {
     /// They were taken for distinguished names, which begin with that octet.
     #[test]
     fn names_that_begin_with_a_naught_are_names() {
-        assert_eq!(claim(b"007@lab"), Some(Identity::Email("007@lab".into())));
+        assert_eq!(read(b"007@lab"), Some(Identity::Email("007@lab".into())));
         let name = Name::parse("CN=carol").expect("it is one").der().to_vec();
-        assert_eq!(claim(&name), Some(Identity::DistinguishedName(name)));
+        assert_eq!(read(&name), Some(Identity::DistinguishedName(name)));
     }
 }

@@ -93,7 +93,8 @@ fn talk(version: &'static SupportedProtocolVersion) -> Ended {
     let peer = TlsPeer { trust: Arc::clone(&trust), identity: identity::parse("moon.lab") };
     let handshake = Handshake { versions: vec![version], key_log: Arc::clone(&log) as _ };
     let mut client = Client::within("carol@lab", Session::client(&own("carol"), &peer, &begin(), &handshake));
-    let mut server = Server::new(b"carol@lab", &own("moon"), &trust, &begin());
+    let mut server =
+        Server::new(&crate::server::Claim::Eap(b"carol@lab".to_vec()), &own("moon"), &trust, &begin());
     let mut request = server.begin().unwrap();
     let mut server_random = Vec::new();
     loop {

@@ -43,14 +43,26 @@ pub(crate) struct Ends {
     pub(crate) packets: Vec<Eap>,
 }
 
+/// What a server's conversation begins with, to whom IKE has told who the client is.
+pub(crate) fn begin_with(peer: &str) -> EapBegin {
+    EapBegin { peer: identity::parse(peer).unwrap(), ..begin(2) }
+}
+
 /// Carries packets until both ends have come to theirs; `change` may touch them on the way.
 pub(crate) fn converse_with(
     client: &dyn EapSetup,
     server: &dyn EapSetup,
     change: &mut dyn FnMut(usize, &mut Eap),
 ) -> Ends {
-    let mut client = client.begin(begin(1));
-    let mut server = server.begin(begin(2));
+    converse_between(&mut *client.begin(begin(1)), &mut *server.begin(begin(2)), change)
+}
+
+/// The same between two that have begun.
+pub(crate) fn converse_between(
+    client: &mut dyn EapMethod,
+    server: &mut dyn EapMethod,
+    change: &mut dyn FnMut(usize, &mut Eap),
+) -> Ends {
     let mut packets = Vec::new();
     let mut at_server = None;
     let mut step = server.step(None);
@@ -66,7 +78,7 @@ pub(crate) fn converse_with(
                 packet.unwrap()
             }
         };
-        let answer = deliver(&mut *client, packet, &mut packets, change);
+        let answer = deliver(client, packet, &mut packets, change);
         let at_client = match answer {
             EapStep::Send(mut packet) if at_server.is_none() => {
                 change(packets.len(), &mut packet);
@@ -144,5 +156,5 @@ pub(crate) fn tls_client(name: &str, credential: Arc<OwnCertificate>, server: &s
 }
 
 pub(crate) fn server(methods: Vec<ServerMethod>) -> ServerSetup {
-    ServerSetup { methods }
+    ServerSetup { methods, asks_identity: true }
 }

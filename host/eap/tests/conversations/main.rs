@@ -4,5 +4,6 @@
 
 mod harness;
 mod hostile;
+mod identity;
 mod mschapv2;
 mod tls;

@@ -68,7 +68,7 @@ fn tls() -> ServerMethod {
 }
 
 pub(crate) fn leading(methods: Vec<ServerMethod>) -> PeerAuth {
-    PeerAuth::Eap(EapConfig(Arc::new(ServerSetup { methods })))
+    PeerAuth::Eap(EapConfig(Arc::new(ServerSetup { methods, asks_identity: false })))
 }
 
 /// A client with some proof, and a gateway with a certificate that leads some conversation.
@@ -131,6 +131,18 @@ fn a_password_connects_and_the_gateway_knows_whose() {
     let sa = pump.ike_sa(A);
     assert_eq!((sa.peer_id, sa.eap), (Some(id("b.lab")), None));
     assert!(sa.certificate.is_some(), "the gateway is known by its certificate");
+}
+
+/// RFC 7296, 2.16: a round less than with EAP's own question.
+#[test]
+fn a_user_whom_ike_names_is_not_asked_by_eap() {
+    let rounds = |local: &str| {
+        let (a, b) = ends(password("carol", "lab password"), leading(vec![users()]));
+        let pump = up((PeerConfig { local_id: id(local), ..a }, b));
+        pump.assert_connected(1);
+        pump.sides[A].sent.len()
+    };
+    assert_eq!(["carol", "carol.lab", "10.0.0.5"].map(rounds), [5, 6, 6]);
 }
 
 #[test]
@@ -272,7 +284,7 @@ fn each_client_has_a_place_of_its_own_under_one_ike_identity() {
 }
 
 fn users_setup() -> ServerSetup {
-    ServerSetup { methods: vec![users()] }
+    ServerSetup { methods: vec![users()], asks_identity: false }
 }
 
 /// Offers what may not stand alone.

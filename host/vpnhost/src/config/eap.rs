@@ -51,7 +51,7 @@ pub(super) fn refuse_stray(local: &Section<'_>, peer: &Section<'_>) {
         }
     };
     stray(local, &["eap_id", "aaa_id", "password_file"], "eap = \"mschapv2\" or \"tls\"");
-    stray(peer, &["users_file"], "eap = [\"mschapv2\"]");
+    stray(peer, &["users_file", "ask_eap_id"], "eap = [\"mschapv2\"]");
 }
 
 /// Reads how this host proves itself: as a client, or by what it leads alone.
@@ -214,9 +214,10 @@ pub(super) fn peer_auth(local: &Section<'_>, peer: &Section<'_>, means: &Means<'
         item.error(wrong.hint("leave out local.eap_only, or mschapv2"));
         return None;
     }
+    let asks_identity = peer.flag("ask_eap_id", false);
     let methods = words.iter().map(|word| server_method(*word, local, peer, means));
     let methods = methods.collect::<Option<Vec<_>>>()?;
-    Some(PeerAuth::Eap(EapConfig(Arc::new(ServerSetup { methods }))))
+    Some(PeerAuth::Eap(EapConfig(Arc::new(ServerSetup { methods, asks_identity }))))
 }
 
 fn alone_as_client(local: &Section<'_>, peer: &Section<'_>) -> Option<PeerAuth> {

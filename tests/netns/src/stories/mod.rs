@@ -5,6 +5,7 @@ pub mod certificate;
 pub mod child;
 pub mod cipher;
 pub mod eap;
+pub mod eap_identity;
 pub mod explain;
 pub mod failure;
 pub mod flood;
@@ -40,6 +41,7 @@ pub fn interop() -> Vec<Story> {
         child::stories(),
         reauth::stories(),
         eap::stories(),
+        eap_identity::stories(),
         plugin::stories(),
     ];
     rooms.into_iter().flatten().collect()

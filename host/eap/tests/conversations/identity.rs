@@ -1,0 +1,70 @@
+//! Who asks whom for a name (RFC 7296 §2.16).
+
+use vpnhost_eap::ServerSetup;
+use vpnhost_ike::{EapSetup, EapStep};
+
+use crate::harness::{
+    CA, Ends, begin, begin_with, carol, converse_between, password_client, server, tls_client, tls_server,
+    users,
+};
+
+const IDENTITY: u8 = 1;
+
+fn knowing(setup: ServerSetup) -> ServerSetup {
+    ServerSetup { asks_identity: false, ..setup }
+}
+
+fn meet(client: &dyn EapSetup, server: &ServerSetup, peer: &str) -> Ends {
+    let (mut client, mut server) = (client.begin(begin(1)), server.begin(begin_with(peer)));
+    converse_between(&mut *client, &mut *server, &mut |_, _| {})
+}
+
+#[test]
+fn a_server_that_ike_has_told_who_the_client_is_does_not_ask() {
+    let silent = |ends: Ends, user: &str| {
+        assert_eq!(ends.server.unwrap().identity, user);
+        assert!(ends.client.is_ok());
+        assert!(ends.packets.iter().all(|packet| packet.data.first() != Some(&IDENTITY)));
+    };
+    silent(
+        meet(&password_client("carol", "lab password"), &knowing(server(vec![users()])), "carol"),
+        "carol",
+    );
+    for peer in ["carol.lab", "carol@lab"] {
+        let client = tls_client("whoever", carol(), "moon.lab", CA);
+        silent(meet(&client, &knowing(server(vec![tls_server(CA)])), peer), peer);
+    }
+}
+
+#[test]
+fn where_ike_names_no_user_or_the_operator_wants_it_the_server_asks() {
+    let first = |setup: &ServerSetup, peer: &str| match setup.begin(begin_with(peer)).step(None) {
+        EapStep::Send(packet) => packet.data[0],
+        other => panic!("{other:?}"),
+    };
+    let setup = knowing(server(vec![users()]));
+    for peer in ["192.0.2.1", "2001:db8::1", "keyid:00ff", "carol.lab"] {
+        assert_eq!(first(&setup, peer), IDENTITY, "{peer}");
+    }
+    assert_ne!(first(&setup, "carol"), IDENTITY);
+    assert_eq!(first(&server(vec![users()]), "carol"), IDENTITY);
+}
+
+/// A certificate need not be for the name that IKE was told; then the client is whom the certificate says.
+#[test]
+fn a_name_out_of_ike_is_the_clients_only_where_the_certificate_says_so() {
+    let meet = |peer: &str| {
+        let client = tls_client("whoever", carol(), "moon.lab", CA);
+        meet(&client, &knowing(server(vec![tls_server(CA)])), peer).server.unwrap().identity
+    };
+    assert_eq!(meet("carol.lab"), "carol.lab");
+    assert_eq!(meet("CAROL@lab"), "carol@lab");
+    assert_eq!(meet("dave@lab"), "carol@lab");
+}
+
+#[test]
+fn after_a_nak_the_other_method_needs_no_name_either() {
+    let both = knowing(server(vec![users(), tls_server(CA)]));
+    let ends = meet(&tls_client("carol@lab", carol(), "moon.lab", CA), &both, "carol");
+    assert_eq!(ends.server.unwrap().method, "tls");
+}
