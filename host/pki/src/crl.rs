@@ -114,6 +114,11 @@ impl Crl {
         crate::pem::read_all(file, "revocation list", &["X509 CRL"], Self::from_der)
     }
 
+    /// Returns the list as it came.
+    pub fn der(&self) -> &[u8] {
+        self.0.signed.der()
+    }
+
     /// Returns who made the list.
     pub fn issuer(&self) -> &Name {
         &self.0.issuer

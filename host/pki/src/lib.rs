@@ -54,7 +54,7 @@ pub use error::{FileError, Malformed, Refusal};
 pub use general_name::GeneralName;
 pub use name::Name;
 pub use pattern::Pattern;
-pub use renewal::renew;
+pub use renewal::{renew, signer};
 pub use revocation::Revocation;
 pub use store::Store;
 pub use verify::{Purpose, Rules, Verified, verify, verify_for};

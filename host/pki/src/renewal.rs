@@ -16,7 +16,7 @@ pub fn renew(
     there: &[Crl],
     fetched: Vec<Crl>,
 ) -> Vec<Crl> {
-    let is_signed = |crl: &Crl| authorities.iter().any(|maker| is_signed_by(crypto, crl, maker));
+    let is_signed = |crl: &Crl| signer(crypto, crl, authorities).is_some();
     let mut kept: Vec<Crl> = there.iter().filter(|crl| is_signed(crl)).cloned().collect();
     for crl in fetched {
         if is_signed(&crl) {
@@ -30,6 +30,15 @@ pub fn renew(
         }
     }
     kept
+}
+
+/// Returns which of some certificates signed a list.
+pub fn signer<'a>(
+    crypto: &dyn CryptoBackend,
+    crl: &Crl,
+    authorities: impl IntoIterator<Item = &'a Certificate>,
+) -> Option<&'a Certificate> {
+    authorities.into_iter().find(|maker| is_signed_by(crypto, crl, maker))
 }
 
 /// Tells whether a certificate's key signed a list, and may. Legacy algorithms count: what they are worth is for whoever

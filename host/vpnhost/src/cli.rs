@@ -234,7 +234,7 @@ pub(crate) enum What {
     Sas,
     /// Where SAs run, and this machine's addresses
     Paths,
-    /// Certificates
+    /// Certificates of peers and of this host, CAs, revocation lists
     Certs,
     /// Loaded plugins
     Plugins,

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use vpnhost_driver::{HostConfig, HostHandle, Phase};
 
 use crate::backends::Assembly;
+use crate::certs;
 use crate::check::{self, Prepared};
 use crate::cli::Run;
 use crate::config::{Configuration, Connection};
-use crate::control::document::{Backend, Backends};
+use crate::control::document::{Backend, Backends, Certs};
 use crate::control::server::{self, Facts, Known, Later};
 use crate::exit::Failure;
 use crate::gateways::{self, Gateways};
@@ -38,6 +39,8 @@ pub(crate) struct Daemon {
     host: OnceLock<HostHandle>,
     notify: Notify,
     facts: Mutex<Facts>,
+    /// What verbs are told of certificates: what is in force, and the lists that were fetched last.
+    known: Mutex<Option<(Arc<Prepared>, Lists)>>,
     /// What is in force; whoever changes it holds it meanwhile, so that there is one change at a time.
     current: tokio::sync::Mutex<Current>,
     /// Held while revocation lists are fetched.
@@ -63,6 +66,7 @@ impl Daemon {
             host: OnceLock::new(),
             notify: Notify::from_environment(),
             facts: Mutex::default(),
+            known: Mutex::default(),
             current: tokio::sync::Mutex::default(),
             fetching: tokio::sync::Mutex::default(),
         })
@@ -124,6 +128,7 @@ impl Daemon {
         // Another configuration that came meanwhile has lists of its own.
         if current.prepared.as_ref().is_some_and(|it| Arc::ptr_eq(it, &prepared)) {
             current.lists = lists;
+            self.keep(&current);
         }
     }
 
@@ -193,8 +198,15 @@ impl Daemon {
         })
     }
 
+    /// Keeps for verbs what certificates there are.
+    fn keep(&self, current: &Current) {
+        let known = current.prepared.clone().map(|prepared| (prepared, current.lists.clone()));
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
     /// Logs what the operator should know, and keeps it for verbs.
     fn tell(&self, current: &Current) {
+        self.keep(current);
         let Some(prepared) = &current.prepared else { return };
         let Prepared { configuration, assembly, .. } = &**prepared;
         let warnings: Vec<String> = configuration.warnings.iter().map(ToString::to_string).collect();
@@ -222,6 +234,13 @@ impl Daemon {
 impl server::Daemon for Daemon {
     fn facts(&self) -> Facts {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn certs(&self) -> Certs {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.map_or_else(Certs::default, |(prepared, lists)| {
+            certs::of(&prepared.configuration.connections, &lists, prepared.assembly.crypto)
+        })
     }
 
     fn reload(self: Arc<Self>) -> Later<Result<String, Failure>> {

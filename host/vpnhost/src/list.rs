@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::certs;
 use crate::cli::{Global, What};
 use crate::control::client;
-use crate::control::document::{Backends, Certificate, Connection, IkeSa, Plugin, Status};
+use crate::control::document::{Backends, Certificate, Certs, Connection, IkeSa, Plugin, Status};
 use crate::exit::{self, Outcome};
 use crate::text::{octets, span, table};
 
@@ -15,7 +16,12 @@ pub(crate) fn show(what: What, global: &Global) -> Outcome {
             let backends: Backends = client::fetch(global, "/backends", &[])?;
             (json!(backends), backend_table(&backends))
         }
-        What::Conns | What::Sas | What::Paths | What::Certs | What::Plugins => {
+        What::Certs => {
+            let status: Status = client::fetch(global, "/status", &[])?;
+            let held: Certs = client::fetch(global, "/certs", &[])?;
+            certificates(&status.ike_sas, &held)
+        }
+        What::Conns | What::Sas | What::Paths | What::Plugins => {
             let status: Status = client::fetch(global, "/status", &[])?;
             of_status(what, &status)
         }
@@ -28,14 +34,13 @@ fn of_status(what: What, status: &Status) -> (Value, String) {
         What::Conns => (json!({ "connections": status.connections }), connection_table(&status.connections)),
         What::Sas => (json!({ "ike_sas": status.ike_sas }), sa_table(&status.ike_sas)),
         What::Paths => (paths(status), path_table(status)),
-        What::Certs => certificates(&status.ike_sas),
         What::Plugins => (json!({ "plugins": status.plugins }), plugin_table(&status.plugins)),
-        What::Backends => (Value::Null, String::new()),
+        What::Backends | What::Certs => (Value::Null, String::new()),
     }
 }
 
-/// The certificates of the peers that are up.
-fn certificates(ike_sas: &[IkeSa]) -> (Value, String) {
+/// The certificates of the peers that are up, and what this host has.
+fn certificates(ike_sas: &[IkeSa], held: &Certs) -> (Value, String) {
     let proved = ike_sas.iter().filter_map(|sa| Some((sa, sa.certificate.as_ref()?)));
     let document = |(sa, certificate): (&IkeSa, &Certificate)| json!({ "connection": sa.connection, "ike_sa": sa.id, "peer_id": sa.peer_id, "certificate": certificate });
     let row = |(sa, certificate): (&IkeSa, &Certificate)| {
@@ -51,7 +56,15 @@ fn certificates(ike_sas: &[IkeSa]) -> (Value, String) {
     let documents: Vec<Value> = proved.clone().map(document).collect();
     let rows: Vec<_> = proved.map(row).collect();
     let heads = ["connection", "certificate", "CA", "serial", "ends in"];
-    (json!({ "certs": documents }), table(heads, &rows, "no certificates"))
+    let text = match rows.is_empty() {
+        true if held.own.is_empty() && held.cas.is_empty() => "no certificates\n".to_owned(),
+        true => certs::text(held),
+        false => format!("{}\n{}", table(heads, &rows, ""), certs::text(held)),
+    };
+    (
+        json!({ "certs": documents, "own": held.own, "cas": held.cas, "crls": held.crls }),
+        text.trim_end().to_owned() + "\n",
+    )
 }
 
 fn connection_table(connections: &[Connection]) -> String {
@@ -185,13 +198,19 @@ mod tests {
         for (what, name, text) in [
             (What::Conns, "connections", "no connections\n"),
             (What::Sas, "ike_sas", "no SAs\n"),
-            (What::Certs, "certs", "no certificates\n"),
             (What::Plugins, "plugins", "no plugins: the native policy decides\n"),
         ] {
             let (document, lines) = of_status(what, &status);
             assert_eq!(document, json!({ name: [] }));
             assert_eq!(lines, text);
         }
+    }
+
+    #[test]
+    fn without_a_certificate_every_list_of_them_is_empty() {
+        let (document, lines) = certificates(&[], &Certs::default());
+        assert_eq!(document, json!({ "certs": [], "own": [], "cas": [], "crls": [] }));
+        assert_eq!(lines, "no certificates\n");
     }
 
     #[test]

@@ -30,6 +30,10 @@ struct Fetched {
     crls: Vec<Crl>,
     /// When it is fetched again.
     due: Instant,
+    /// When it was fetched last.
+    at: Option<Instant>,
+    /// Why the last try failed.
+    error: Option<String>,
 }
 
 impl Lists {
@@ -59,7 +63,7 @@ impl Lists {
         while let Some(fetched) = fetches.join_next().await {
             if let Ok((url, fetched)) = fetched {
                 let of_url = connections.iter().filter(|it| it.crl_urls.contains(&url));
-                let authorities: Vec<Certificate> = of_url.flat_map(|it| &it.authorities).cloned().collect();
+                let authorities: Vec<Certificate> = of_url.flat_map(|it| it.authorities()).cloned().collect();
                 self.learn(url, fetched, |there, new| vpnhost_pki::renew(crypto, &authorities, there, new));
             }
         }
@@ -72,19 +76,35 @@ impl Lists {
         renew: impl Fn(&[Crl], Vec<Crl>) -> Vec<Crl>,
     ) {
         let now = Instant::now();
-        let known = self.by_url.entry(url.clone()).or_insert(Fetched { crls: Vec::new(), due: now });
+        let known = self.by_url.entry(url.clone()).or_insert(Fetched {
+            crls: Vec::new(),
+            due: now,
+            at: None,
+            error: None,
+        });
         match fetched {
             Ok(crls) => {
-                known.due = now + limits::FETCH_AGAIN;
+                (known.due, known.at, known.error) = (now + limits::FETCH_AGAIN, Some(now), None);
                 let crls = renew(&known.crls, crls);
                 self.is_news |= known.crls != crls;
                 known.crls = crls;
             }
             Err(why) => {
-                tracing::warn!(url, why, "a revocation list cannot be fetched; what was there last is used");
+                tracing::warn!(
+                    url,
+                    why = why.as_str(),
+                    "a revocation list cannot be fetched; what was there last is used"
+                );
                 known.due = now + limits::FETCH_FAILED_AGAIN;
+                known.error = Some(why);
             }
         }
+    }
+
+    /// Returns what a URL led to, how long ago, and why the last try failed.
+    pub(crate) fn of(&self, url: &str) -> (&[Crl], Option<Duration>, Option<&str>) {
+        let Some(fetched) = self.by_url.get(url) else { return (&[], None, None) };
+        (&fetched.crls, fetched.at.map(|at| at.elapsed()), fetched.error.as_deref())
     }
 
     /// Returns all of them.

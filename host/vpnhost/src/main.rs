@@ -2,6 +2,7 @@
 
 mod algorithms;
 mod backends;
+mod certs;
 mod check;
 mod cleanup;
 mod cli;

@@ -68,10 +68,11 @@ pub(crate) fn host(
     let connections = configuration.connections.iter();
     let policies: Vec<Arc<dyn Policy>> =
         plugins.iter().map(|plugin| Arc::clone(plugin) as Arc<dyn Policy>).collect();
+    let crls = connections.clone().flat_map(|it| it.crls.iter().map(|(_, crl)| crl));
     let routing = |connection: &Connection| (connection.peer.name.clone(), connection.routing);
     HostConfig {
         endpoint: EndpointConfig {
-            crls: connections.clone().flat_map(|it| &it.crls).chain(lists.all()).cloned().collect(),
+            crls: crls.chain(lists.all()).cloned().collect(),
             connections: connections
                 .clone()
                 .map(|it| Arc::new(peer(it, gateways, &settings.listen)))

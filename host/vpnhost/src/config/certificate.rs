@@ -23,7 +23,7 @@ const SOON: i64 = 14 * 86_400;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Judgement {
     pub(super) trust: Arc<Trust>,
-    pub(super) crls: Vec<Crl>,
+    pub(super) crls: Vec<(String, Crl)>,
     pub(super) crl_urls: Vec<String>,
     /// Whether the operator says what certificates must be for.
     is_purpose_written: bool,
@@ -215,15 +215,13 @@ impl Judgement {
     pub(super) fn demands_server(&self) -> bool {
         self.trust.rules.purpose == Purpose::Server && self.trust.rules.require_eku
     }
-
-    /// Returns the CAs that are known.
-    pub(super) fn authorities(&self) -> Vec<Certificate> {
-        self.trust.anchors.iter().chain(&self.trust.known).cloned().collect()
-    }
 }
 
 /// Reads revocation lists out of files; those with a URL are fetched by the daemon.
-fn revocation_lists(peer: &Section<'_>, directories: &Directories) -> Option<(Vec<Crl>, Vec<String>)> {
+fn revocation_lists(
+    peer: &Section<'_>,
+    directories: &Directories,
+) -> Option<(Vec<(String, Crl)>, Vec<String>)> {
     let (mut crls, mut urls) = (Vec::new(), Vec::new());
     for item in peer.item("crl").map(|item| item.list()).unwrap_or_default() {
         let text = item.text()?;
@@ -243,7 +241,7 @@ fn revocation_lists(peer: &Section<'_>, directories: &Directories) -> Option<(Ve
         } else {
             let lists = item.take(read(&directories.resolve(text), Crl::read_all))?;
             lists.iter().for_each(|list| warn_of_list(&item, list));
-            crls.extend(lists);
+            crls.extend(lists.into_iter().map(|list| (text.to_owned(), list)));
         }
     }
     Some((crls, urls))

@@ -10,7 +10,6 @@ use vpnhost_ike::config::{
 };
 use vpnhost_model::{IkeSuite, Suite};
 
-use super::certificate::Judgement;
 use super::document::Section;
 use super::item::Item;
 use super::peer::{self, Peers};
@@ -94,7 +93,8 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
         proposals,
         crls: judgement.map_or_else(Vec::new, |judgement| judgement.crls.clone()),
         crl_urls: judgement.map_or_else(Vec::new, |judgement| judgement.crl_urls.clone()),
-        authorities: judgement.map_or_else(Vec::new, Judgement::authorities),
+        trusted: judgement.map_or_else(Vec::new, |judgement| judgement.trust.anchors.clone()),
+        own: peers.as_ref().map_or_else(Vec::new, |peers| peers.own.clone()),
         peer: with_peers(
             peers.as_ref(),
             PeerConfig {
@@ -127,7 +127,8 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
 
 /// Writes who the two ends are into a connection; without that it is not returned at all.
 fn with_peers(peers: Option<&Peers>, config: PeerConfig) -> PeerConfig {
-    let Some(Peers { local_id, peer_id, local_auth, peer_auth, secrets, judgement: _ }) = peers.cloned()
+    let Some(Peers { local_id, peer_id, local_auth, peer_auth, secrets, own: _, judgement: _ }) =
+        peers.cloned()
     else {
         return config;
     };

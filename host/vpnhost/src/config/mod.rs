@@ -29,10 +29,12 @@ use std::fs::File;
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use vpnhost_driver::{ConnectionRouting, DnsMode, PoolRouting, TunSettings};
-use vpnhost_ike::config::{PeerConfig, PoolConfig};
+use vpnhost_ike::config::{OwnCertificate, PeerConfig, PoolConfig};
+use vpnhost_pki::{Certificate, Crl};
 use vpnhost_plugin_host::Settings;
 use vpnhost_policy::{OnFailure, QuestionSet};
 
@@ -137,14 +139,24 @@ pub(crate) struct Connection {
     pub(crate) any: bool,
     /// What the machine's routing does.
     pub(crate) routing: ConnectionRouting,
-    /// Revocation lists out of files.
-    pub(crate) crls: Vec<vpnhost_pki::Crl>,
+    /// This host's own certificates, each with those above it.
+    pub(crate) own: Vec<Arc<OwnCertificate>>,
+    /// Revocation lists out of files, whose names are as they are written.
+    pub(crate) crls: Vec<(String, Crl)>,
     /// Where further ones are fetched.
     pub(crate) crl_urls: Vec<String>,
-    /// Who may have signed those: the CAs that are known.
-    pub(crate) authorities: Vec<vpnhost_pki::Certificate>,
+    /// CAs, and peers' own certificates, that are trusted.
+    pub(crate) trusted: Vec<Certificate>,
     /// Where its proposals stand, for what only the backends can tell.
     pub(crate) proposals: Vec<Proposals>,
+}
+
+impl Connection {
+    /// Returns who may have signed revocation lists: whom this host trusts, and who stands above its own certificates.
+    pub(crate) fn authorities(&self) -> impl Iterator<Item = &Certificate> {
+        let above = self.own.iter().flat_map(|own| own.credential().certificates().iter().skip(1));
+        self.trusted.iter().chain(above)
+    }
 }
 
 /// A peer's address as it is written.

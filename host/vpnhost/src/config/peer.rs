@@ -22,6 +22,8 @@ pub(super) struct Peers {
     pub(super) local_auth: LocalAuth,
     pub(super) peer_auth: PeerAuth,
     pub(super) secrets: Secrets,
+    /// This host's certificates.
+    pub(super) own: Vec<Arc<OwnCertificate>>,
     /// Revocation lists of files, and the URLs of others.
     pub(super) judgement: Option<Judgement>,
 }
@@ -93,6 +95,7 @@ pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, role: Role) 
         local_auth,
         peer_auth,
         secrets: secrets?,
+        own: own.unwrap_or_default(),
         judgement,
     })
 }

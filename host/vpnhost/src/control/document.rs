@@ -155,6 +155,61 @@ pub(crate) struct Certificate {
     pub(crate) ends_in_secs: i64,
 }
 
+/// What this host shows, whom it trusts and what it knows to be revoked: `list certs`, beside the peers' certificates.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Certs {
+    /// This host's own certificates.
+    pub(crate) own: Vec<Held>,
+    /// CAs, and peers' own certificates, that are trusted.
+    pub(crate) cas: Vec<Held>,
+    /// Revocation lists, from files and by HTTP.
+    pub(crate) crls: Vec<RevocationList>,
+}
+
+/// A certificate that this host has.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Held {
+    /// The connections that have it.
+    pub(crate) connections: Vec<String>,
+    /// Whose it is.
+    pub(crate) subject: String,
+    /// The subject's other names.
+    pub(crate) names: Vec<String>,
+    /// Who issued it.
+    pub(crate) issuer: String,
+    /// In hexadecimal.
+    pub(crate) serial: String,
+    /// Its key, such as `rsa-2048`; empty where it cannot be read.
+    pub(crate) key: String,
+    /// Until it becomes valid; negative afterwards.
+    pub(crate) begins_in_secs: i64,
+    /// Until it ends; negative afterwards.
+    pub(crate) ends_in_secs: i64,
+}
+
+/// A revocation list, or a place where there should be one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RevocationList {
+    /// The connections that look at it.
+    pub(crate) connections: Vec<String>,
+    /// The file or the URL, as it is written.
+    pub(crate) source: String,
+    /// Who made it; none, where nothing could be fetched yet.
+    pub(crate) issuer: Option<String>,
+    /// Whether a CA that is known here signed it; one that only peers send is not known before.
+    pub(crate) signed_by_known_ca: bool,
+    /// How many certificates are on it.
+    pub(crate) revoked: usize,
+    /// Since it was made.
+    pub(crate) age_secs: Option<i64>,
+    /// Until a newer one is due; negative afterwards, when it counts no longer.
+    pub(crate) next_update_in_secs: Option<i64>,
+    /// Since it was fetched last; none of a file.
+    pub(crate) fetched_secs: Option<u64>,
+    /// Why the last fetch failed.
+    pub(crate) error: Option<String>,
+}
+
 /// A peer that proved itself by EAP.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Eap {

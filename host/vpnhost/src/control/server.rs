@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use vpnhost_driver::{DriverError, HostEvent, HostHandle};
 
-use super::document::{Backends, Event, Line, Status};
+use super::document::{Backends, Certs, Event, Line, Status};
 use super::operation::{Beginning, Goal, Operation, Order, Part, not_up};
 use crate::exit::Failure;
 use crate::limits;
@@ -58,6 +58,8 @@ pub(crate) trait Daemon: Send + Sync {
     fn facts(&self) -> Facts;
     /// Reads the configuration again; returns what was done, as a sentence.
     fn reload(self: Arc<Self>) -> Later<Result<String, Failure>>;
+    /// Returns what it shows, whom it trusts and what it knows to be revoked.
+    fn certs(&self) -> Certs;
     /// Looks a connection's names up.
     fn resolve(self: Arc<Self>, connection: String) -> Later<()>;
 }
@@ -95,6 +97,7 @@ pub(super) fn router(context: Context) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/backends", get(backends))
+        .route("/certs", get(certs))
         .route("/explain", get(explain))
         .route("/events", get(events))
         .route("/up", post(|context, query| operate(Operation::Up, context, query)))
@@ -153,6 +156,10 @@ async fn status(State(context): State<Context>, Query(asked): Query<Asked>) -> R
 
 async fn backends(State(context): State<Context>) -> Json<Backends> {
     Json(context.daemon.facts().backends)
+}
+
+async fn certs(State(context): State<Context>) -> Json<Certs> {
+    Json(context.daemon.certs())
 }
 
 async fn explain(

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::certificate::{certified, expect_code};
-use crate::peers::{CHILD, Certificates, End, Pair, Peer, Player, SaCount, Tunnel};
+use crate::peers::{CHILD, CONNECTION, Certificates, End, Pair, Peer, Player, SaCount, Tunnel};
 use crate::story::{Ground, Story};
 use crate::traffic::ping;
-use crate::vpnhost::Files;
+use crate::vpnhost::{Files, found};
 use crate::{Lab, Strongswan, Topology, Vpnhost, lab};
 
 const SOON: Duration = Duration::from_secs(15);
@@ -56,6 +56,14 @@ fn by_certificate(ground: &Ground) -> Result<()> {
                 ping(&lab.carol, lab::ALICE, 2).context(told.clone())?;
                 let status = gateway.json(&["status"])?;
                 ensure!(status.to_string().contains(&format!("\"peer_id\":{name:?}")), "{told}: {status}");
+                let held = gateway.json(&["list", "certs"])?;
+                let has = |list: &str, subject: &str| {
+                    found(&held, list)
+                        .iter()
+                        .any(|it| it["subject"] == subject && it["connections"][0] == CONNECTION)
+                };
+                ensure!(has("own", "O=Lab, CN=moon.lab") && has("cas", "O=Lab, CN=root"), "{held}");
+                ensure!(found(&held, "certs").len() == 1, "one peer is up: {held}");
                 client.down()?;
                 // The pattern lets the name in, and the certificate of another member does not prove it.
                 let up = client.control(&["--initiate", "--ike", thief, "--child", CHILD, "--timeout", "10"]);

@@ -4,7 +4,7 @@ use vpnhost_ike::config::{LocalAuth, PeerAuth, PeerIdentity};
 use vpnhost_model::Identity;
 use vpnhost_pki::{Certificate, Pattern, Purpose, Revocation, identity};
 
-use super::maker::{DAY, Key, NOW, Plan, names};
+use super::maker::{DAY, Key, NOW, Plan, crl, names};
 use super::{Ground, Problem};
 
 /// From 1970 into the next century.
@@ -14,6 +14,11 @@ impl Ground {
     /// Writes a certificate as `NAME.pem`.
     fn certificate(&self, name: &str, certificate: &Certificate) {
         std::fs::write(self.dir.path().join(format!("{name}.pem")), certificate.der()).unwrap();
+    }
+
+    /// Writes a revocation list as `NAME.crl`.
+    fn list(&self, name: &str, list: &vpnhost_pki::Crl) {
+        std::fs::write(self.dir.path().join(format!("{name}.crl")), list.der()).unwrap();
     }
 
     /// A CA, an intermediate CA, and carol's certificate and key.
@@ -233,4 +238,37 @@ fn sha_1_is_for_connections_that_ask_for_it_above_the_floor() {
     };
     assert!(of(&asking));
     assert!(!of(&ends(LOCAL, PEER)));
+}
+
+/// What `list certs` tells beside the certificates of peers.
+#[tokio::test]
+async fn own_certificates_cas_and_lists_are_told_with_where_they_come_from() {
+    let ground = Ground::certified();
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    let list = |by: u8| crl("CN=ca", &Key::new(by), (now - 600, now + DAY), &[9, 10]);
+    ground.list("ca", &list(1));
+    ground.list("forged", &list(77));
+    // Nobody listens there.
+    let peer = "{ id = \"moon\", ca = \"ca.pem\", crl = [\"ca.crl\", \"forged.crl\", \"http://127.0.0.1:1/x.crl\"] }";
+    let configuration = ground.good(&ends(LOCAL, peer));
+    let mut lists = crate::lists::Lists::default();
+    let crypto = vpnhost_rustcrypto::backend();
+    lists.fetch(&configuration, crypto).await;
+    let certs = crate::certs::of(&configuration.connections, &lists, crypto);
+    let [own] = &certs.own[..] else { panic!("{certs:?}") };
+    assert_eq!((own.subject.as_str(), own.issuer.as_str()), ("C=CH, CN=carol", "CN=mid"));
+    assert_eq!((&own.connections, own.key.as_str()), (&vec!["corp".to_owned()], "ed25519"));
+    assert_eq!(own.names, ["carol.example.org", "*.example.org"]);
+    assert_eq!(certs.cas.iter().map(|ca| ca.subject.as_str()).collect::<Vec<_>>(), ["CN=ca"]);
+    let [good, forged, absent] = &certs.crls[..] else { panic!("{certs:?}") };
+    assert_eq!((good.source.as_str(), good.signed_by_known_ca, good.revoked), ("ca.crl", true, 2));
+    assert!(good.age_secs.is_some_and(|age| (600..700).contains(&age)), "{good:?}");
+    assert!(good.next_update_in_secs.is_some_and(|left| left > 80_000) && good.error.is_none());
+    assert!(!forged.signed_by_known_ca);
+    assert_eq!((&absent.issuer, absent.fetched_secs), (&None, None));
+    assert!(absent.error.as_ref().is_some_and(|why| why.contains("refused")), "{absent:?}");
+    let text = crate::certs::text(&certs);
+    for part in ["C=CH, CN=carol", "CN=ca (signed by no CA known here)", "never: connection refused"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }
