@@ -24,6 +24,11 @@ impl Users {
         self.0.is_empty()
     }
 
+    /// Returns their names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Finds a user by the name that a client sent: as it is, or without the domain that Windows puts before it.
     pub(crate) fn find(&self, sent: &str) -> Option<(&str, &PasswordHash)> {
         let bare = sent.rsplit_once('\\').map(|(_, name)| name);

@@ -179,6 +179,13 @@ impl PeerIdentity {
         }
     }
 
+    /// Tells whether a user that EAP proves may be this one: IDi, by which the connection was chosen, nobody has proved.
+    pub fn admits_user(&self, user: &str) -> bool {
+        let is_named = self.exact().is_some_and(|expected| identity::text_of(expected) == user);
+        let admitted = || identity::parse(user).is_some_and(|user| self.admits(&user));
+        *self == Self::Any || is_named || admitted()
+    }
+
     /// Returns how closely it tells who is meant: of connections that fit alike, the closest is a peer's.
     pub(crate) fn closeness(&self) -> (u8, usize) {
         match self {
@@ -202,7 +209,7 @@ impl fmt::Display for PeerIdentity {
 /// Pre-shared keys.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Secrets {
-    /// The key of each peer, by the peer's identity, [`Identity::folded`].
+    /// The key of each peer, by the peer's identity, [`identity::folded`].
     pub by_peer: BTreeMap<Identity, SecretBytes>,
     /// The key of every other peer.
     pub default: Option<SecretBytes>,
@@ -211,7 +218,7 @@ pub struct Secrets {
 impl Secrets {
     /// Returns a peer's own key.
     pub fn of(&self, peer: &Identity) -> Option<&SecretBytes> {
-        self.by_peer.get(&peer.folded())
+        self.by_peer.get(&identity::folded(peer))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vpnhost_crypto::{CryptoBackend, CryptoError, Hash, KeyError, PublicKey};
 
 use crate::der::{INTEGER, Reader, SEQUENCE, context, implicit, small, whole};
-use crate::extension::Extensions;
+use crate::extension::{Extensions, KeyUse};
 use crate::signed::Signed;
 use crate::{GeneralName, Malformed, Name, limits, time};
 
@@ -132,6 +132,12 @@ impl Certificate {
     /// Tells whether it may issue others.
     pub fn is_ca(&self) -> bool {
         self.0.extensions.is_ca
+    }
+
+    /// Tells whether its key may sign what is no certificate, such as AUTH (RFC 4945 §5.1.3.2).
+    pub fn may_sign(&self) -> bool {
+        let may = |purpose| self.0.extensions.allow(purpose);
+        may(KeyUse::DigitalSignature) || may(KeyUse::NonRepudiation)
     }
 
     /// Returns where its revocation lists can be fetched by HTTP.

@@ -68,6 +68,22 @@ pub fn matches(one: &Identity, other: &Identity) -> bool {
     }
 }
 
+/// Returns the identity by which it is found among many: one for all that [`matches`] each other.
+pub fn folded(identity: &Identity) -> Identity {
+    let Identity::DistinguishedName(der) = identity else { return identity.folded() };
+    let name = Name::from_der(der).ok().and_then(|name| name.folded());
+    Identity::DistinguishedName(name.unwrap_or_else(|| der.clone()))
+}
+
+/// Reads distinguished names that are parted by `/` where `,` was meant, as OpenSSL once wrote them; returns what was
+/// meant.
+pub fn unslashed(text: &str) -> Option<String> {
+    let parts: Vec<&str> = text.strip_prefix('/').unwrap_or(text).split('/').map(str::trim).collect();
+    let is_slashed = parts.len() > 1 || text.starts_with('/');
+    let meant = || !text.contains("\\/") && parts.iter().all(|part| Name::parse(part).is_some());
+    (is_slashed && meant()).then(|| parts.join(", "))
+}
+
 /// Returns an identity as operators write it, a distinguished name too.
 pub fn text_of(identity: &Identity) -> String {
     match identity {
@@ -109,6 +125,15 @@ mod tests {
         assert!(!covers("m*.example.org", "moon.example.org"));
         assert!(!covers("*.org", "example.org"));
         assert!(!covers("*", "moon"));
+    }
+
+    #[test]
+    fn slashes_in_the_place_of_commas_are_seen() {
+        let meant = Some("C=CH, O=Lab".to_owned());
+        assert_eq!((unslashed("C=CH/O=Lab"), unslashed("/C=CH/O=Lab")), (meant.clone(), meant));
+        for text in ["C=CH, O=a/b, CN=moon", "moon/x", "C=CH\\/O=Lab", "CN=moon"] {
+            assert_eq!(unslashed(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ const LETTERS: &[(&str, &[u8])] = &[
 #[derive(Clone)]
 pub struct Name {
     der: Vec<u8>,
-    /// Each relative name in a form that compares: attributes sorted, text folded.
+    /// Each relative name in a form that compares: the DER of its attributes, sorted, with folded text.
     relative: Vec<Vec<u8>>,
     /// Type and text of each attribute, in order.
     attributes: Vec<(Vec<u8>, String)>,
@@ -95,10 +95,10 @@ impl Name {
             attribute.end()?;
             let text = text_of(value.tag(), value.content);
             let compared = match &text {
-                Some(text) => [&[UTF8_STRING], fold(text).as_bytes()].concat(),
+                Some(text) => write(UTF8_STRING, fold(text).as_bytes()).ok_or(Malformed)?,
                 None => value.whole.to_vec(),
             };
-            folded.push([kind.whole, &(compared.len() as u64).to_be_bytes(), &compared].concat());
+            folded.push(write(SEQUENCE, &[kind.whole, &compared].concat()).ok_or(Malformed)?);
             self.attributes.push((kind.content.to_vec(), text.unwrap_or_else(|| hex(value.content))));
         }
         if folded.is_empty() || self.attributes.len() > limits::ATTRIBUTES {
@@ -119,6 +119,12 @@ impl Name {
         self.relative.is_empty()
     }
 
+    /// Returns the one name among all that compare alike by which it is found among many.
+    pub(crate) fn folded(&self) -> Option<Vec<u8>> {
+        let sets = self.relative.iter().map(|relative| write(SET, relative));
+        write(SEQUENCE, &sets.collect::<Option<Vec<_>>>()?.concat())
+    }
+
     /// Tells whether `*` stands in it for a value, and nowhere as a part of one.
     pub(crate) fn is_pattern(&self) -> bool {
         let mut with = self.attributes.iter().filter(|(_, text)| text.contains('*')).peekable();
@@ -132,14 +138,9 @@ impl Name {
 
     /// Tells whether this name has the attributes of another, in which `*` stands for any one value; it has none itself.
     pub(crate) fn fits(&self, pattern: &Self) -> bool {
-        let any = [&[0, 0, 0, 0, 0, 0, 0, 2, UTF8_STRING][..], b"*"].concat();
-        let fits = |(own, wanted): (&Vec<u8>, &Vec<u8>)| match wanted.strip_suffix(&any[..]) {
-            None => own == wanted,
-            Some(kind) => own.strip_prefix(kind).and_then(<[u8]>::split_first_chunk).is_some_and(
-                |(length, value): (&[u8; 8], _)| {
-                    u64::from_be_bytes(*length) == value.len() as u64 && value != &any[8..]
-                },
-            ),
+        let fits = |(own, wanted): (&Vec<u8>, &Vec<u8>)| match single(wanted) {
+            Some((kind, b"*")) => single(own).is_some_and(|(own, value)| own == kind && value != b"*"),
+            Some(_) | None => own == wanted,
         };
         self.relative.len() == pattern.relative.len() && self.relative.iter().zip(&pattern.relative).all(fits)
     }
@@ -225,6 +226,14 @@ fn split(text: &str) -> Vec<String> {
     parts
 }
 
+/// Returns the type and the value of a relative name of one attribute.
+fn single(relative: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut reader = Reader::new(relative);
+    let mut attribute = reader.expect(SEQUENCE).ok()?.reader();
+    let (kind, value) = (attribute.expect(OID).ok()?, attribute.next().ok()?);
+    reader.is_empty().then_some((kind.content, value.content))
+}
+
 fn write(tag: u8, content: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(content.len()).ok()?;
     let head: &[u8] = match length {
@@ -287,7 +296,9 @@ mod tests {
         let mut utf8 = name.der().to_vec();
         let at = utf8.iter().rposition(|&octet| octet == PRINTABLE_STRING).unwrap();
         utf8[at] = UTF8_STRING;
-        assert_eq!(Name::from_der(&utf8), Ok(name));
+        let other = Name::from_der(&utf8).unwrap();
+        assert_eq!((&other, other.folded()), (&name, name.folded()));
+        assert_eq!(Name::from_der(&name.folded().unwrap()), Ok(name));
     }
 
     #[test]

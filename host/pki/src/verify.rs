@@ -5,7 +5,6 @@ use std::time::Duration;
 use vpnhost_crypto::{CryptoBackend, PublicKey};
 use vpnhost_model::Identity;
 
-use crate::extension::KeyUse;
 use crate::path::{Judge, Search};
 use crate::revocation::Inquiry;
 use crate::{Certificate, Refusal, Revocation, Store, identity, limits};
@@ -127,7 +126,7 @@ pub fn verify_for(
 fn check_purpose(leaf: &Certificate, rules: &Rules) -> Result<(), Refusal> {
     let extensions = &leaf.inner().extensions;
     let subject = || leaf.subject().to_string();
-    if !extensions.allow(KeyUse::DigitalSignature) && !extensions.allow(KeyUse::NonRepudiation) {
+    if !leaf.may_sign() {
         return Err(Refusal::KeyUsage { subject: subject() });
     }
     let allows = |purpose: &Vec<u8>| match (purpose.strip_prefix(KEY_PURPOSE), rules.purpose) {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use vpnhost_crypto::PrivateKey;
-use vpnhost_ike::config::{OwnCertificate, Trust};
+use vpnhost_ike::config::{OwnCertificate, PeerIdentity, Trust};
 use vpnhost_model::Identity;
 use vpnhost_pki::{Certificate, Credential, Crl, FileError, Purpose, Revocation, Rules, identity};
 
+use super::connection::Context;
 use super::document::Section;
 use super::item::Item;
 use super::secret::{self, Directories};
@@ -54,6 +55,7 @@ pub(super) fn own(
     }
     for own in all.iter().filter_map(|own| own.credential().certificates().first()) {
         warn_of_time(&item, own);
+        warn_of_use(&item, own);
     }
     Some(all).filter(|all| !all.is_empty())
 }
@@ -140,10 +142,11 @@ pub(super) fn local_id(
 /// Reads what a peer's certificate is judged by.
 pub(super) fn judgement(
     peer: &Section<'_>,
-    directories: &Directories,
-    allow_legacy: bool,
+    context: &Context<'_>,
+    host: &[Arc<OwnCertificate>],
     is_unnamed_gateway: bool,
 ) -> Option<Judgement> {
+    let (directories, allow_legacy) = (context.directories, context.allow_legacy);
     let cas = match peer.item("ca") {
         Some(_) => files(peer, "ca", directories, Certificate::read_all)?,
         None => Vec::new(),
@@ -169,7 +172,9 @@ pub(super) fn judgement(
     }
     let words = [("off", Revocation::Off), ("soft", Revocation::Soft), ("strict", Revocation::Strict)];
     let revocation = peer.word("revocation", &words, Revocation::Soft);
-    let (crls, crl_urls) = revocation_lists(peer, directories)?;
+    let above = host.iter().flat_map(|own| own.credential().certificates().iter().skip(1));
+    let authorities: Vec<&Certificate> = cas.iter().chain(&own).chain(above).collect();
+    let (crls, crl_urls) = revocation_lists(peer, directories, &authorities)?;
     if let (Some(item), Revocation::Strict, true, true) =
         (peer.item("revocation"), revocation, crls.is_empty(), crl_urls.is_empty())
     {
@@ -211,6 +216,23 @@ impl Judgement {
         Arc::new(Trust { rules, ..(*self.trust).clone() })
     }
 
+    /// Warns of peers' own certificates that have ended, or are none of the peer that is expected.
+    pub(super) fn warn_of_pinned(&self, peer: &Section<'_>, expected: &PeerIdentity) {
+        let Some(item) = peer.item("cert") else { return };
+        let pinned = &self.trust.known;
+        pinned.iter().for_each(|certificate| warn_of_time(&item, certificate));
+        let is_of = |certificate: &Certificate| match expected.exact() {
+            Some(id) => identity::bind(certificate, id, self.trust.rules.wildcards).is_ok(),
+            None => identity::identities(certificate).iter().any(|id| expected.admits(id)),
+        };
+        if !pinned.is_empty() && !pinned.iter().any(is_of) {
+            let names = pinned.iter().flat_map(identity::identities);
+            let names: Vec<String> = names.map(|id| identity::text_of(&id)).collect();
+            let wrong = Wrong::new(format!("holds no certificate of {expected}: the peer would be refused"));
+            item.warn(wrong.hint(format!("it is for {}", names.join("; "))));
+        }
+    }
+
     /// Tells whether only a server's certificate is taken.
     pub(super) fn demands_server(&self) -> bool {
         self.trust.rules.purpose == Purpose::Server && self.trust.rules.require_eku
@@ -221,6 +243,7 @@ impl Judgement {
 fn revocation_lists(
     peer: &Section<'_>,
     directories: &Directories,
+    authorities: &[&Certificate],
 ) -> Option<(Vec<(String, Crl)>, Vec<String>)> {
     let (mut crls, mut urls) = (Vec::new(), Vec::new());
     for item in peer.item("crl").map(|item| item.list()).unwrap_or_default() {
@@ -240,7 +263,10 @@ fn revocation_lists(
             return None;
         } else {
             let lists = item.take(read(&directories.resolve(text), Crl::read_all))?;
-            lists.iter().for_each(|list| warn_of_list(&item, list));
+            for list in &lists {
+                warn_of_list(&item, list);
+                warn_of_signer(&item, list, authorities);
+            }
             crls.extend(lists.into_iter().map(|list| (text.to_owned(), list)));
         }
     }
@@ -305,6 +331,40 @@ fn warn_of_list(item: &Item<'_>, list: &Crl) {
         Some(_) => return,
     };
     item.warn(Wrong::new(what).hint("get the CA's list of today"));
+}
+
+/// Warns of a list that nobody who is known here has signed: what it says counts for nothing.
+fn warn_of_signer(item: &Item<'_>, list: &Crl, authorities: &[&Certificate]) {
+    let crypto = vpnhost_rustcrypto::backend();
+    if vpnhost_pki::signer(crypto, list, authorities.iter().copied()).is_some() {
+        return;
+    }
+    let issuer = list.issuer();
+    let wrong = if authorities.iter().any(|ca| ca.subject() == issuer) {
+        Wrong::new(format!(
+            "the revocation list of {issuer} is not signed by the CA of that name: it counts for nothing"
+        ))
+        .hint("get the CA's list anew")
+    } else {
+        Wrong::new(format!("the revocation list of {issuer} is of no CA that is known here"))
+            .hint("it counts only for peers that send that CA's certificate")
+    };
+    item.warn(wrong);
+}
+
+/// Warns of a certificate by which this host will be refused.
+fn warn_of_use(item: &Item<'_>, own: &Certificate) {
+    let subject = own.subject();
+    if !own.may_sign() {
+        let wrong =
+            Wrong::new(format!("the certificate of {subject} may not sign (key usage): peers refuse it"));
+        item.warn(wrong.hint("have one issued with digitalSignature"));
+    } else if own.is_ca() {
+        let wrong = Wrong::new(format!(
+            "the certificate of {subject} is a CA's: whoever has this host's key can make peers"
+        ));
+        item.warn(wrong.hint("have one issued for this host alone"));
+    }
 }
 
 /// Returns some seconds in words.

@@ -238,7 +238,18 @@ fn server_method(
     match method {
         Method::MsChapV2 => {
             let item = peer.required("users_file", "\"users\", a file with NAME PASSWORD, one a line")?;
-            users(&item, means.directories).map(|users| ServerMethod::MsChapV2(Arc::new(users)))
+            let users = users(&item, means.directories)?;
+            if let Some(expected) = means.peer_id
+                && !users.names().any(|name| expected.admits_user(name))
+            {
+                let wrong = Wrong::new(format!(
+                    "has no user {expected}, for whom the connection is: nobody comes in by it"
+                ));
+                item.warn(
+                    wrong.hint("peer.id is the user's name in this file, a pattern of them, or \"%any\""),
+                );
+            }
+            Some(ServerMethod::MsChapV2(Arc::new(users)))
         }
         Method::Tls => {
             let Some(credential) = means.own.and_then(|own| own.first()).cloned() else {

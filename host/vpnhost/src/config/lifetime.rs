@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vpnhost_ike::config::{ChildConfig, LocalAuth, OwnCertificate, Timing};
-use vpnhost_model::{Encryption, Lifetime};
+use vpnhost_model::{Encryption, Lifetime, Sequence};
 
 use super::document::Section;
 use super::item::Item;
@@ -51,6 +51,7 @@ fn of_child(connection: &Section<'_>, section: &Section<'_>, child: &ChildConfig
             None => section.warn("rekey", wrong),
         }
     }
+    of_amounts(section, child);
     let Some(after) = rekey_after else {
         if let (Some(item), None, None) = (own, rekey_bytes, rekey_packets) {
             item.warn(
@@ -63,7 +64,6 @@ fn of_child(connection: &Section<'_>, section: &Section<'_>, child: &ChildConfig
     if let (Some(item), Some(wrong)) = (own, too_short(after, timing)) {
         item.warn(wrong);
     }
-    of_amounts(section, child);
 }
 
 /// Warns of amounts that are carried within moments, and of blocks that repeat.
@@ -81,6 +81,14 @@ fn of_amounts(section: &Section<'_>, child: &ChildConfig) {
         && packets < limits::ODD_REKEY_PACKETS
     {
         item.warn(soon(&format!("{packets} packets")).hint("write rekey_packets = 1000000 or more"));
+    }
+    let is_short = child.esp.iter().all(|suite| suite.sequence == Sequence::SHORT);
+    if let (Some(item), Some(packets)) = (section.item("rekey_packets"), rekey_packets)
+        && is_short
+        && packets >= 1 << 32
+    {
+        let what = format!("{packets} packets are never reached: sequence numbers of 32 bits end before");
+        item.warn(Wrong::new(what).hint("write rekey_packets = 4000000000, or esn = \"offer\""));
     }
     // Sweet32: after 2^32 blocks of 64 bits two are likely to be the same, which gives plaintext away. Who says nothing
     // gets a limit that is far below.

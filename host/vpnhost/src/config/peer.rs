@@ -40,10 +40,13 @@ pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, role: Role) 
     let responds_only = role == Role::Responder;
     let own = own(&local, context)?;
     let is_client = local.item("eap").is_some();
-    let judgement = judgement(&peer, context, is_client)?;
+    let judgement = judgement(&peer, context, (is_client, own.as_deref().unwrap_or_default()))?;
     let peer_id = peer_id(&peer, responds_only, judgement.as_ref());
     if let (true, Some(judgement), Some(expected)) = (is_client, &judgement, &peer_id) {
         warn_of_users(&peer, judgement, expected);
+    }
+    if let (Some(judgement), Some(expected)) = (&judgement, &peer_id) {
+        judgement.warn_of_pinned(&peer, expected);
     }
     eap::refuse_stray(&local, &peer);
     let means = Means {
@@ -111,6 +114,9 @@ pub(super) fn identity(text: &str) -> Result<Identity, Wrong> {
         && kinds.contains(&kind)
     {
         return Err(wrong.hint(format!("write \"{rest}\": its form says what it is")));
+    }
+    if let Some(meant) = vpnhost_pki::identity::unslashed(text) {
+        return Err(wrong.hint(format!("write \"{meant}\": slashes part nothing in a distinguished name")));
     }
     vpnhost_pki::identity::parse(text).ok_or_else(|| {
         if text.contains('=') {
@@ -180,14 +186,17 @@ fn own(local: &Section<'_>, context: &Context<'_>) -> Option<Option<Vec<Arc<OwnC
 
 /// Reads what the peer's certificate is judged by, if it is to show one.
 #[allow(clippy::option_option, reason = "none there, and none that can be read, are two things")]
-fn judgement(peer: &Section<'_>, context: &Context<'_>, is_client: bool) -> Option<Option<Judgement>> {
+fn judgement(
+    peer: &Section<'_>,
+    context: &Context<'_>,
+    (is_client, own): (bool, &[Arc<OwnCertificate>]),
+) -> Option<Option<Judgement>> {
     if certificate::is_named(peer, &["ca", "cert"]) {
         refuse_both(peer, &["psk_file", "secrets_file"]);
         let is_group = |text: &str| text == "%any" || text.contains('*');
         let is_open = peer.item("ca").is_some() && peer.text("id").is_some_and(is_group);
         let is_unnamed_gateway = is_client && is_open;
-        return certificate::judgement(peer, context.directories, context.allow_legacy, is_unnamed_gateway)
-            .map(Some);
+        return certificate::judgement(peer, context, own, is_unnamed_gateway).map(Some);
     }
     let with_trust = ["crl", "revocation", "require_eku", "eku", "wildcards"];
     if let Some(item) = with_trust.iter().find_map(|key| peer.item(key)) {
@@ -281,7 +290,9 @@ fn secrets(
         (None, its, own) => {
             let secret = its.or(own)??;
             match peer_id {
-                PeerIdentity::Is(identity) => drop(secrets.by_peer.insert(identity.folded(), secret)),
+                PeerIdentity::Is(identity) => {
+                    drop(secrets.by_peer.insert(vpnhost_pki::identity::folded(identity), secret));
+                }
                 PeerIdentity::Like(_) | PeerIdentity::Any => secrets.default = Some(secret),
             }
         }

@@ -71,6 +71,8 @@ const TOKENS: [&str; 54] = [
     "esn",
     "noesn",
 ];
+/// Integrity algorithms, which a PRF follows from in IKE.
+const INTEGRITY: [&str; 6] = ["sha1", "sha256", "sha384", "sha512", "aesxcbc", "aescmac"];
 /// What needs `allow_legacy`.
 const LEGACY: [&str; 5] = ["3des", "sha1", "prfsha1", "modp1024", "modp1536"];
 
@@ -151,6 +153,18 @@ fn one(
         item.warn(Wrong::new(format!(
             "\"{text}\": null encrypts nothing; everybody on the way reads the traffic"
         )));
+    }
+    let needs_none =
+        |suite: &Suite| matches!(suite, Suite::Esp(esp) if esp.packet.integrity == Integrity::NONE);
+    if let Some(integrity) = text.split('-').find(|token| INTEGRITY.contains(token))
+        && suites.iter().all(needs_none)
+    {
+        item.warn(
+            Wrong::new(format!(
+                "\"{text}\": {integrity} has no effect: its ciphers protect integrity themselves"
+            ))
+            .hint("leave it out, or name a cipher that needs it, such as aes256"),
+        );
     }
     if suites
         .iter()

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use vpnhost_crypto::SecretBytes;
 use vpnhost_model::Identity;
+use vpnhost_pki::identity;
 
 use super::item::Item;
 use super::problem::{Place, Problem};
@@ -86,10 +87,10 @@ pub(super) fn many(item: &Item<'_>, directories: &Directories) -> Option<BTreeMa
     let mut secrets = BTreeMap::new();
     let complete = each_line(item, directories, "IDENTITY SECRET", &mut |line| {
         let (identity, secret) = entry(line)?;
-        let warning =
-            (secret.len() < limits::SHORT_SECRET).then(|| short(&format!("the secret of {identity}")));
-        if secrets.insert(identity.folded(), secret).is_some() {
-            return Err(format!("{identity} has a secret already"));
+        let warning = (secret.len() < limits::SHORT_SECRET)
+            .then(|| short(&format!("the secret of {}", identity::text_of(&identity))));
+        if secrets.insert(identity::folded(&identity), secret).is_some() {
+            return Err(format!("{} has a secret already", identity::text_of(&identity)));
         }
         Ok(warning)
     })?;
@@ -157,12 +158,29 @@ fn of_another_form(line: &[u8]) -> Option<&'static str> {
     is_foreign.then_some("a line in the form of ipsec.secrets")
 }
 
+/// An identity with spaces in it, which distinguished names have, stands in quotes.
 fn entry(line: &[u8]) -> Result<(Identity, SecretBytes), &'static str> {
-    let end = line.iter().position(u8::is_ascii_whitespace).ok_or("no secret behind the identity")?;
-    let (identity, secret) = line.split_at(end);
-    let identity =
-        std::str::from_utf8(identity).ok().and_then(Identity::parse).ok_or("no identity at its start")?;
-    Ok((identity, SecretBytes::copy_of(secret.trim_ascii())))
+    let (identity, secret) = match line.strip_prefix(b"\"") {
+        Some(rest) => {
+            let end = rest.iter().position(|&octet| octet == b'"').ok_or("a quote without its end")?;
+            (&rest[..end], &rest[end + 1..])
+        }
+        None => line.split_at(line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len())),
+    };
+    let text = std::str::from_utf8(identity).map_err(|_| "no identity at its start")?;
+    if text == "%any" || text.contains('*') {
+        return Err("a group: each line is for one peer; psk_file has the secret of all others");
+    }
+    if identity::unslashed(text).is_some() {
+        return Err("a distinguished name with slashes: commas part it");
+    }
+    let identity = identity::parse(text).ok_or(match text.contains('=') {
+        true => "no identity at its start; a distinguished name with spaces stands in quotes",
+        false => "no identity at its start",
+    })?;
+    let is_parted = secret.first().is_some_and(u8::is_ascii_whitespace);
+    let secret = Some(secret.trim_ascii()).filter(|secret| is_parted && !secret.is_empty());
+    Ok((identity, SecretBytes::copy_of(secret.ok_or("no secret behind the identity")?)))
 }
 
 fn short(what: &str) -> Wrong {

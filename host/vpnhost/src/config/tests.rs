@@ -18,6 +18,7 @@ mod eap;
 #[path = "../../../pki/tests/rules/maker.rs"]
 #[allow(dead_code, reason = "other tests make more of it")]
 mod maker;
+mod warnings;
 mod wrong;
 
 /// A directory with secrets.

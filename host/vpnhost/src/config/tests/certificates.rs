@@ -8,16 +8,16 @@ use super::maker::{DAY, Key, NOW, Plan, crl, names};
 use super::{Ground, Problem};
 
 /// From 1970 into the next century.
-const EVER: (i64, i64) = (0, 8 * NOW / 3);
+pub(super) const EVER: (i64, i64) = (0, 8 * NOW / 3);
 
 impl Ground {
     /// Writes a certificate as `NAME.pem`.
-    fn certificate(&self, name: &str, certificate: &Certificate) {
+    pub(super) fn certificate(&self, name: &str, certificate: &Certificate) {
         std::fs::write(self.dir.path().join(format!("{name}.pem")), certificate.der()).unwrap();
     }
 
     /// Writes a revocation list as `NAME.crl`.
-    fn list(&self, name: &str, list: &vpnhost_pki::Crl) {
+    pub(super) fn list(&self, name: &str, list: &vpnhost_pki::Crl) {
         std::fs::write(self.dir.path().join(format!("{name}.crl")), list.der()).unwrap();
     }
 
@@ -43,7 +43,7 @@ impl Ground {
     }
 }
 
-fn carol() -> Plan {
+pub(super) fn carol() -> Plan {
     let names = names(&[(2, b"carol.example.org"), (2, b"*.example.org")]);
     Plan { valid: EVER, ..Plan::end("C=CH, CN=carol", "CN=mid") }.with(names)
 }

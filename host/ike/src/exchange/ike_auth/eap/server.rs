@@ -1,12 +1,11 @@
 //! EAP as a responder, which is the server of the conversation (RFC 7296 §2.16).
 
 use vpnhost_model::{Identity, Now, Role};
-use vpnhost_pki::identity;
 
 use crate::auth::certificates;
 use crate::auth::eap::{EapFacts, EapFailure, EapMethod, EapStep};
 use crate::auth::signature::Signed;
-use crate::config::{LocalAuth, PeerAuth, PeerConfig, PeerIdentity};
+use crate::config::{LocalAuth, PeerAuth, PeerConfig};
 use crate::exchange::ike_sa_init::notify;
 use crate::host::Host;
 use crate::output::{AuthenticationFailure, CloseReason};
@@ -182,7 +181,7 @@ impl IkeSa {
                 return self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure));
             }
         };
-        if !is_for(&connection.peer_id, &outcome.identity) {
+        if !connection.peer_id.admits_user(&outcome.identity) {
             let failure = failed(EapFailure::AnotherUser(outcome.identity));
             return self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure));
         }
@@ -209,11 +208,4 @@ impl IkeSa {
             self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure));
         }
     }
-}
-
-/// Tells whether a connection is for a user: IDi, by which it was chosen, nobody has proved.
-fn is_for(expected: &PeerIdentity, user: &str) -> bool {
-    let is_named = expected.exact().is_some_and(|expected| identity::text_of(expected) == user);
-    let admitted = || identity::parse(user).is_some_and(|user| expected.admits(&user));
-    *expected == PeerIdentity::Any || is_named || admitted()
 }
