@@ -7,13 +7,14 @@ use serde_json::json;
 use vpnhost_crypto::CryptoBackend;
 use vpnhost_ike::config::ChildConfig;
 use vpnhost_model::{EspSuite, IkeSuite, KeyExchange, Suite};
+use vpnhost_pki::Certificate;
 use vpnhost_plugin_host::WasmPolicy;
 
 use crate::backends::{self, Assembly};
 use crate::cli::{self, Choice, Global};
 use crate::config::{self, Configuration, Connection, Place, Problem, Problems};
 use crate::exit::{self, Failure, Outcome};
-use crate::grade::{Graded, Policy};
+use crate::grade::{Graded, Leave, Policy};
 use crate::plugins;
 
 /// A configuration that would run, with what it names.
@@ -130,7 +131,7 @@ fn lack(suite: &Suite, crypto: &dyn CryptoBackend) -> Option<String> {
 }
 
 /// Grades what may be agreed with the peers of a connection: the suites that the backends serve.
-fn graded(connection: &Connection, crypto: &dyn CryptoBackend) -> Graded {
+pub(crate) fn graded(connection: &Connection, crypto: &dyn CryptoBackend) -> Graded {
     let served = |suite: &Suite| lack(suite, crypto).is_none();
     let peer = &connection.peer;
     let ike = peer.ike.iter().copied().map(Suite::Ike).filter(served);
@@ -138,7 +139,22 @@ fn graded(connection: &Connection, crypto: &dyn CryptoBackend) -> Graded {
         Policy::of(&child.name, child.esp.iter().copied().map(Suite::Esp).filter(served))
     };
     let policies = std::iter::once(Policy::of("IKE", ike)).chain(peer.children.iter().map(child));
-    Graded::new(&peer.name, policies.collect())
+    Graded::new(&peer.name, policies.chain(authentication(connection)).collect())
+}
+
+/// Grades the keys by which the ends of a connection prove themselves, where any does so by certificate.
+fn authentication(connection: &Connection) -> Option<Policy> {
+    let own = connection.own.iter().flat_map(|own| own.credential().certificates());
+    let known: Vec<&Certificate> = own.chain(&connection.trusted).collect();
+    let keys = known.iter().filter_map(|certificate| Some(certificate.public_key().ok()?.kind()));
+    let mut leave = Vec::new();
+    if connection.takes_legacy && !connection.trusted.is_empty() {
+        leave.push(Leave::LegacyCertificates);
+    }
+    if connection.peer.sha1_auth {
+        leave.push(Leave::Sha1);
+    }
+    (!known.is_empty()).then(|| Policy::of_keys(keys, &leave))
 }
 
 /// `vpnhost check [FILE]`.

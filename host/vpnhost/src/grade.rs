@@ -5,6 +5,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use vpnhost_crypto::KeyKind;
 use vpnhost_model::{
     Encryption, EspSuite, Integrity, KeyExchange, PacketId, Prf, Protocol, Sequence, Status, Suite,
 };
@@ -52,11 +53,11 @@ pub(crate) struct Remark {
 /// What a list of suites is worth.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Policy {
-    /// `IKE`, or the child's name.
+    /// `authentication`, `IKE`, or the child's name.
     pub(crate) sa: String,
     /// The grade of its weakest suite.
     pub(crate) grade: Grade,
-    /// The suites in order, without sequence numbers.
+    /// The suites in order, without sequence numbers; of authentication, the kinds of keys.
     pub(crate) suites: Vec<String>,
     /// What is held against its algorithms, each once.
     pub(crate) remarks: Vec<Remark>,
@@ -80,6 +81,28 @@ impl Policy {
         policy
     }
 
+    /// Grades the keys that the ends prove themselves with, this host's and those of CAs; what else `more` names may be
+    /// used by a peer.
+    pub(crate) fn of_keys(keys: impl IntoIterator<Item = KeyKind>, more: &[Leave]) -> Self {
+        let mut policy = Self::of("authentication", []);
+        for kind in keys {
+            let text = kind.to_string();
+            if !policy.suites.contains(&text) {
+                policy.suites.push(text);
+                of_key(kind).into_iter().for_each(|remark| policy.hold(remark));
+            }
+        }
+        more.iter().for_each(|leave| policy.hold(leave.remark()));
+        policy
+    }
+
+    fn hold(&mut self, remark: Remark) {
+        self.grade = self.grade.max(remark.grade);
+        if !self.remarks.contains(&remark) {
+            self.remarks.push(remark);
+        }
+    }
+
     fn add(&mut self, suite: Suite) {
         let (text, packet, prf, group) = match suite {
             Suite::Ike(ike) => (ike.to_string(), ike.packet, Some(ike.prf), ike.key_exchange),
@@ -98,12 +121,54 @@ impl Policy {
             prf.and_then(of_prf),
             of_group(group),
         ];
-        for remark in remarks.into_iter().flatten() {
-            self.grade = self.grade.max(remark.grade);
-            if !self.remarks.contains(&remark) {
-                self.remarks.push(remark);
+        remarks.into_iter().flatten().for_each(|remark| self.hold(remark));
+    }
+}
+
+/// What a connection lets peers authenticate with, whatever keys are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// Certificates of DSA, of short RSA keys and signed over SHA-1.
+    LegacyCertificates,
+    /// AUTH over SHA-1.
+    Sha1,
+}
+
+impl Leave {
+    fn remark(self) -> Remark {
+        match self {
+            Self::LegacyCertificates => remark(
+                &"allow_legacy",
+                Grade::Weak,
+                "takes certificates of DSA, of RSA keys below 2048 bits and over SHA-1".to_owned(),
+                Status::ShouldNot,
+            ),
+            Self::Sha1 => {
+                remark(&"sha1_auth", Grade::Weak, "AUTH over SHA-1 can be forged".to_owned(), Status::MustNot)
             }
         }
+    }
+}
+
+/// RFC 8247, 1.1 and 3.1; RFC 8221 knows no signatures.
+fn of_key(kind: KeyKind) -> Option<Remark> {
+    let (bits, status) = match kind {
+        KeyKind::Rsa { bits } if bits < 2048 => (modulus_bits(bits), Status::ShouldNot),
+        KeyKind::Rsa { bits } => (modulus_bits(bits), Status::Must),
+        KeyKind::Dsa { p_bits, .. } => (modulus_bits(p_bits), Status::ShouldNot),
+        KeyKind::EcdsaP256 | KeyKind::EcdsaP384 | KeyKind::EcdsaP521 | KeyKind::Ed25519 => return None,
+    };
+    let (grade, why) = of_bits(bits, status)?;
+    Some(remark(&kind, grade, why, status))
+}
+
+/// The work that it takes to break a modulus of so many bits, as of groups of the same size.
+fn modulus_bits(bits: u32) -> u16 {
+    match bits {
+        ..1536 => KeyExchange::MODP_1024.strength_bits(),
+        1536..2048 => KeyExchange::MODP_1536.strength_bits(),
+        2048..3072 => KeyExchange::MODP_2048.strength_bits(),
+        _ => KeyExchange::MODP_3072.strength_bits(),
     }
 }
 
@@ -164,7 +229,7 @@ pub(crate) struct Graded {
     pub(crate) connection: String,
     /// The grade of its weakest suite.
     pub(crate) grade: Grade,
-    /// That of its IKE SA, then that of each child.
+    /// That of its IKE SA, then that of each child, then that of certificates.
     pub(crate) policies: Vec<Policy>,
 }
 
@@ -242,6 +307,27 @@ mod tests {
              IKE: modp1024 is weak: worth about 72 bits (RFCs: SHOULD NOT)\n  \
              net: 3des is weak: blocks of 64 bits repeat within one long SA (RFCs: SHOULD NOT)\n  \
              net: modp2048 is fair: worth about 110 bits (RFCs: MUST)\n"
+        );
+    }
+
+    #[test]
+    fn keys_are_graded_as_suites_are() {
+        let of = |kind| Policy::of_keys([kind], &[]).grade;
+        assert_eq!(of(KeyKind::Ed25519), Grade::Strong);
+        assert_eq!(of(KeyKind::Rsa { bits: 4096 }), Grade::Strong);
+        assert_eq!(of(KeyKind::Rsa { bits: 2048 }), Grade::Fair);
+        assert_eq!(of(KeyKind::Rsa { bits: 1024 }), Grade::Weak);
+        assert_eq!(of(KeyKind::Dsa { p_bits: 3072, q_bits: 256 }), Grade::Weak);
+        let keys = [KeyKind::Rsa { bits: 1024 }, KeyKind::Dsa { p_bits: 2048, q_bits: 256 }];
+        let policy = Policy::of_keys(keys, &[Leave::LegacyCertificates, Leave::Sha1]);
+        assert_eq!(
+            Graded::new("corp", vec![policy]).to_string(),
+            "corp: weak\n  \
+             authentication: rsa-1024 is weak: worth about 72 bits (RFCs: SHOULD NOT)\n  \
+             authentication: dsa-2048-256 is weak: worth about 110 bits (RFCs: SHOULD NOT)\n  \
+             authentication: allow_legacy is weak: takes certificates of DSA, of RSA keys below 2048 bits and over \
+             SHA-1 (RFCs: SHOULD NOT)\n  \
+             authentication: sha1_auth is weak: AUTH over SHA-1 can be forged (RFCs: MUST NOT)\n"
         );
     }
 

@@ -93,6 +93,7 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
         proposals,
         crls: judgement.map_or_else(Vec::new, |judgement| judgement.crls.clone()),
         crl_urls: judgement.map_or_else(Vec::new, |judgement| judgement.crl_urls.clone()),
+        takes_legacy: context.allow_legacy,
         trusted: judgement.map_or_else(Vec::new, |judgement| judgement.trust.anchors.clone()),
         own: peers.as_ref().map_or_else(Vec::new, |peers| peers.own.clone()),
         peer: with_peers(

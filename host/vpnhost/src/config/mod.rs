@@ -147,6 +147,8 @@ pub(crate) struct Connection {
     pub(crate) crl_urls: Vec<String>,
     /// CAs, and peers' own certificates, that are trusted.
     pub(crate) trusted: Vec<Certificate>,
+    /// Whether peers' certificates may be of legacy algorithms.
+    pub(crate) takes_legacy: bool,
     /// Where its proposals stand, for what only the backends can tell.
     pub(crate) proposals: Vec<Proposals>,
 }

@@ -5,6 +5,7 @@ use vpnhost_ike::config::PeerAuth;
 use super::certificates::{EVER, LOCAL, PEER, carol, ends};
 use super::maker::{DAY, Key, Plan, crl, extension, names};
 use super::*;
+use crate::grade::Grade;
 
 fn now() -> i64 {
     i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap()
@@ -144,4 +145,24 @@ fn the_secret_of_one_peer_is_found_by_its_distinguished_name() {
     let peer = &ground.good(&text).connections[0].peer;
     assert_eq!(peer.peer_auth, PeerAuth::SharedKey);
     assert!(peer.secrets.of(&vpnhost_pki::identity::parse("C=ch, CN=CAROL").unwrap()).is_some());
+}
+
+#[test]
+fn the_keys_that_prove_the_ends_are_graded_beside_the_suites() {
+    let ground = Ground::certified();
+    let of = |text: &str| {
+        let configuration = ground.good(text);
+        crate::check::graded(&configuration.connections[0], vpnhost_rustcrypto::backend()).policies
+    };
+    let certified = ends(LOCAL, PEER);
+    let policies = of(&certified);
+    let last = policies.last().unwrap();
+    assert_eq!(
+        (last.sa.as_str(), last.grade, &last.suites[..]),
+        ("authentication", Grade::Strong, &["ed25519".to_owned()][..])
+    );
+    let policies = of(&format!("[floor]\nallow_legacy = true\n{certified}"));
+    assert_eq!(policies.last().unwrap().remarks[0].algorithm, "allow_legacy");
+    let by_secret = of(&connection("", ""));
+    assert!(by_secret.iter().all(|policy| policy.sa != "authentication"));
 }
