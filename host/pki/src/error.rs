@@ -162,10 +162,14 @@ pub enum Refusal {
         reason: &'static str,
     },
     /// Whether a certificate is revoked cannot be found out, and the operator demands it.
-    #[error("no valid revocation list says whether the certificate of {subject} is revoked")]
+    #[error("no valid revocation list says whether the certificate of {subject} is revoked: {}", lack.of(issuer))]
     RevocationUnknown {
         /// Whose certificate.
         subject: String,
+        /// Who should have made the list.
+        issuer: String,
+        /// What is wrong with the lists that there are.
+        lack: Lack,
     },
     /// The certificate is somebody else's.
     #[error("the certificate is not for {asked}, but for {}", if .found.is_empty() { "nobody" } else { .found.as_str() })]
@@ -201,6 +205,38 @@ impl Refusal {
             Self::Revoked { .. } => "revoked",
             Self::RevocationUnknown { .. } => "revocation-unknown",
             Self::WrongIdentity { .. } => "wrong-identity",
+        }
+    }
+}
+
+/// Why no list says whether a certificate is revoked; of several lists the nearest to one that would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lack {
+    /// None of the issuer is known.
+    NoList,
+    /// It speaks of other certificates, or not of every reason.
+    Scope,
+    /// It does not say until when it counts.
+    Endless,
+    /// The issuer has not signed it.
+    Signature,
+    /// It counts only in so many seconds.
+    Early(i64),
+    /// A newer one was due so many seconds ago.
+    Late(i64),
+}
+
+impl Lack {
+    fn of(self, issuer: &str) -> String {
+        match self {
+            Self::NoList => format!("there is none of {issuer}"),
+            Self::Scope => format!("that of {issuer} does not speak of it, or not of every reason"),
+            Self::Endless => format!("that of {issuer} says not until when it counts"),
+            Self::Signature => format!("that of {issuer} is not signed by it"),
+            Self::Early(left) => format!("that of {issuer} counts only in {}", span(left)),
+            Self::Late(ago) => {
+                format!("that of {issuer} counts no longer, as a newer one was due {} ago", span(ago))
+            }
         }
     }
 }

@@ -50,7 +50,7 @@ mod verify;
 pub use certificate::Certificate;
 pub use credential::{Credential, signatures_of};
 pub use crl::Crl;
-pub use error::{FileError, Malformed, Refusal};
+pub use error::{FileError, Lack, Malformed, Refusal};
 pub use general_name::GeneralName;
 pub use name::Name;
 pub use pattern::Pattern;

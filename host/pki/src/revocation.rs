@@ -5,7 +5,7 @@ use vpnhost_crypto::PublicKey;
 use crate::crl::{Crl, Status, reason_text};
 use crate::extension::{ALL_REASONS, DistributionPoint, KeyUse};
 use crate::path::{Judge, Search};
-use crate::{Certificate, GeneralName, Refusal, Store, limits};
+use crate::{Certificate, GeneralName, Lack, Refusal, Store, limits};
 
 /// How much a missing list matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -80,10 +80,30 @@ impl Inquiry<'_> {
         }
         match self.policy {
             Revocation::Strict => {
-                Err(Refusal::RevocationUnknown { subject: certificate.subject().to_string() })
+                let (subject, issuer) = (certificate.subject().to_string(), certificate.issuer().to_string());
+                Err(Refusal::RevocationUnknown { subject, issuer, lack: self.lack(judge, question) })
             }
             Revocation::Soft | Revocation::Off => Ok(()),
         }
+    }
+
+    /// Finds out why no list of a certificate's issuer counts.
+    fn lack(&self, judge: &mut Judge<'_>, question: &Question<'_>) -> Lack {
+        let (certificate, now) = (question.certificate(), judge.now);
+        let own = DistributionPoint::default();
+        let mut nearest = Lack::NoList;
+        for crl in self.store.crls().iter().filter(|crl| crl.issuer() == certificate.issuer()) {
+            let mut points = certificate.inner().extensions.points.iter().chain([&own]);
+            nearest = nearest.max(match crl.validity() {
+                _ if !points.any(|point| applies(crl, certificate, point)) => Lack::Scope,
+                (begin, _) if begin > now => Lack::Early(begin - now),
+                (_, None) => Lack::Endless,
+                (_, Some(end)) if end < now => Lack::Late(now - end),
+                _ if !self.is_signed(judge, crl, question) => Lack::Signature,
+                _ => Lack::Scope,
+            });
+        }
+        nearest
     }
 
     /// What a list says, and what valid lists say that add to it.

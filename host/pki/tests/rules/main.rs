@@ -257,6 +257,31 @@ fn revocation_is_strict_soft_or_off() {
 }
 
 #[test]
+fn why_no_list_counts_is_told_by_the_nearest() {
+    let world = World::new();
+    let chain = [world.moon(|plan| plan), world.sub_ca()];
+    let day = (NOW - DAY, NOW + DAY);
+    let root = crl(ROOT, &world.root, day, &[]);
+    let list = |by: &Key, valid| crl(SUB, by, valid, &[]);
+    let stale = list(&world.sub, (NOW - 4 * DAY, NOW - 3 * DAY));
+    let early = list(&world.sub, (NOW + 600, NOW + DAY));
+    let forged = list(&world.root, day);
+    for (lists, why) in [
+        (vec![], "there is none of CN=Root"),
+        (vec![root.clone()], "there is none of CN=Sub CA"),
+        (vec![root.clone(), forged.clone()], "that of CN=Sub CA is not signed by it"),
+        (vec![root.clone(), early], "that of CN=Sub CA counts only in 10 min"),
+        (vec![root, forged, stale], "that of CN=Sub CA counts no longer, as a newer one was due 3 days ago"),
+    ] {
+        let mut store = world.store();
+        lists.into_iter().for_each(|list| store.add_crl(list));
+        let rules = Rules { revocation: Revocation::Strict, ..Rules::default() };
+        let refusal = judge(&store, &chain, &rules).unwrap_err();
+        assert!(refusal.to_string().ends_with(why), "{refusal}");
+    }
+}
+
+#[test]
 fn a_fetched_list_takes_the_place_of_an_older_one_and_of_no_other() {
     let world = World::new();
     let renew = |there: &[Crl], fetched: &Crl| {
