@@ -13,6 +13,7 @@ mod gateway;
 mod host;
 mod item;
 mod lifetime;
+mod odd;
 mod peer;
 mod plugin;
 mod pool;

@@ -184,10 +184,9 @@ fn within_eap_tls_a_server_is_a_server_and_a_client_a_client_unless_it_is_said_o
     let client = "{ id = \"carol.example.org\", cert = [\"carol.pem\", \"mid.pem\"], key = \"carol.key\", eap = \"tls\" }";
     let of_client = |more: &str| {
         let text = ends(client, &format!("{{ id = \"moon\", ca = \"ca.pem\"{more} }}"));
-        match &ground.good(&text).connections[0].peer.local_auth {
-            LocalAuth::Eap(config) => format!("{config:?}"),
-            other => panic!("{other:?}"),
-        }
+        let configuration = ground.good(&text);
+        let LocalAuth::Eap(config) = &configuration.connections[0].peer.local_auth else { panic!("EAP") };
+        format!("{config:?}")
     };
     assert!(of_client("").contains("purpose: Server"));
     assert!(of_client(", eku = \"ike\"").contains("purpose: Ike"));
