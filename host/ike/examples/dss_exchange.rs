@@ -38,7 +38,7 @@ fn main() {
         LocalAuth::Certificate(vec![Arc::new(OwnCertificate::new(credential.expect("a pair")))])
     };
     let rules = Rules { allow_legacy: true, ..Rules::default() };
-    let trust = Trust { anchors: vec![root], known: Vec::new(), rules };
+    let trust = Trust { anchors: vec![root], known: Vec::new(), keys: Vec::new(), rules };
     let a = PeerConfig {
         local_auth: own("a.lab"),
         peer_auth: PeerAuth::Certificate(Arc::new(trust)),

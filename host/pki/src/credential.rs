@@ -38,7 +38,17 @@ impl Credential {
         Ok(Self { certificates, key, public })
     }
 
-    /// Returns the certificates, the own first, as CERT payloads have them.
+    /// Makes a credential of a private key alone, whose public key the peer knows beforehand (RFC 7670).
+    ///
+    /// # Errors
+    /// [`FileError`] if the key is too weak, or cannot be used.
+    pub fn raw(crypto: &dyn CryptoBackend, key: PrivateKey, allow_legacy: bool) -> Result<Self, FileError> {
+        key.kind().admit(allow_legacy)?;
+        let public = load_any(crypto, &key)?.public().clone();
+        Ok(Self { certificates: Vec::new(), key, public })
+    }
+
+    /// Returns the certificates, the own first, as CERT payloads have them; none of a raw public key.
     pub fn certificates(&self) -> &[Certificate] {
         &self.certificates
     }

@@ -54,6 +54,7 @@ pub use error::{FileError, Lack, Malformed, Refusal};
 pub use general_name::GeneralName;
 pub use name::Name;
 pub use pattern::Pattern;
+pub use pem::read_public_keys;
 pub use renewal::{renew, signer};
 pub use revocation::Revocation;
 pub use store::Store;

@@ -1,6 +1,16 @@
 //! Files: PEM with any number of blocks, or one value in DER.
 
+use vpnhost_crypto::PublicKey;
+
 use crate::{FileError, Malformed, limits};
+
+/// Reads all public keys of a file: SubjectPublicKeyInfo, PEM or DER.
+///
+/// # Errors
+/// [`FileError`] names the key that cannot be read.
+pub fn read_public_keys(file: &[u8]) -> Result<Vec<PublicKey>, FileError> {
+    read_all(file, "public key", &["PUBLIC KEY"], |der| PublicKey::from_spki(der).map_err(|_| Malformed))
+}
 
 /// Reads all blocks of some labels, or the whole file as DER.
 pub(crate) fn read_all<T>(

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
-use vpnhost_crypto::CryptoBackend;
-use vpnhost_ike::config::ChildConfig;
+use vpnhost_crypto::{CryptoBackend, KeyKind};
+use vpnhost_ike::config::{ChildConfig, PeerAuth};
 use vpnhost_model::{EspSuite, IkeSuite, KeyExchange, Suite};
-use vpnhost_pki::Certificate;
 use vpnhost_plugin_host::WasmPolicy;
 
 use crate::backends::{self, Assembly};
@@ -144,9 +143,15 @@ pub(crate) fn graded(connection: &Connection, crypto: &dyn CryptoBackend) -> Gra
 
 /// Grades the keys by which the ends of a connection prove themselves, where any does so by certificate.
 fn authentication(connection: &Connection) -> Option<Policy> {
-    let own = connection.own.iter().flat_map(|own| own.credential().certificates());
-    let known: Vec<&Certificate> = own.chain(&connection.trusted).collect();
-    let keys = known.iter().filter_map(|certificate| Some(certificate.public_key().ok()?.kind()));
+    let above = connection.own.iter().flat_map(|own| own.credential().certificates().iter().skip(1));
+    let certified = above.chain(&connection.trusted);
+    let certified = certified.filter_map(|certificate| Some(certificate.public_key().ok()?.kind()));
+    let raw = match &connection.peer.peer_auth {
+        PeerAuth::Certificate(trust) => trust.keys.as_slice(),
+        PeerAuth::SharedKey | PeerAuth::Eap(_) | PeerAuth::EapAlone => &[],
+    };
+    let own = connection.own.iter().map(|own| own.credential().public());
+    let keys: Vec<KeyKind> = own.chain(raw).map(|key| key.kind()).chain(certified).collect();
     let mut leave = Vec::new();
     if connection.takes_legacy && !connection.trusted.is_empty() {
         leave.push(Leave::LegacyCertificates);
@@ -154,7 +159,7 @@ fn authentication(connection: &Connection) -> Option<Policy> {
     if connection.peer.sha1_auth {
         leave.push(Leave::Sha1);
     }
-    (!known.is_empty()).then(|| Policy::of_keys(keys, &leave))
+    (!keys.is_empty()).then(|| Policy::of_keys(keys, &leave))
 }
 
 /// `vpnhost check [FILE]`.

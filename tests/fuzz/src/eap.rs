@@ -158,7 +158,7 @@ fn people() -> &'static People {
         };
         let anchors = read(include_str!("../../../host/eap/tests/conversations/data/ca.pem"));
         People {
-            trust: Arc::new(Trust { anchors, known: Vec::new(), rules: Rules::default() }),
+            trust: Arc::new(Trust { anchors, known: Vec::new(), keys: Vec::new(), rules: Rules::default() }),
             carol: own(
                 include_str!("../../../host/eap/tests/conversations/data/carol.pem"),
                 include_str!("../../../host/eap/tests/conversations/data/carol.key"),

@@ -178,7 +178,8 @@ fn strongswan_conf(dir: &Path, socket: &Path, tunnel: &Tunnel) -> String {
     )
 }
 
-fn swanctl_conf(end: End, tunnel: &Tunnel) -> String {
+/// Writes the connection, pools and secrets of an end.
+pub(crate) fn swanctl_conf(end: End, tunnel: &Tunnel) -> String {
     let (local, remote) = tunnel.names(end);
     let mut connection =
         format!("    version = 2\n    proposals = {}\n    fragmentation = yes\n", tunnel.ike);

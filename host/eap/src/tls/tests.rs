@@ -82,6 +82,7 @@ fn talk(version: &'static SupportedProtocolVersion) -> Ended {
     let trust = Arc::new(Trust {
         anchors: Certificate::read_all(CA.as_bytes()).unwrap(),
         known: Vec::new(),
+        keys: Vec::new(),
         rules: Rules::default(),
     });
     let data = |name: &str, end: &str| {

@@ -131,7 +131,7 @@ fn credential(certificates: &str, key: &str) -> Arc<OwnCertificate> {
 
 pub(crate) fn trusting(ca: &str) -> Arc<Trust> {
     let anchors = Certificate::read_all(ca.as_bytes()).unwrap();
-    Arc::new(Trust { anchors, known: Vec::new(), rules: Rules::default() })
+    Arc::new(Trust { anchors, known: Vec::new(), keys: Vec::new(), rules: Rules::default() })
 }
 
 pub(crate) const CA: &str = include_str!("data/ca.pem");

@@ -38,9 +38,9 @@ fn a_server_that_ike_has_told_who_the_client_is_does_not_ask() {
 
 #[test]
 fn where_ike_names_no_user_or_the_operator_wants_it_the_server_asks() {
-    let first = |setup: &ServerSetup, peer: &str| match setup.begin(begin_with(peer)).step(None) {
-        EapStep::Send(packet) => packet.data[0],
-        other => panic!("{other:?}"),
+    let first = |setup: &ServerSetup, peer: &str| {
+        let EapStep::Send(packet) = setup.begin(begin_with(peer)).step(None) else { panic!("no request") };
+        packet.data[0]
     };
     let setup = knowing(server(vec![users()]));
     for peer in ["192.0.2.1", "2001:db8::1", "keyid:00ff", "carol.lab"] {

@@ -5,24 +5,35 @@ use std::sync::Arc;
 
 use vpnhost_crypto::CryptoBackend;
 
-use crate::config::{LocalAuth, OwnCertificate, PeerAuth, PeerConfig};
+use crate::config::{LocalAuth, OwnCertificate, PeerAuth, PeerConfig, Trust};
 use crate::limits;
 use crate::wire::payload::{Certificate, CertificateEncoding, CertificateRequest};
 use crate::wire::{Message, Payload, PayloadType};
 
-/// Returns the CERTREQ payload for the connections that a peer may belong to, if any wants a certificate.
+/// Returns the CERTREQ payloads for the connections that a peer may belong to, if any wants a certificate or a raw public
+/// key.
 ///
 /// One without hashes asks for any certificate: so do connections with more CAs than fit.
 pub(crate) fn request<'a>(
     crypto: &dyn CryptoBackend,
     connections: impl Iterator<Item = &'a PeerConfig>,
-) -> Option<Payload> {
-    let trusts: Vec<_> = connections
+) -> Vec<Payload> {
+    let (raw, x509): (Vec<_>, Vec<_>) = connections
         .filter_map(|connection| match &connection.peer_auth {
             PeerAuth::Certificate(trust) => Some(trust),
             PeerAuth::SharedKey | PeerAuth::Eap(_) | PeerAuth::EapAlone => None,
         })
-        .collect();
+        .partition(|trust| trust.anchors.is_empty() && !trust.keys.is_empty());
+    // RFC 7670, 3: it names no authority.
+    let raw = (!raw.is_empty()).then(|| request_of(CertificateEncoding::RAW_PUBLIC_KEY, Vec::new()));
+    raw.into_iter().chain(request_x509(crypto, &x509)).collect()
+}
+
+fn request_of(encoding: CertificateEncoding, authorities: Vec<u8>) -> Payload {
+    Payload::CertificateRequest(CertificateRequest { encoding, authorities })
+}
+
+fn request_x509(crypto: &dyn CryptoBackend, trusts: &[&Arc<Trust>]) -> Option<Payload> {
     if trusts.is_empty() {
         return None;
     }
@@ -37,8 +48,7 @@ pub(crate) fn request<'a>(
             break;
         }
     }
-    let (encoding, authorities) = (CertificateEncoding::X509_SIGNATURE, hashes.concat());
-    Some(Payload::CertificateRequest(CertificateRequest { encoding, authorities }))
+    Some(request_of(CertificateEncoding::X509_SIGNATURE, hashes.concat()))
 }
 
 /// Returns the hashes of a message's CERTREQ payloads for X.509; none if it has no such payload.
@@ -83,13 +93,12 @@ pub(crate) fn choose<'a>(
     asked.or(own.first())
 }
 
-/// Returns the CERT payloads of a certificate of this host: its own first, then those up to a CA.
+/// Returns the CERT payloads of a certificate of this host: its own first, then those up to a CA; or that of its key.
 pub(crate) fn payloads(own: &OwnCertificate) -> Vec<Payload> {
-    let certificates = own.credential().certificates().iter();
-    certificates
-        .map(|certificate| {
-            let (encoding, data) = (CertificateEncoding::X509_SIGNATURE, certificate.der().to_vec());
-            Payload::Certificate(Certificate { encoding, data })
-        })
-        .collect()
+    let of = |encoding, data: &[u8]| Payload::Certificate(Certificate { encoding, data: data.to_vec() });
+    let credential = own.credential();
+    let certificates = credential.certificates().iter();
+    let raw = || of(CertificateEncoding::RAW_PUBLIC_KEY, credential.public().spki());
+    let raw = credential.certificates().is_empty().then(raw);
+    certificates.map(|it| of(CertificateEncoding::X509_SIGNATURE, it.der())).chain(raw).collect()
 }

@@ -106,6 +106,10 @@ pub struct VerifyJob {
 impl VerifyJob {
     /// Does the work.
     pub(crate) fn run(self) -> Result<AuthVerified, AuthenticationFailure> {
+        let trust = &self.court.trust;
+        if !trust.keys.is_empty() && (trust.anchors.is_empty() || self.sent.is_empty()) {
+            return self.by_raw_key();
+        }
         let refused = AuthenticationFailure::Certificate;
         let sent = self.certificates().map_err(refused)?;
         let crypto = self.court.crypto;
@@ -114,6 +118,21 @@ impl VerifyJob {
         let proof = &self.authentication;
         signature::verify(crypto, judged.key(), proof, &self.octets, leave)?;
         Ok(AuthVerified { method: proof.method, certificate: Some(Arc::new(judged)), eap: None })
+    }
+
+    /// RFC 7670: the key itself is who the peer is, whatever it sends of it.
+    fn by_raw_key(self) -> Result<AuthVerified, AuthenticationFailure> {
+        let trust = &self.court.trust;
+        let leave = Leave { legacy: trust.rules.allow_legacy, sha1: self.sha1 };
+        let proof = &self.authentication;
+        let mut failure = AuthenticationFailure::WrongSignature;
+        for key in trust.keys.iter().filter(|key| key.kind().admit(leave.legacy).is_ok()) {
+            match signature::verify(self.court.crypto, key, proof, &self.octets, leave) {
+                Ok(()) => return Ok(AuthVerified { method: proof.method, certificate: None, eap: None }),
+                Err(other) => failure = other,
+            }
+        }
+        Err(failure)
     }
 
     /// Returns the peer's certificate and those that help; one that sends none may be known by its identity.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vpnhost_crypto::{CryptoError, Signature, SignatureAlgorithm, SigningKey};
+use vpnhost_crypto::{CryptoError, PublicKey, Signature, SignatureAlgorithm, SigningKey};
 use vpnhost_pki::{Certificate, Credential, Crl, Rules, Store};
 
 use crate::auth::eap::EapConfig;
@@ -13,7 +13,7 @@ use crate::auth::eap::EapConfig;
 pub enum LocalAuth {
     /// With the secret that both know, out of the connection's secrets.
     SharedKey,
-    /// With a certificate and its private key; of several the one that the peer's CERTREQ asks for.
+    /// With a certificate and its private key, or with the key alone; of several the one that the peer's CERTREQ asks for.
     Certificate(Vec<Arc<OwnCertificate>>),
     /// As the client of an EAP conversation, which an initiator is.
     Eap(EapConfig),
@@ -26,7 +26,7 @@ pub enum LocalAuth {
 pub enum PeerAuth {
     /// With the secret that both know, out of the connection's secrets.
     SharedKey,
-    /// With a certificate that leads to a trust anchor.
+    /// With a certificate that leads to a trust anchor, or a key that is known.
     Certificate(Arc<Trust>),
     /// As the client of an EAP conversation that this host leads.
     Eap(EapConfig),
@@ -53,6 +53,8 @@ pub struct Trust {
     pub anchors: Vec<Certificate>,
     /// Certificates that peers need not send: intermediate CAs, and peers' own.
     pub known: Vec<Certificate>,
+    /// Raw public keys, any of which is the peer's (RFC 7670); the connection is for one identity then.
+    pub keys: Vec<PublicKey>,
     /// What is demanded of certificates.
     pub rules: Rules,
 }
@@ -106,9 +108,10 @@ impl OwnCertificate {
 }
 
 impl PartialEq for OwnCertificate {
-    /// The own certificate has the public key, to which one private key belongs.
+    /// One private key belongs to the public key.
     fn eq(&self, other: &Self) -> bool {
-        self.credential.certificates() == other.credential.certificates()
+        let parts = |it: &Self| (it.credential.public().clone(), it.credential.certificates().to_vec());
+        parts(self) == parts(other)
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn own(plan: &Plan, key: &Key) -> LocalAuth {
 }
 
 fn trusting(anchors: Vec<Certificate>, rules: Rules) -> PeerAuth {
-    PeerAuth::Certificate(Arc::new(Trust { anchors, known: Vec::new(), rules }))
+    PeerAuth::Certificate(Arc::new(Trust { anchors, known: Vec::new(), keys: Vec::new(), rules }))
 }
 
 /// `A` and `B` with certificates over given keys below an intermediate CA.
@@ -300,6 +300,7 @@ fn a_peer_that_sends_no_certificate_is_known_beforehand() {
     b.peer_auth = PeerAuth::Certificate(Arc::new(Trust {
         anchors: vec![known.clone()],
         known: vec![known],
+        keys: Vec::new(),
         rules: Rules::default(),
     }));
     up(a, b).assert_connected(1);
@@ -377,4 +378,39 @@ fn a_job_in_between_changes_nothing() {
     }
     pump.settle();
     pump.assert_connected(1);
+}
+
+/// RFC 7670: no certificate, and no message more.
+#[test]
+fn raw_public_keys_prove_whoever_is_known_by_them() {
+    let key = |seed: u8| Key::new(seed);
+    let own = |key: &Key| {
+        let credential = Credential::raw(vpnhost_rustcrypto::backend(), key.0.clone(), false).unwrap();
+        Arc::new(OwnCertificate::new(credential))
+    };
+    let knowing = |keys: &[&Key]| {
+        let keys = keys.iter().map(|key| own(key).credential().public().clone()).collect();
+        let (anchors, known) = (Vec::new(), Vec::new());
+        PeerAuth::Certificate(Arc::new(Trust { anchors, known, keys, rules: Rules::default() }))
+    };
+    let meet = |a_key: &Key, known: &[&Key]| {
+        let (a, b) = ed25519();
+        let a = PeerConfig {
+            local_auth: LocalAuth::Certificate(vec![own(a_key)]),
+            peer_auth: knowing(&[&key(21)]),
+            ..a
+        };
+        let local_auth = LocalAuth::Certificate(vec![own(&key(21))]);
+        up(a, PeerConfig { local_auth, peer_auth: knowing(known), ..b })
+    };
+    // The second is the next one of a peer that changes its key.
+    let pump = meet(&key(20), &[&key(22), &key(20)]);
+    pump.assert_connected(1);
+    assert!(pump.ike_sa(B).certificate.is_none());
+    assert_eq!(pump.ike_sa(B).auth_method.map(|method| method.0), Some(14));
+    assert_eq!(code(&meet(&key(23), &[&key(20)]), B), Some("wrong-signature"));
+    // A certificate of whomever is no key.
+    let (a, b) = ed25519();
+    let pump = up(a, PeerConfig { peer_auth: knowing(&[&key(20)]), ..b });
+    assert_eq!(code(&pump, B), Some("wrong-signature"));
 }

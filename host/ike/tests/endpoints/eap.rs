@@ -38,7 +38,7 @@ fn moon() -> Credential {
 }
 
 fn trust() -> Arc<Trust> {
-    Arc::new(Trust { anchors: vec![ca()], known: Vec::new(), rules: Rules::default() })
+    Arc::new(Trust { anchors: vec![ca()], known: Vec::new(), keys: Vec::new(), rules: Rules::default() })
 }
 
 pub(crate) fn password(user: &str, password: &str) -> LocalAuth {
@@ -232,6 +232,7 @@ fn a_gateway_with_another_certificate_hears_no_password() {
     a.peer_auth = PeerAuth::Certificate(Arc::new(Trust {
         anchors: vec![other],
         known: Vec::new(),
+        keys: Vec::new(),
         rules: Rules::default(),
     }));
     let pump = up((a, b));

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use vpnhost_crypto::PrivateKey;
 use vpnhost_ike::config::{OwnCertificate, PeerIdentity, Trust};
 use vpnhost_model::Identity;
-use vpnhost_pki::{Certificate, Credential, Crl, FileError, Purpose, Revocation, Rules, identity};
+use vpnhost_pki::{
+    Certificate, Credential, Crl, FileError, Purpose, Revocation, Rules, identity, read_public_keys,
+};
 
 use super::connection::Context;
 use super::document::Section;
@@ -55,6 +57,41 @@ pub(super) fn own(
         warn_of_use(&item, own);
     }
     Some(all).filter(|all| !all.is_empty())
+}
+
+/// Reads this host's private keys, whose public keys the peer has in a file (RFC 7670).
+pub(super) fn own_raw(local: &Section<'_>, context: &Context<'_>) -> Option<Vec<Arc<OwnCertificate>>> {
+    let known = files(local, "pubkey", context.directories, read_public_keys)?;
+    let mut all = Vec::new();
+    for item in local.required("key", "\"carol.key\"")?.list() {
+        let private = private_key(&item, context.directories)?;
+        let credential = Credential::raw(vpnhost_rustcrypto::backend(), private, context.allow_legacy);
+        let credential = item.take(credential.map_err(|error| key_problem(&error)))?;
+        if !known.contains(credential.public()) {
+            item.error(
+                Wrong::new("is not the key of local.pubkey").hint("openssl pkey -in KEY -pubout -out PUBKEY"),
+            );
+            return None;
+        }
+        all.push(Arc::new(OwnCertificate::new(credential)));
+    }
+    Some(all).filter(|all| !all.is_empty())
+}
+
+/// Reads a peer's public keys, which are trusted as they are.
+pub(super) fn raw_keys(peer: &Section<'_>, context: &Context<'_>) -> Option<Judgement> {
+    let item = peer.item("pubkey")?;
+    let keys = files(peer, "pubkey", context.directories, read_public_keys)?;
+    let admitted = keys.iter().try_for_each(|key| key.kind().admit(context.allow_legacy));
+    item.take(admitted.map_err(|error| key_problem(&FileError::Key(error))))?;
+    if peer.text("id").is_some_and(|text| text == "%any" || text.contains('*')) {
+        let wrong = Wrong::new("is one peer's: a key says nothing of names");
+        item.error(wrong.hint("name the peer in id, and write a connection for each"));
+        return None;
+    }
+    let rules = Rules { allow_legacy: context.allow_legacy, ..Rules::default() };
+    let trust = Arc::new(Trust { anchors: Vec::new(), known: Vec::new(), keys, rules });
+    Some(Judgement { trust, crls: Vec::new(), crl_urls: Vec::new(), is_purpose_written: false })
 }
 
 /// Reads a private key out of a file that nobody else may read.
@@ -185,7 +222,7 @@ pub(super) fn judgement(
     let rules = Rules { allow_legacy, revocation, require_eku, purpose, wildcards };
     let anchors = [cas, own.clone()].concat();
     let is_purpose_written = peer.item("eku").is_some();
-    let trust = Arc::new(Trust { anchors, known: own, rules });
+    let trust = Arc::new(Trust { anchors, known: own, keys: Vec::new(), rules });
     Some(Judgement { trust, crls, crl_urls, is_purpose_written })
 }
 

@@ -168,7 +168,7 @@ fn certificate(local: &Section<'_>, peer: &Section<'_>, means: &Means<'_>) -> Op
         );
         return None;
     };
-    let Some(judgement) = means.judgement else {
+    let Some(judgement) = means.judgement.filter(|it| it.trust.keys.is_empty()) else {
         let wrong = Wrong::new("is missing: nothing would say which server is the right one");
         peer.report("ca", wrong.hint("write ca = [\"ca.pem\"]"));
         return None;
@@ -252,12 +252,13 @@ fn server_method(
             Some(ServerMethod::MsChapV2(Arc::new(users)))
         }
         Method::Tls => {
-            let Some(credential) = means.own.and_then(|own| own.first()).cloned() else {
+            let certified = means.own.filter(|_| local.item("pubkey").is_none());
+            let Some(credential) = certified.and_then(|own| own.first()).cloned() else {
                 let wrong = Wrong::new("is missing: EAP-TLS shows a certificate");
                 local.report("cert", wrong.hint("write cert = \"moon.pem\" and key = \"moon.key\""));
                 return None;
             };
-            let Some(judgement) = means.judgement else {
+            let Some(judgement) = means.judgement.filter(|it| it.trust.keys.is_empty()) else {
                 let wrong = Wrong::new("is missing: nothing would say which clients are welcome");
                 peer.report("ca", wrong.hint("write ca = [\"ca.pem\"]"));
                 return None;

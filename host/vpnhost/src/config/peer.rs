@@ -63,10 +63,10 @@ pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, role: Role) 
         (Some(own), LocalAuth::Eap(_)) if local.item("id").is_none() => {
             certificate::local_id(&local, own, identity)
         }
-        (Some(own), LocalAuth::Certificate(_) | LocalAuth::EapAlone) => {
+        (Some(own), LocalAuth::Certificate(_) | LocalAuth::EapAlone) if local.item("pubkey").is_none() => {
             certificate::local_id(&local, own, identity)
         }
-        (None, _) | (Some(_), LocalAuth::Eap(_) | LocalAuth::SharedKey) => {
+        (None, _) | (Some(_), _) => {
             local.required("id", "\"carol@example.org\"").and_then(|item| item.read(identity))
         }
     };
@@ -172,6 +172,18 @@ fn warn_of_users(peer: &Section<'_>, judgement: &Judgement, expected: &PeerIdent
 /// Reads this host's certificates, if it has any.
 #[allow(clippy::option_option, reason = "none there, and none that can be read, are two things")]
 fn own(local: &Section<'_>, context: &Context<'_>) -> Option<Option<Vec<Arc<OwnCertificate>>>> {
+    if let Some(item) = local.item("pubkey") {
+        refuse_both(local, &["psk_file", "cert"]);
+        if let Some(eap) = local.item("eap") {
+            eap.error(Wrong::new("takes a certificate or a password").hint("leave pubkey out"));
+        }
+        let own = certificate::own_raw(local, context);
+        if local.item("id").is_none() {
+            item.error(Wrong::new("says nothing of names").hint("write id = \"carol.example.org\""));
+            return None;
+        }
+        return own.map(Some);
+    }
     if !certificate::is_named(local, &["cert", "key"]) {
         return Some(None);
     }
@@ -192,17 +204,24 @@ fn judgement(
     (is_client, own): (bool, &[Arc<OwnCertificate>]),
 ) -> Option<Option<Judgement>> {
     if certificate::is_named(peer, &["ca", "cert"]) {
-        refuse_both(peer, &["psk_file", "secrets_file"]);
+        refuse_both(peer, &["psk_file", "secrets_file", "pubkey"]);
         let is_group = |text: &str| text == "%any" || text.contains('*');
         let is_open = peer.item("ca").is_some() && peer.text("id").is_some_and(is_group);
         let is_unnamed_gateway = is_client && is_open;
         return certificate::judgement(peer, context, own, is_unnamed_gateway).map(Some);
     }
+    let raw = match peer.item("pubkey") {
+        Some(_) => {
+            refuse_both(peer, &["psk_file", "secrets_file"]);
+            Some(certificate::raw_keys(peer, context)?)
+        }
+        None => None,
+    };
     let with_trust = ["crl", "revocation", "require_eku", "eku", "wildcards"];
     if let Some(item) = with_trust.iter().find_map(|key| peer.item(key)) {
         item.error(Wrong::new("means nothing without certificates").hint("write ca = [\"ca.pem\"]"));
     }
-    Some(None)
+    Some(raw)
 }
 
 /// Decides how this host proves itself.

@@ -18,6 +18,7 @@ mod eap;
 #[path = "../../../pki/tests/rules/maker.rs"]
 #[allow(dead_code, reason = "other tests make more of it")]
 mod maker;
+mod raw_keys;
 mod warnings;
 mod wrong;
 

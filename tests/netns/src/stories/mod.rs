@@ -15,6 +15,7 @@ pub mod leak;
 pub mod matrix;
 pub mod network;
 pub mod plugin;
+pub mod raw_key;
 pub mod reauth;
 pub mod session;
 pub mod transport;
@@ -39,6 +40,7 @@ pub fn interop() -> Vec<Story> {
         certificate::stories(),
         group::stories(),
         child::stories(),
+        raw_key::stories(),
         reauth::stories(),
         eap::stories(),
         eap_identity::stories(),
