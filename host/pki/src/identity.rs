@@ -68,7 +68,7 @@ pub fn matches(one: &Identity, other: &Identity) -> bool {
     }
 }
 
-/// Returns the identity by which it is found among many: one for all that [`matches`] each other.
+/// Returns the identity by which it is found among many: one for all that [`matches()`] each other.
 pub fn folded(identity: &Identity) -> Identity {
     let Identity::DistinguishedName(der) = identity else { return identity.folded() };
     let name = Name::from_der(der).ok().and_then(|name| name.folded());
