@@ -58,18 +58,7 @@ pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, role: Role) 
     };
     let local_auth = local_auth(&local, &peer, &means)?;
     let peer_auth = peer_auth(&local, &peer, &means)?;
-    let local_id = match (&own, &local_auth) {
-        // EAP-TLS binds its certificate to EAP's identity, not to IKE's.
-        (Some(own), LocalAuth::Eap(_)) if local.item("id").is_none() => {
-            certificate::local_id(&local, own, identity)
-        }
-        (Some(own), LocalAuth::Certificate(_) | LocalAuth::EapAlone) if local.item("pubkey").is_none() => {
-            certificate::local_id(&local, own, identity)
-        }
-        (None, _) | (Some(_), _) => {
-            local.required("id", "\"carol@example.org\"").and_then(|item| item.read(identity))
-        }
-    };
+    let local_id = local_id(&local, own.as_deref(), &local_auth);
     if let (Some(local_id), Some(PeerIdentity::Is(peer_id))) = (&local_id, &peer_id)
         && local_id.matches(peer_id)
     {
@@ -79,6 +68,12 @@ pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, role: Role) 
         refuse_others(section);
     }
     let by_secret = local_auth == LocalAuth::SharedKey || peer_auth == PeerAuth::SharedKey;
+    if by_secret && peer_id.is_none() {
+        // Nothing is read for nobody; the keys are known all the same.
+        for section in [&local, &peer] {
+            certificate::is_named(section, &["psk_file", "secrets_file"]);
+        }
+    }
     let secrets = if by_secret {
         peer_id.as_ref().and_then(|peer_id| secrets(&local, &peer, peer_id, context.directories))
     } else {
@@ -101,6 +96,21 @@ pub(super) fn read(connection: &Section<'_>, context: &Context<'_>, role: Role) 
         own: own.unwrap_or_default(),
         judgement,
     })
+}
+
+/// Reads who this host is: as it is written, which a certificate must say too, or as the certificate says.
+fn local_id(local: &Section<'_>, own: Option<&[Arc<OwnCertificate>]>, auth: &LocalAuth) -> Option<Identity> {
+    // A key alone says nothing of names.
+    match own.filter(|_| local.item("pubkey").is_none()) {
+        // EAP-TLS binds its certificate to EAP's identity, not to IKE's.
+        Some(own) if matches!(auth, LocalAuth::Eap(_)) && local.item("id").is_none() => {
+            certificate::local_id(local, own, identity)
+        }
+        Some(own) if matches!(auth, LocalAuth::Certificate(_) | LocalAuth::EapAlone) => {
+            certificate::local_id(local, own, identity)
+        }
+        Some(_) | None => local.required("id", "\"carol@example.org\"").and_then(|item| item.read(identity)),
+    }
 }
 
 pub(super) fn identity(text: &str) -> Result<Identity, Wrong> {

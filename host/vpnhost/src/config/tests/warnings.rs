@@ -135,6 +135,10 @@ fn slashes_in_a_distinguished_name_are_no_commas() {
     let ground = Ground::certified();
     let told = ground.wrong(LOCAL, "{ id = \"C=CH/O=Lab/CN=moon\", ca = \"ca.pem\" }");
     assert!(told.contains("is no identity") && told.contains("write \"C=CH, O=Lab, CN=moon\""), "{told}");
+    // One mistake is one problem: the file of the secret is no other.
+    let both = |id: &str| format!("{{ id = \"{id}\", psk_file = \"a.psk\" }}");
+    let told = ground.wrong(&both("carol"), &both("C=CH/CN=moon"));
+    assert!(!told.contains("unknown key"), "{told}");
 }
 
 #[test]
