@@ -229,7 +229,7 @@ pub enum Lack {
 impl Lack {
     fn of(self, issuer: &str) -> String {
         match self {
-            Self::NoList => format!("there is none of {issuer}"),
+            Self::NoList => format!("there is none of {issuer}, neither out of a file nor fetched"),
             Self::Scope => format!("that of {issuer} does not speak of it, or not of every reason"),
             Self::Endless => format!("that of {issuer} says not until when it counts"),
             Self::Signature => format!("that of {issuer} is not signed by it"),

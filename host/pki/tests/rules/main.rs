@@ -267,8 +267,8 @@ fn why_no_list_counts_is_told_by_the_nearest() {
     let early = list(&world.sub, (NOW + 600, NOW + DAY));
     let forged = list(&world.root, day);
     for (lists, why) in [
-        (vec![], "there is none of CN=Root"),
-        (vec![root.clone()], "there is none of CN=Sub CA"),
+        (vec![], "there is none of CN=Root, neither out of a file nor fetched"),
+        (vec![root.clone()], "there is none of CN=Sub CA, neither out of a file nor fetched"),
         (vec![root.clone(), forged.clone()], "that of CN=Sub CA is not signed by it"),
         (vec![root.clone(), early], "that of CN=Sub CA counts only in 10 min"),
         (vec![root, forged, stale], "that of CN=Sub CA counts no longer, as a newer one was due 3 days ago"),
