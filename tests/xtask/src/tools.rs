@@ -27,7 +27,12 @@ pub(crate) const NETWORK: &[Tool] = &[
 pub(crate) const STRONGSWAN: &[Tool] = &[
     Tool {
         program: "charon-systemd",
-        packages: &["charon-systemd", "libcharon-extra-plugins", "libstrongswan-standard-plugins"],
+        packages: &[
+            "charon-systemd",
+            "libcharon-extauth-plugins",
+            "libcharon-extra-plugins",
+            "libstrongswan-standard-plugins",
+        ],
     },
     Tool { program: "swanctl", packages: &["strongswan-swanctl", "libstrongswan-extra-plugins"] },
 ];
