@@ -269,7 +269,7 @@ impl IkeEndpoint {
         self.sas.insert(id, sa);
     }
 
-    /// Delivers births, letters, arrivals and endings until there are none.
+    /// Delivers births, letters, arrivals and endings until there are none; last words come after all of them.
     fn deliver(&mut self, now: Now) {
         loop {
             let births = std::mem::take(&mut self.host.births);
@@ -285,7 +285,8 @@ impl IkeEndpoint {
             } else if let Some(ending) = self.host.endings.pop() {
                 self.on_ending(now, &ending);
             } else {
-                return;
+                let last_words = std::mem::take(&mut self.host.last_words);
+                return last_words.into_iter().for_each(|output| self.host.output(output));
             }
         }
     }

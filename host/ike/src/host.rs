@@ -48,6 +48,8 @@ pub(crate) struct Host {
     crls: Arc<[Crl]>,
     fetched_crls: Vec<Crl>,
     pub(crate) endings: Vec<Ending>,
+    /// What goes out when everything that was left for others is delivered.
+    pub(crate) last_words: Vec<Output>,
     pub(crate) shutting_down: bool,
     outputs: VecDeque<Output>,
     lingering: BTreeMap<ChildSaId, (Instant, ChildSpi)>,
@@ -218,6 +220,7 @@ impl Host {
             crls,
             fetched_crls: Vec::new(),
             endings: Vec::new(),
+            last_words: Vec::new(),
             shutting_down: false,
             outputs: VecDeque::new(),
             lingering: BTreeMap::new(),
@@ -260,6 +263,13 @@ impl Host {
     pub(crate) fn transmit(&mut self, ike_sa: impl Into<Option<IkeSaId>>, path: Path, octets: Vec<u8>) {
         let ike_sa = ike_sa.into();
         self.output(Output::Transmit(Transmit { ike_sa, path, octets, kind: TransmitKind::Ike }));
+    }
+
+    /// Takes what comes out of an act, instead of letting it happen.
+    pub(crate) fn withhold(&mut self, act: impl FnOnce(&mut Self)) -> VecDeque<Output> {
+        let before = std::mem::take(&mut self.outputs);
+        act(self);
+        std::mem::replace(&mut self.outputs, before)
     }
 
     /// Takes the next output.

@@ -67,8 +67,10 @@ impl IkeSa {
     pub(crate) fn on_informational_request(&mut self, host: &mut Host, now: Now, message: &Message) {
         let deletes = || message.payloads.iter().filter_map(as_delete);
         if deletes().any(|delete| delete.protocol == Protocol::IKE) {
-            self.respond(host, now, ExchangeType::INFORMATIONAL, &[]);
-            return self.on_ike_deleted(host, now);
+            // With the answer the peer receives on none of its Child SAs any more: what takes its place sends first.
+            let unsent = host.withhold(|host| self.respond(host, now, ExchangeType::INFORMATIONAL, &[]));
+            self.on_ike_deleted(host, now);
+            return host.last_words.extend(unsent);
         }
         self.note_auth_lifetime(host, now, message);
         // RFC 7296, 2.21.2: an initiator may report that our AUTH was wrong.

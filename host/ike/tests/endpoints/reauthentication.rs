@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use vpnhost_ike::{
-    CloseReason, Command, Event, PeerConfig, PoolConfig, RequestAddress, SelectorConfig, Start, Uniqueness,
+    CloseReason, Command, Event, Output, PeerConfig, PoolConfig, RequestAddress, SelectorConfig, Start, Uniqueness,
 };
+use vpnhost_model::Path;
 
 use crate::pump::*;
 use crate::script::Duel;
@@ -36,6 +37,26 @@ fn an_ike_sa_is_authenticated_anew_beside_the_old_one_without_a_lost_packet() {
             assert!(!duel.pump.saw(side, |event| matches!(event, Event::RetryScheduled { .. })));
         }
     }
+}
+
+#[test]
+fn the_answer_to_the_delete_of_an_old_ike_sa_leaves_only_when_the_new_one_is_sent_on() {
+    let mut duel = Duel::new();
+    let old = duel.pump.ike_sa(A).id;
+    duel.pump.command(A, Command::Reauthenticate(old));
+    duel.pump.run_for(Duration::from_millis(500));
+    let new = *duel.pump.sides[B].installed.keys().last().unwrap();
+    assert!(!duel.pump.sides[B].sends_on.contains(&new), "until then it may be that A does not know it");
+    // The initiator does not wait, as strongSwan's does not.
+    duel.pump.command(A, Command::TerminateIkeSa(old));
+    let (_, from, delete) = duel.pump.wire.pop_back().unwrap();
+    let path = Path { local: delete.path.remote, remote: delete.path.local, ..delete.path };
+    let (now, responder) = (duel.pump.now, &mut duel.pump.sides[1 - from].endpoint);
+    responder.handle_datagram(now, path, &mut delete.octets.clone());
+    let outputs: Vec<Output> = std::iter::from_fn(|| responder.poll_output()).collect();
+    let sends = outputs.iter().position(|output| matches!(output, Output::ActivateOutbound(id) if *id == new));
+    let answers = outputs.iter().position(|output| matches!(output, Output::Transmit(_)));
+    assert!(sends.is_some() && answers.is_some() && sends < answers, "{outputs:?}");
 }
 
 #[test]
