@@ -1,9 +1,12 @@
 #!/bin/sh
-# Makes the PKI of the stories in a directory: two CAs, an intermediate CA, certificates that are good, and one for each
-# way in which they are not. Needs openssl 3.
+# pki.sh DIR: makes the PKI of the stories in a directory: two CAs, an intermediate CA, certificates that are good, and one
+# for each way in which they are not.
+# pki.sh DIR leaf FILE WHO END: one certificate more of WHO.lab, which ends at END, such as '+30 seconds'.
+# pki.sh DIR revoke FILE: revokes a certificate, and makes the intermediate CA's list anew.
+# Needs openssl 3.
 set -eu
 cd "$1"
-exec 2> pki.log
+exec 2>> pki.log
 cat > ca.cnf <<'CNF'
 [ca]
 default_ca = middle
@@ -30,9 +33,6 @@ countryName = optional
 organizationName = optional
 commonName = supplied
 CNF
-: > index.txt
-: > root.txt
-echo 1000 > serial
 ca_extensions="basicConstraints=critical,CA:TRUE
 keyUsage=critical,keyCertSign,cRLSign
 subjectKeyIdentifier=hash"
@@ -58,6 +58,19 @@ leaf() {
     openssl ca -batch -config ca.cnf -in "$1.csr" -out "$1.pem" -extfile "$1.ext" -startdate "$4" -enddate "$5" -notext
 }
 day() { date -u -d "$1" +%Y%m%d%H%M%SZ; }
+list() { openssl ca -config ca.cnf -gencrl -out middle.crl; }
+case ${2:-all} in
+leaf)
+    leaf "$3" ecdsa "$4" "$(day '-1 day')" "$(day "$5")"
+    exit ;;
+revoke)
+    openssl ca -config ca.cnf -revoke "$3.pem" -crl_reason keyCompromise
+    list
+    exit ;;
+esac
+: > index.txt
+: > root.txt
+echo 1000 > serial
 root root
 root stranger
 openssl req -newkey rsa:2048 -nodes -keyout middle.key -subj "/O=Lab/CN=middle" -out middle.csr
@@ -81,4 +94,4 @@ for who in carol moon; do
     openssl ca -config ca.cnf -revoke "$who-revoked.pem" -crl_reason keyCompromise
 done
 openssl ca -config ca.cnf -name root -gencrl -out root.crl
-openssl ca -config ca.cnf -gencrl -out middle.crl
+list

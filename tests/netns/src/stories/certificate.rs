@@ -1,6 +1,7 @@
 //! Certificates against strongSwan, in both roles: each kind of key below an intermediate CA, by RFC 7427 and by the
 //! older methods; and what is refused, each with its own code.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -43,9 +44,8 @@ pub fn stories() -> Vec<Story> {
 pub(super) fn certified(ground: &Ground, lab: &Lab, kind: &str) -> Result<(Tunnel, Certificates)> {
     let dir = lab.dir().join("pki");
     std::fs::create_dir_all(&dir)?;
-    let script = dir.join("pki.sh");
-    std::fs::write(&script, PKI)?;
-    run(std::process::Command::new("sh").arg(&script).arg(&dir))?;
+    std::fs::write(dir.join("pki.sh"), PKI)?;
+    pki(&dir, &[])?;
     let certificates = Certificates {
         dir,
         client: format!("carol-{kind}"),
@@ -58,6 +58,12 @@ pub(super) fn certified(ground: &Ground, lab: &Lab, kind: &str) -> Result<(Tunne
         client_has_secret: false,
     };
     Ok((Tunnel::new(&ground.vpnhost, "aes128gcm16-prfsha256-x25519", "aes128gcm16"), certificates))
+}
+
+/// Runs `pki.sh` in its directory.
+pub(super) fn pki(dir: &Path, arguments: &[&str]) -> Result<()> {
+    let script = dir.join("pki.sh");
+    run(std::process::Command::new("sh").arg(&script).arg(dir).args(arguments)).map(drop)
 }
 
 fn both_roles(ground: &Ground, kind: &str, digital_signatures: bool) -> Result<()> {

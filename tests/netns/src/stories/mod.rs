@@ -2,6 +2,7 @@
 
 pub mod capability;
 pub mod certificate;
+pub mod certificate_life;
 pub mod child;
 pub mod cipher;
 pub mod eap;
@@ -39,6 +40,7 @@ pub fn interop() -> Vec<Story> {
         flood::stories(),
         certificate::stories(),
         group::stories(),
+        certificate_life::stories(),
         child::stories(),
         raw_key::stories(),
         reauth::stories(),
