@@ -1,9 +1,10 @@
 //! What happened, told: each event as a sentence in the journal, in the log and to subscribers, and what of
 //! it `status` shows later.
 //!
-//! Identities and addresses are in the journal, which only those read who may control the host; the log has
-//! them at DEBUG.
+//! The log has the sentences of the journal, whole: who was refused why is of no use without the name. What strangers
+//! cause has a quota of lines, so that a flood of them does not fill the log.
 
+mod quota;
 mod sentence;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,11 +17,12 @@ use vpnhost_model::{IkeSaId, Now};
 use vpnhost_policy::{OnFailure, Outcome, Question};
 
 use crate::host::HostEvent;
-use crate::journal::{Entry, Journal};
+use crate::journal::{Entry, Journal, STRANGERS};
 use crate::limits;
 use crate::resolver::{self, Verdict};
 use crate::snapshot::Decision;
 
+use quota::Quota;
 use sentence::Sentence;
 
 /// The journal, its readers, and what is remembered of each IKE SA and connection.
@@ -31,6 +33,7 @@ pub(crate) struct Chronicle {
     /// Those that were remembered before they had begun, the last of them, oldest first.
     early: VecDeque<IkeSaId>,
     failures: BTreeMap<String, Failure>,
+    quota: Quota,
 }
 
 /// What is remembered of an IKE SA.
@@ -70,9 +73,9 @@ pub(crate) struct Note {
     pub(crate) connection: Option<String>,
     /// The IKE SA, if it is about one.
     pub(crate) ike_sa: Option<IkeSaId>,
-    /// The sentence, without identities and addresses.
+    /// The sentence.
     pub(crate) text: String,
-    /// What is not for the log: identities and addresses.
+    /// What follows it: identities and addresses.
     pub(crate) detail: String,
 }
 
@@ -85,7 +88,18 @@ impl Chronicle {
             ike_sas: BTreeMap::new(),
             early: VecDeque::new(),
             failures: BTreeMap::new(),
+            quota: Quota::default(),
         }
+    }
+
+    /// Returns the last refusal of a stranger that a connection is the nearest for.
+    pub(crate) fn last_refusal(&self, connection: &str) -> Option<&Entry> {
+        self.journal.last_refusal(connection)
+    }
+
+    /// Returns how many refusals of strangers the log does not have.
+    pub(crate) fn unlogged(&self) -> u64 {
+        self.quota.withheld()
     }
 
     /// Returns the journal's entries, of one connection or of all.
@@ -124,6 +138,7 @@ impl Chronicle {
         let entry = Entry {
             number: 0,
             unix: now.unix,
+            nearest: nearest(&event).filter(|_| connection.is_none()).map(str::to_owned),
             connection,
             ike_sa,
             kind,
@@ -133,17 +148,18 @@ impl Chronicle {
             reason,
             text,
         };
-        self.publish(entry, &detail, Some(event));
+        self.publish(now, entry, &detail, Some(event));
     }
 
     /// Tells what the driver itself has to say.
     pub(crate) fn note(&mut self, now: Now, note: Note) {
         let Note { kind, connection, ike_sa, text, detail } = note;
         let connection = connection.or_else(|| ike_sa.and_then(|id| self.connection_of(id)));
-        let (question, by, plugin, reason) = (None, None, None, None);
+        let (nearest, question, by, plugin, reason) = (None, None, None, None, None);
         let unix = now.unix;
-        let entry = Entry { number: 0, unix, connection, ike_sa, kind, question, by, plugin, reason, text };
-        self.publish(entry, &detail, None);
+        let entry =
+            Entry { number: 0, unix, connection, nearest, ike_sa, kind, question, by, plugin, reason, text };
+        self.publish(now, entry, &detail, None);
     }
 
     /// Tells which plugins failed to answer a question, and what that counts for.
@@ -171,6 +187,7 @@ impl Chronicle {
                 number: 0,
                 unix: now.unix,
                 connection: connection.clone(),
+                nearest: None,
                 ike_sa: None,
                 kind: "plugin_failed",
                 question: Some(word),
@@ -179,29 +196,46 @@ impl Chronicle {
                 reason: None,
                 text: format!("{word}: plugin {} {how}; {counts}", step.policy),
             };
-            self.publish(entry, "", None);
+            self.publish(now, entry, "", None);
         }
     }
 
-    fn publish(&mut self, mut entry: Entry, detail: &str, event: Option<Event>) {
-        let (connection, ike_sa) = (entry.connection.as_deref().unwrap_or("-"), entry.ike_sa.map(|id| id.0));
-        let (kind, reason, text) = (entry.kind, entry.reason, entry.text.as_str());
-        // What any stranger can cause, and what happens every few seconds, is not worth a line.
-        let quiet = kind == "alive" || entry.is_of_stranger();
-        match kind {
-            _ if quiet => tracing::debug!(connection, ike_sa, kind, reason, "{text}"),
-            "plugin_failed" | "host_failed" | "foretold" => {
-                tracing::warn!(connection, ike_sa, kind, reason, "{text}")
-            }
-            _ => tracing::info!(connection, ike_sa, kind, reason, "{text}"),
-        }
+    fn publish(&mut self, now: Now, mut entry: Entry, detail: &str, event: Option<Event>) {
         if !detail.is_empty() {
-            tracing::debug!(connection, ike_sa, kind, "{detail}");
-            entry.text = format!("{text}: {detail}");
+            entry.text = format!("{}: {detail}", entry.text);
         }
+        self.log(now, &entry);
         let entry = Arc::new(self.journal.push(entry));
         // Without a reader there is nobody to tell.
         let _ = self.readers.send(HostEvent { unix: entry.unix, entry, event });
+    }
+
+    fn log(&mut self, now: Now, entry: &Entry) {
+        let (connection, ike_sa) =
+            (entry.connection.as_deref().unwrap_or(STRANGERS), entry.ike_sa.map(|id| id.0));
+        let Entry { kind, reason, text, nearest, .. } = entry;
+        if let Some(withheld) = self.quota.settle(now.instant) {
+            tracing::info!(
+                connection = STRANGERS,
+                kind = "unlogged",
+                withheld,
+                "{}",
+                quota::sentence(withheld)
+            );
+        }
+        // What any stranger can cause without end, and what happens every few seconds, is not worth a line.
+        let is_loud = if entry.is_refusal_of_stranger() {
+            self.quota.take(now.instant)
+        } else {
+            *kind != "alive" && !entry.is_of_stranger()
+        };
+        match *kind {
+            _ if !is_loud => tracing::debug!(connection, nearest, ike_sa, kind, reason, "{text}"),
+            "plugin_failed" | "host_failed" | "foretold" => {
+                tracing::warn!(connection, ike_sa, kind, reason, "{text}")
+            }
+            _ => tracing::info!(connection, nearest, ike_sa, kind, reason, "{text}"),
+        }
     }
 
     fn connection_of(&self, ike_sa: IkeSaId) -> Option<String> {
@@ -311,6 +345,12 @@ impl Chronicle {
             self.ike_sas.remove(ike_sa);
         }
     }
+}
+
+/// Returns the connection that comes nearest to what a peer wanted that belongs to none.
+fn nearest(event: &Event) -> Option<&str> {
+    let (Event::IkeSaClosed { reason, .. } | Event::Refused { reason, .. }) = event else { return None };
+    reason.nearest()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The last things that happened, for `explain`: bounded, in order, without keys.
 //!
-//! What strangers cause is kept apart: nobody who is not authenticated makes the host forget the rest.
+//! What strangers cause is kept apart: nobody who is not authenticated makes the host forget the rest. What they were
+//! refused for is apart from what else they cause, which is more.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,6 +9,9 @@ use std::time::Duration;
 use vpnhost_model::IkeSaId;
 
 use crate::limits;
+
+/// What stands in the place of a connection's name for those who belong to none.
+pub const STRANGERS: &str = "-";
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub struct Entry {
     pub unix: Duration,
     /// The connection, if it is known.
     pub connection: Option<String>,
+    /// The connection that comes nearest, of a refusal of a peer that belongs to none.
+    pub nearest: Option<String>,
     /// The IKE SA, if there is one.
     pub ike_sa: Option<IkeSaId>,
     /// What kind of thing, such as `established` or `decided`; stable.
@@ -45,6 +51,11 @@ impl Entry {
         };
         is_anybodys && self.connection.is_none()
     }
+
+    /// Tells whether it is the cause for which a stranger was refused, or went away.
+    pub(crate) fn is_refusal_of_stranger(&self) -> bool {
+        self.reason.is_some() && self.is_of_stranger()
+    }
 }
 
 /// The last entries.
@@ -52,6 +63,7 @@ impl Entry {
 pub(crate) struct Journal {
     entries: VecDeque<Entry>,
     of_strangers: VecDeque<Entry>,
+    refusals: VecDeque<Entry>,
     count: u64,
 }
 
@@ -60,7 +72,9 @@ impl Journal {
     pub(crate) fn push(&mut self, mut entry: Entry) -> Entry {
         entry.number = self.count;
         self.count += 1;
-        let (entries, most) = if entry.is_of_stranger() {
+        let (entries, most) = if entry.is_refusal_of_stranger() {
+            (&mut self.refusals, limits::JOURNAL_REFUSALS)
+        } else if entry.is_of_stranger() {
             (&mut self.of_strangers, limits::JOURNAL_STRANGERS)
         } else {
             (&mut self.entries, limits::JOURNAL_ENTRIES)
@@ -72,16 +86,24 @@ impl Journal {
         entry
     }
 
-    /// Returns the entries of one connection, and those of none; all without a name.
+    /// Returns the entries of one connection: its own, those of the host, and refusals of strangers that it is the
+    /// nearest for; of [`STRANGERS`] what they caused; all without a name.
     pub(crate) fn entries(&self, connection: Option<&str>) -> Vec<Entry> {
         let fits = |entry: &&Entry| match (connection, entry.connection.as_deref()) {
+            (None, _) => true,
+            (Some(STRANGERS), _) => entry.is_of_stranger(),
             (Some(wanted), Some(name)) => wanted == name,
-            (None, _) | (_, None) => true,
+            (Some(wanted), None) => !entry.is_of_stranger() || entry.nearest.as_deref() == Some(wanted),
         };
-        let mut all: Vec<Entry> =
-            self.entries.iter().chain(&self.of_strangers).filter(fits).cloned().collect();
+        let rings = self.entries.iter().chain(&self.of_strangers).chain(&self.refusals);
+        let mut all: Vec<Entry> = rings.filter(fits).cloned().collect();
         all.sort_by_key(|entry| entry.number);
         all
+    }
+
+    /// Returns the last refusal of a stranger that a connection is the nearest for.
+    pub(crate) fn last_refusal(&self, connection: &str) -> Option<&Entry> {
+        self.refusals.iter().rev().find(|entry| entry.nearest.as_deref() == Some(connection))
     }
 }
 
@@ -94,6 +116,7 @@ mod tests {
             number: 0,
             unix: Duration::ZERO,
             connection: Some(connection.to_owned()),
+            nearest: None,
             ike_sa: None,
             kind: "started",
             question: None,
@@ -123,10 +146,38 @@ mod tests {
             journal.push(Entry { connection: None, ike_sa: Some(IkeSaId(number)), ..entry("") });
         }
         journal.push(entry("corp"));
-        let entries = journal.entries(Some("corp"));
+        assert_eq!(journal.entries(Some("corp")).len(), 2);
+        assert_eq!(journal.entries(Some(STRANGERS)).len(), limits::JOURNAL_STRANGERS);
+        let entries = journal.entries(None);
         assert_eq!(entries.len(), limits::JOURNAL_STRANGERS + 2);
         assert_eq!(entries[0].connection.as_deref(), Some("corp"));
         assert!(entries.windows(2).all(|pair| pair[0].number < pair[1].number));
+    }
+
+    #[test]
+    fn a_strangers_refusal_is_seen_at_the_connection_that_comes_nearest_and_outlasts_what_else_strangers_do()
+    {
+        let stranger = |number| Entry { connection: None, ike_sa: Some(IkeSaId(number)), ..entry("") };
+        let refused = |nearest: &str| Entry {
+            nearest: Some(nearest.to_owned()),
+            reason: Some("unknown-identity"),
+            ..stranger(0)
+        };
+        let mut journal = Journal::default();
+        journal.push(entry("corp"));
+        journal.push(refused("corp"));
+        for number in 0..limits::JOURNAL_ENTRIES as u64 {
+            journal.push(stranger(number));
+        }
+        assert_eq!(journal.entries(Some("corp")).len(), 2);
+        assert_eq!(journal.entries(Some("home")).len(), 0);
+        assert_eq!(journal.entries(Some(STRANGERS))[0].reason, Some("unknown-identity"));
+        assert_eq!(journal.last_refusal("corp").map(|entry| entry.number), Some(1));
+        for _ in 0..limits::JOURNAL_REFUSALS * 2 {
+            journal.push(refused("home"));
+        }
+        assert_eq!(journal.entries(Some("home")).len(), limits::JOURNAL_REFUSALS);
+        assert_eq!(journal.entries(Some("corp")).len(), 1);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub use config::{
 };
 pub use error::DriverError;
 pub use host::{Host, HostEvent, HostHandle};
-pub use journal::Entry;
+pub use journal::{Entry, STRANGERS};
 pub use names::look_up;
 pub use snapshot::{
     ChildSaState, ConnectionState, Decision, IkeSaState, Phase, PluginState, QuestionCounters, Snapshot,

@@ -6,6 +6,12 @@ use std::time::Duration;
 pub const JOURNAL_ENTRIES: usize = 512;
 /// Entries of the journal that peers cause who are not authenticated (yet).
 pub const JOURNAL_STRANGERS: usize = 128;
+/// Entries of the journal that tell why such peers were refused.
+pub const JOURNAL_REFUSALS: usize = 128;
+/// Lines of the log about refusals of such peers within [`LOG_SPAN`]; further ones are counted.
+pub const LOG_REFUSALS: u32 = 30;
+/// See [`LOG_REFUSALS`].
+pub const LOG_SPAN: Duration = Duration::from_secs(60);
 /// IKE SAs that a decision is remembered of although they have not begun (yet).
 pub const EARLY_IKE_SAS: usize = 1024;
 /// Events that a slow subscriber may lag behind before it loses some.

@@ -10,6 +10,7 @@ use vpnhost_model::{
 use vpnhost_policy::{OnFailure, QuestionSet};
 
 use crate::chronicle::Failure;
+use crate::journal::Entry;
 
 /// The state of a host at one moment.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +52,8 @@ pub struct ConnectionState {
     pub kept_up: bool,
     /// How the last try ended, if none is up; or which child failed on what is up.
     pub last_failure: Option<Failure>,
+    /// The last refusal of a peer that belongs to no connection, and that this one is the nearest for.
+    pub last_refusal: Option<Entry>,
 }
 
 /// How far a connection is.

@@ -121,7 +121,7 @@ pub(crate) enum Verb {
     Reload,
     /// Tell the decisions and messages that led to the present state
     Explain {
-        /// The connection
+        /// The connection; `-` for those who belong to none
         name: Option<String>,
     },
     /// Inspect, build, test, load and unload WebAssembly policies

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use vpnhost_driver::STRANGERS;
+
 use crate::cli::Global;
 use crate::control::client::{self, with_code};
 use crate::control::document::{Connection, Event, Status};
@@ -15,6 +17,9 @@ pub(crate) fn show(name: Option<&str>, global: &Global) -> Outcome {
     if global.json {
         return events.iter().try_for_each(client::print_json);
     }
+    if name == Some(STRANGERS) {
+        return exit::print(render(&events, &[]));
+    }
     let status: Status = client::fetch(global, "/status", &query)?;
     exit::print(render(&events, &status.connections))
 }
@@ -22,7 +27,7 @@ pub(crate) fn show(name: Option<&str>, global: &Global) -> Outcome {
 fn render(events: &[Event], connections: &[Connection]) -> String {
     let mut text = String::new();
     for Event { unix_ms, connection, text: sentence, reason, .. } in events {
-        let connection = connection.as_deref().unwrap_or("-");
+        let connection = connection.as_deref().unwrap_or(STRANGERS);
         let sentence = with_code(sentence.clone(), reason.as_deref());
         // Writing to a String does not fail.
         let _ = writeln!(text, "{}  {connection}: {sentence}", moment(*unix_ms));
@@ -63,6 +68,7 @@ mod tests {
             number: 0,
             unix_ms: 951_782_400_250,
             connection: Some("corp".to_owned()),
+            nearest: None,
             ike_sa: Some(1),
             kind: "closed".to_owned(),
             question: None,
@@ -81,6 +87,7 @@ mod tests {
             kept_up: true,
             last_failure: Some("no common proposal".to_owned()),
             last_reason: Some("no-common-proposal".to_owned()),
+            last_refusal: None,
         };
         assert_eq!(
             render(&[event], &[connection]),

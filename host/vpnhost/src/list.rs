@@ -225,6 +225,7 @@ mod tests {
             kept_up: true,
             last_failure: Some("no common proposal".to_owned()),
             last_reason: Some("no-common-proposal".to_owned()),
+            last_refusal: None,
         };
         assert_eq!(
             connection_table(&[connection]),

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use crate::cli::Global;
 use crate::control::client::{self, with_code};
-use crate::control::document::{Child, Connection, Foretold, IkeSa, Plugin, Status};
+use crate::control::document::{Child, Connection, Foretold, IkeSa, NearRefusal, Plugin, Status};
 use crate::exit::{self, Outcome};
 use crate::text::{octets, span};
 
@@ -73,6 +73,10 @@ fn write_connection(out: &mut String, connection: &Connection, status: &Status) 
     if let Some(failure) = &connection.last_failure {
         let failure = with_code(failure.clone(), connection.last_reason.as_deref());
         writeln!(out, "  last failure: {failure}")?;
+    }
+    if let Some(NearRefusal { secs_ago, reason, text, .. }) = &connection.last_refusal {
+        let refusal = with_code(text.clone(), Some(reason));
+        writeln!(out, "  nearest to a stranger {} ago: {refusal}", span(*secs_ago))?;
     }
     for failure in &connection.unresolved {
         writeln!(out, "  {failure}")?;
@@ -202,6 +206,12 @@ mod tests {
             kept_up: true,
             last_failure: failed.then(|| "no common proposal".to_owned()),
             last_reason: failed.then(|| "no-common-proposal".to_owned()),
+            last_refusal: failed.then(|| NearRefusal {
+                secs_ago: 7,
+                nearest: name.to_owned(),
+                reason: "unknown-identity".to_owned(),
+                text: "they say they are dave".to_owned(),
+            }),
         }
     }
 
@@ -297,6 +307,7 @@ corp: up
 home: retrying, again in 4 s
   initiator, peer at home.example.org
   last failure: no common proposal [no-common-proposal]
+  nearest to a stranger 7 s ago: they say they are dave [unknown-identity]
 
 dropped packets: no sa 4
 ";

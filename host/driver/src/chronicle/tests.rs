@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 
 use vpnhost_crypto::SecretBytes;
 use vpnhost_ike::output::{IkeSaFacts, QuestionId};
+use vpnhost_ike::reason::{IdentityGap, Nearest};
 use vpnhost_model::{Encapsulation, Identity, IkeSpi, IkeSuite, Path, Role};
 use vpnhost_policy::{Failure, PathCause, PathMenu, Step};
 
@@ -176,4 +177,43 @@ fn a_plugin_that_failed_is_named_with_what_its_failure_counts_for() {
     assert_eq!((first.kind, first.plugin.as_deref()), ("plugin_failed", Some("slow")));
     assert_eq!(reader.try_recv().unwrap().entry.plugin.as_deref(), Some("odd"));
     assert!(reader.try_recv().is_err());
+}
+
+#[test]
+fn a_stranger_is_told_of_at_the_connection_that_comes_nearest() {
+    let (mut chronicle, _reader) = chronicle();
+    let gap = IdentityGap {
+        peer: Identity::Fqdn("dave".into()),
+        wanted: None,
+        nearest: Some(Nearest {
+            connection: "corp".to_owned(),
+            peer: Some(Identity::Fqdn("carol".into())),
+            local: Identity::Fqdn("moon".into()),
+            admits_peer: false,
+            is_wanted: true,
+            has_suite: true,
+        }),
+    };
+    let reason = CloseReason::UnknownIdentity(Box::new(gap));
+    chronicle.tell(Now::default(), Event::IkeSaClosed { ike_sa: ONE, connection: None, reason }, None);
+    let [entry] = &chronicle.entries(Some("corp"))[..] else { panic!("one entry") };
+    assert_eq!((entry.connection.as_deref(), entry.nearest.as_deref()), (None, Some("corp")));
+    assert!(entry.text.ends_with(
+        "expects another peer: they say they are dave; connection corp is between moon and carol"
+    ));
+    assert_eq!(chronicle.last_refusal("corp"), Some(entry));
+    assert!(chronicle.entries(Some("home")).is_empty());
+    assert_eq!(chronicle.entries(Some(STRANGERS)).len(), 1);
+}
+
+#[test]
+fn a_flood_of_refusals_leaves_most_of_its_lines_to_a_count() {
+    let (mut chronicle, _reader) = chronicle();
+    let reason = CloseReason::NoConnection;
+    for _ in 0..1000 {
+        let refused = Event::Refused { path: path(), reason: reason.clone() };
+        chronicle.tell(Now::default(), refused, None);
+    }
+    assert_eq!(chronicle.unlogged(), 1000 - u64::from(limits::LOG_REFUSALS));
+    assert_eq!(chronicle.entries(Some(STRANGERS)).len(), limits::JOURNAL_REFUSALS);
 }

@@ -42,6 +42,7 @@ impl ControlPlane {
             ("ike_fragments_dropped", tally.fragments_dropped),
             ("ike_exchanges_put_off", tally.exchanges_put_off),
             ("ike_certificates_left_out", tally.certificates_left_out),
+            ("log_refusals_withheld", self.chronicle.unlogged()),
         ];
         let mut all = self.data_plane.all_counters();
         all.extend(own.map(|(name, value)| (name.to_owned(), value)));
@@ -65,6 +66,7 @@ impl ControlPlane {
         let last_failure = last_failure.filter(|it| phase != Phase::Up || it.child.is_some());
         ConnectionState {
             last_failure: last_failure.cloned(),
+            last_refusal: self.chronicle.last_refusal(&status.name).cloned(),
             phase,
             kept_up: status.kept_up,
             name: status.name,

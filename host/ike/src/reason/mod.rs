@@ -1,8 +1,8 @@
 //! Why an SA ended or never came up: a stable code, a sentence, and what is said to the operator alone.
 //!
 //! RFC 7296 tells peers little about causes (§2.21). So each cause is put into words here, where both sides of the
-//! comparison are still at hand: what was asked for, what is allowed, and how they differ. Sentences are for the log,
-//! too, and name neither identities nor addresses; [`CloseReason::detail`] does.
+//! comparison are still at hand: what was asked for, what is allowed, and how they differ. Identities and addresses are
+//! apart, in [`CloseReason::detail`]; [`CloseReason::in_full`] has both.
 
 mod foresight;
 mod identities;
@@ -149,7 +149,18 @@ impl CloseReason {
         }
     }
 
-    /// Returns what the sentence leaves out, as it is not for the log: identities and addresses.
+    /// Returns the connection that comes nearest to what a peer wanted that belongs to none.
+    pub fn nearest(&self) -> Option<&str> {
+        if let Self::UnknownIdentity(gap) = self {
+            gap.nearest.as_ref().map(|nearest| nearest.connection.as_str())
+        } else if let Self::NoProposalChosen(gap) = self {
+            gap.nearest.as_deref()
+        } else {
+            None
+        }
+    }
+
+    /// Returns what the sentence leaves out: identities and addresses.
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::PeerDead(silence) => Some(silence.detail()),

@@ -1,11 +1,13 @@
 //! How an offer differs from what is allowed here: the nearest pair, and what is different in it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use vpnhost_model::{
     Encryption, Integrity, KeyExchange, PacketId, Prf, Protocol, Sequence, Suite, Transform, TransformType,
 };
 
+use crate::config::PeerConfig;
 use crate::reason::some_of;
 use crate::wire::payload::{Proposal, SecurityAssociation};
 
@@ -18,6 +20,8 @@ pub struct ProposalGap {
     pub differences: Vec<Difference>,
     /// What is offered and configured, but cannot be used here.
     pub withheld: Option<Suite>,
+    /// The connection that comes nearest, where none is chosen yet.
+    pub nearest: Option<String>,
 }
 
 /// A kind of transform that the two have no common value of.
@@ -45,10 +49,10 @@ impl ProposalGap {
             offered.iter().map(move |theirs| (*suite, different(&own, theirs), theirs))
         });
         let Some((suite, kinds, theirs)) = pairs.min_by_key(|(_, kinds, _)| kinds.len()) else {
-            return Self { protocol, differences: Vec::new(), withheld: None };
+            return Self { protocol, differences: Vec::new(), withheld: None, nearest: None };
         };
         if kinds.is_empty() {
-            return Self { protocol, differences: Vec::new(), withheld: Some(suite) };
+            return Self { protocol, differences: Vec::new(), withheld: Some(suite), nearest: None };
         }
         let all_ours: Vec<Transform> = configured.iter().flat_map(Suite::transforms).collect();
         let all_theirs: Vec<Transform> = offered.iter().flatten().copied().collect();
@@ -66,7 +70,21 @@ impl ProposalGap {
                 Difference { kind, theirs: others, ours }
             })
             .collect();
-        Self { protocol, differences, withheld: None }
+        Self { protocol, differences, withheld: None, nearest: None }
+    }
+
+    /// Compares an offer for an IKE SA with what connections allow together, and names the one that differs least.
+    pub(crate) fn among(offer: &SecurityAssociation, connections: &[Arc<PeerConfig>]) -> Self {
+        let suites = |connection: &PeerConfig| connection.ike.iter().copied().map(Suite::Ike).collect();
+        let each = connections.iter().map(|connection| {
+            let suites: Vec<Suite> = suites(connection);
+            (connection, Self::find(Protocol::IKE, offer, &suites).differences.len(), suites)
+        });
+        let each: Vec<_> = each.filter(|(.., suites)| !suites.is_empty()).collect();
+        let nearest = each.iter().min_by_key(|(_, differences, _)| *differences);
+        let nearest = nearest.map(|(connection, ..)| connection.name.clone());
+        let all: Vec<Suite> = each.into_iter().flat_map(|(.., suites)| suites).collect();
+        Self { nearest, ..Self::find(Protocol::IKE, offer, &all) }
     }
 
     /// Tells whether it is the key exchange of Child SAs alone that differs: perfect forward secrecy.
@@ -81,7 +99,7 @@ impl fmt::Display for ProposalGap {
         write!(f, "no common proposal for {}", name(self.protocol))?;
         if let Some(suite) = self.withheld {
             let why = if suite.is_legacy() { "needs allow_legacy" } else { "no crypto backend here has it" };
-            return write!(f, ": they offer {suite}, which is configured, but {why}");
+            write!(f, ": they offer {suite}, which is configured, but {why}")?;
         }
         for (at, difference) in self.differences.iter().enumerate() {
             let sign = if at == 0 { ": " } else { "; " };
@@ -99,7 +117,10 @@ impl fmt::Display for ProposalGap {
                 }
             }
         }
-        Ok(())
+        match &self.nearest {
+            Some(connection) => write!(f, "; the nearest is connection {connection}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -66,6 +66,22 @@ pub(crate) struct Connection {
     /// The stable code of its cause, such as `no-common-proposal`.
     #[serde(default)]
     pub(crate) last_reason: Option<String>,
+    /// The last refusal of a peer that belongs to no connection, and that this one is the nearest for.
+    #[serde(default)]
+    pub(crate) last_refusal: Option<NearRefusal>,
+}
+
+/// A refusal of a peer that belongs to no connection.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NearRefusal {
+    /// How long ago.
+    pub(crate) secs_ago: u64,
+    /// The connection that comes nearest to what the peer wanted.
+    pub(crate) nearest: String,
+    /// The stable code of the cause.
+    pub(crate) reason: String,
+    /// What happened, as a sentence.
+    pub(crate) text: String,
 }
 
 /// One IKE SA.
@@ -330,6 +346,9 @@ pub(crate) struct Event {
     pub(crate) unix_ms: u64,
     /// The connection, if it is known.
     pub(crate) connection: Option<String>,
+    /// The connection that comes nearest, of a refusal of a peer that belongs to none.
+    #[serde(default)]
+    pub(crate) nearest: Option<String>,
     /// The IKE SA, if there is one.
     pub(crate) ike_sa: Option<u64>,
     /// What kind of thing, such as `established` or `decided`.

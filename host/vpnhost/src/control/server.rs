@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
-use vpnhost_driver::{DriverError, HostEvent, HostHandle};
+use vpnhost_driver::{DriverError, HostEvent, HostHandle, STRANGERS};
 
 use super::document::{Backends, Certs, Event, Line, Status};
 use super::operation::{Beginning, Goal, Operation, Order, Part, not_up};
@@ -166,7 +166,7 @@ async fn explain(
     State(context): State<Context>,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Vec<Event>>, Refusal> {
-    if let Some(name) = &asked.connection {
+    if let Some(name) = asked.connection.as_deref().filter(|name| *name != STRANGERS) {
         context.known(name)?;
     }
     let entries = context.host.journal(asked.connection).await?;

@@ -10,7 +10,8 @@ use vpnhost_pki::identity::text_of;
 use vpnhost_policy::OnFailure;
 
 use super::document::{
-    Address, Certificate, Child, Connection, Decided, Eap, Event, Flow, Foretold, IkeSa, Plugin, Status,
+    Address, Certificate, Child, Connection, Decided, Eap, Event, Flow, Foretold, IkeSa, NearRefusal, Plugin,
+    Status,
 };
 use super::server::Facts;
 
@@ -57,7 +58,19 @@ impl Connection {
             kept_up: state.kept_up,
             last_failure: failure.map(|failure| failure.text.clone()),
             last_reason: failure.map(|failure| failure.reason.to_owned()),
+            last_refusal: state.last_refusal.as_ref().and_then(|entry| NearRefusal::of(entry, unix)),
         }
+    }
+}
+
+impl NearRefusal {
+    fn of(entry: &Entry, unix: Duration) -> Option<Self> {
+        Some(Self {
+            secs_ago: unix.saturating_sub(entry.unix).as_secs(),
+            nearest: entry.nearest.clone()?,
+            reason: entry.reason?.to_owned(),
+            text: entry.text.clone(),
+        })
     }
 }
 
@@ -204,6 +217,7 @@ impl Event {
             number: entry.number,
             unix_ms: u64::try_from(entry.unix.as_millis()).unwrap_or(u64::MAX),
             connection: entry.connection.clone(),
+            nearest: entry.nearest.clone(),
             ike_sa: entry.ike_sa.map(|id| id.0),
             kind: entry.kind.to_owned(),
             question: entry.question.map(str::to_owned),
@@ -318,6 +332,7 @@ mod tests {
                 reason: "no-common-proposal",
                 text: text.to_owned(),
             }),
+            last_refusal: None,
         };
         Snapshot {
             unix: NOW,
@@ -359,6 +374,7 @@ mod tests {
             json!([{
                 "name": "corp", "role": "initiator", "gateways": ["moon.example.org"], "unresolved": [],
                 "state": "up", "retry_in_secs": null, "kept_up": true, "last_failure": null, "last_reason": null,
+                "last_refusal": null,
             }])
         );
         assert_eq!(

@@ -11,7 +11,7 @@ use super::plugin::closed_today;
 use crate::command::said;
 use crate::peers::{CHILD, CONNECTION, Certificates, End, Peer, Player, SaCount, Tunnel, start};
 use crate::story::{Ground, Story};
-use crate::vpnhost::{Files, expect_error};
+use crate::vpnhost::{Files, expect_error, found};
 use crate::{Lab, Topology, Vpnhost, wait};
 
 /// What FAILURES.md says, which the tests of `ike` make.
@@ -118,13 +118,18 @@ pub fn stories() -> Vec<Story> {
 struct Witness<'a> {
     host: &'a Vpnhost,
     end: End,
+    asked: [&'static str; 2],
     told: usize,
 }
 
 impl<'a> Witness<'a> {
     fn new(host: &'a Vpnhost, end: End) -> Result<Self> {
-        let told = events(host, end)?.len();
-        Ok(Self { host, end, told })
+        Self::asking(host, end, ASKED)
+    }
+
+    fn asking(host: &'a Vpnhost, end: End, asked: [&'static str; 2]) -> Result<Self> {
+        let told = events(host, asked)?.len();
+        Ok(Self { host, end, asked, told })
     }
 
     /// Waits until both forms of `explain` name the cause, with the table's code and these words.
@@ -132,14 +137,14 @@ impl<'a> Witness<'a> {
         let code = code(heading, self.end)?;
         let mut told = Vec::new();
         wait::until_true("explain", limit, || {
-            told = events(self.host, self.end)?.split_off(self.told);
+            told = events(self.host, self.asked)?.split_off(self.told);
             let is_it = |event: &Value| {
                 event["reason"] == code && event["text"].as_str().is_some_and(|text| text.contains(words))
             };
             Ok(told.iter().any(is_it))
         })
         .with_context(|| format!("{heading}: {:?}: {code}, {words:?} expected: {told:#?}", self.end))?;
-        let text = self.host.verb(&asked(self.end))?;
+        let text = self.host.verb(&self.asked)?;
         let sentence = text.lines().rev().find(|line| line.contains(&format!("[{code}]")));
         ensure!(
             sentence.is_some_and(|sentence| sentence.contains(words)),
@@ -150,16 +155,11 @@ impl<'a> Witness<'a> {
     }
 }
 
-/// Returns the verb. Who is nobody's peer belongs to no connection, so that a gateway is asked about all.
-fn asked(end: End) -> Vec<&'static str> {
-    match end {
-        End::Client => vec!["explain", CONNECTION],
-        End::Gateway => vec!["explain"],
-    }
-}
+/// Returns the verb. Who is nobody's peer is told of at the connection that comes nearest.
+const ASKED: [&str; 2] = ["explain", CONNECTION];
 
-fn events(host: &Vpnhost, end: End) -> Result<Vec<Value>> {
-    let text = host.verb(&[vec!["--json"], asked(end)].concat())?;
+fn events(host: &Vpnhost, asked: [&str; 2]) -> Result<Vec<Value>> {
+    let text = host.verb(&[&["--json"], &asked[..]].concat())?;
     text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
 }
 
@@ -186,6 +186,7 @@ fn mismatches(ground: &Ground, client: Player, gateway: Player) -> Result<()> {
                 let witness = Witness::new(&gateway, End::Gateway)?;
                 mismatch(&lab, client, &usual, case)?;
                 witness.names(case.heading, case.words[1], SOON)?;
+                in_the_log(&gateway, case)?;
                 wait::until_true("no SA at the gateway", SOON, || Ok(gateway.sas()? == SaCount::NONE))
             })?;
             gateway.end().map(drop)
@@ -198,6 +199,21 @@ fn mismatches(ground: &Ground, client: Player, gateway: Player) -> Result<()> {
             gateway.stop()
         }
     }
+}
+
+/// "Its log does" say why, as an operator has it who asked for nothing more; and `status`, of a stranger.
+fn in_the_log(gateway: &Vpnhost, case: &Case) -> Result<()> {
+    let code = code(case.heading, End::Gateway)?;
+    let log = gateway.log();
+    let is_it = |line: &str| line.contains("INFO") && line.contains(code) && line.contains(case.words[1]);
+    ensure!(log.lines().any(is_it), "{}: {code} is not in the log: {log}", case.heading);
+    if code == "unknown-identity" {
+        let status = gateway.verb(&["status", CONNECTION])?;
+        ensure!(status.contains(code) && status.contains(case.words[1]), "{}: {status}", case.heading);
+        let status = gateway.json(&["status", CONNECTION])?;
+        ensure!(found(&status, "connections")[0]["last_refusal"]["nearest"] == CONNECTION, "{status}");
+    }
+    Ok(())
 }
 
 /// A client gets one thing wrong; one of ours says so.
@@ -308,7 +324,8 @@ fn silence(ground: &Ground) -> Result<()> {
     "retransmit = { first = \"200ms\", factor = 1, tries = 3 }".clone_into(&mut tunnel.connection);
     let gateway = Vpnhost::start(&lab, End::Gateway, &tunnel)?;
     let client = Vpnhost::start(&lab, End::Client, &tunnel)?;
-    let responder = Witness::new(&gateway, End::Gateway)?;
+    // Nobody knows whose connection one is for who stops before it says who it is.
+    let responder = Witness::asking(&gateway, End::Gateway, ["explain", "-"])?;
     let blocked = "NAT traversal blocked";
     let cases = [
         (blocked, "4500", "something on the way blocks NAT traversal"),

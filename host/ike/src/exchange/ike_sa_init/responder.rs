@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoError, SecretBytes};
-use vpnhost_model::{IkeSuite, KeyExchange as Method, Now, Path, Protocol, Role, Suite};
+use vpnhost_model::{IkeSuite, KeyExchange as Method, Now, Path, Role, Suite};
 
 use crate::auth::certificates;
 use crate::config::{EncapsulationPolicy, PeerConfig};
@@ -160,12 +160,10 @@ fn tell_refusal(
     if !host.refusals.take(now.instant) {
         return;
     }
-    let configured: Vec<Suite> =
-        candidates.iter().flat_map(|connection| connection.ike.iter().copied().map(Suite::Ike)).collect();
-    let reason = if configured.is_empty() {
+    let reason = if candidates.is_empty() {
         CloseReason::NoConnection
     } else {
-        CloseReason::NoProposalChosen(Box::new(ProposalGap::find(Protocol::IKE, offer, &configured)))
+        CloseReason::NoProposalChosen(Box::new(ProposalGap::among(offer, candidates)))
     };
     tracing::debug!(%path, %reason, "IKE_SA_INIT refused");
     host.event(Event::Refused { path, reason });
