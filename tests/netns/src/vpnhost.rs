@@ -247,10 +247,10 @@ pub fn found<'a>(value: &'a Value, name: &str) -> Vec<&'a Value> {
     all
 }
 
-/// Fails unless a program that was to fail did so as the contract says: this exit code, one line `error: …` that
-/// holds each of the words, at most a hint after it, and no trace of a panic.
+/// Fails unless a program that was to fail did so as the contract says: this exit code, on standard error one line
+/// `error: …`, each of the words, at most a hint after it, and no trace of a panic.
 pub fn expect_error(output: &Output, code: i32, words: &[&str]) -> Result<()> {
-    let text = said(output);
+    let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     ensure!(output.status.code() == Some(code), "exit code {code} expected, {}: {text}", output.status);
     let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error: ")).collect();
     ensure!(errors.len() == 1, "one line `error: …` expected: {text}");

@@ -219,11 +219,12 @@ fn refusals_as_initiator(ground: &Ground) -> Result<()> {
 /// Waits until `explain` tells a refusal with its code.
 pub(super) fn expect_code(host: &Vpnhost, verb: &[&str], code: &str) -> Result<()> {
     let mut told = String::new();
-    let quoted = format!("\"{code}\"");
     wait::until_true("the refusal", SOON, || {
         // One document a line.
         told = host.verb(&[&["--json"], verb].concat())?;
-        Ok(told.contains(&quoted))
+        let events = told.lines().map(serde_json::from_str::<serde_json::Value>);
+        let events = events.collect::<Result<Vec<_>, _>>()?;
+        Ok(events.iter().any(|event| event["reason"] == code))
     })
     .with_context(|| format!("{code}: {told}"))
 }

@@ -113,7 +113,8 @@ fn refused_by_strongswan(ground: &Ground) -> Result<()> {
     let wrong = Tunnel { eap: Some(Eap { client: (USER.0, "not it"), ..right }), ..tunnel };
     let client = Vpnhost::start(&lab, End::Client, &wrong)?;
     let output = client.files().verb(&["up", CONNECTION])?;
-    expect_error(&output, 1, &["EAP", "refused"])?;
+    // RFC 2759, 6: ERROR_AUTHENTICATION_FAILURE, which nobody but the method says.
+    expect_error(&output, 1, &["[eap-refused]", "EAP", "E=691"])?;
     expect_code(&client, &["explain", CONNECTION], "eap-refused")?;
     client.end()?;
     gateway.stop()

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::certificate::expect_code;
 use super::leak::{expect_traces, traces};
 use crate::command::said;
-use crate::peers::{CONNECTION, End, Player, SaCount, Tunnel, start};
+use crate::peers::{CONNECTION, End, Peer as _, Player, SaCount, Tunnel, start};
 use crate::story::{Ground, Story};
 use crate::vpnhost::{Files, expect_error, fails_to_start};
 use crate::{Lab, Running, Topology, Vpnhost, suite, wait};
@@ -83,8 +84,12 @@ fn refused_by_ours(ground: &Ground) -> Result<()> {
     let client = start(Player::Strongswan, &lab, End::Client, &tunnel)?;
     ensure!(client.up().is_err(), "a wrong secret is accepted");
     ensure!(client.log().contains("AUTHENTICATION_FAILED"), "the client is not told why");
-    let explained = gateway.verb(&["explain"])?;
-    ensure!(explained.contains("[wrong-psk]"), "explain does not name the cause: {explained}");
+    expect_code(&gateway, &["explain", CONNECTION], "wrong-psk")?;
+    let log = gateway.log();
+    ensure!(
+        log.lines().any(|line| line.contains("INFO") && line.contains("the pre-shared key does not match")),
+        "the log does not name the cause: {log}"
+    );
     ensure!(crate::peers::Peer::sas(&gateway)? == SaCount::NONE, "an SA stays");
     client.stop()?;
     gateway.end().map(drop)
