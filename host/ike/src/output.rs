@@ -9,6 +9,7 @@ use vpnhost_model::{
     TrafficSelector, Translation,
 };
 use vpnhost_pki::Refusal;
+use vpnhost_pki::identity::text_of;
 use vpnhost_policy::Question;
 
 use crate::auth::eap::{EapFacts, EapFailure, EapMethod};
@@ -442,6 +443,13 @@ pub struct IkeSaFacts {
     pub keys: [SecretBytes; 4],
 }
 
+impl IkeSaFacts {
+    /// Returns who the two are, this host first, as people write it: distinguished names as text.
+    pub fn peers(&self) -> String {
+        format!("{} to {}", text_of(&self.local_id), text_of(&self.peer_id))
+    }
+}
+
 /// Why a peer is not who it says it is, or why this host cannot prove who it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticationFailure {
@@ -493,6 +501,13 @@ pub enum AuthenticationFailure {
     /// This host's own key could not sign.
     #[error("this host's private key cannot sign")]
     OwnKey,
+    /// This host's own certificate is past its end, or before its begin: it is not shown to anybody.
+    #[error("this host's own certificate {}", if is_past(.0) { "has expired" } else { "is not valid yet" })]
+    OwnCertificate(Refusal),
+}
+
+fn is_past(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Expired { .. })
 }
 
 impl AuthenticationFailure {
@@ -510,6 +525,8 @@ impl AuthenticationFailure {
             Self::NoCommonSignature { .. } => "no-common-signature",
             Self::Eap(failure) => failure.code(),
             Self::OwnKey => "own-key",
+            Self::OwnCertificate(refusal) if is_past(refusal) => "own-certificate-expired",
+            Self::OwnCertificate(_) => "own-certificate-not-yet-valid",
         }
     }
 }

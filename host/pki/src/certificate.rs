@@ -8,7 +8,7 @@ use vpnhost_crypto::{CryptoBackend, CryptoError, Hash, KeyError, PublicKey};
 use crate::der::{INTEGER, Reader, SEQUENCE, context, implicit, small, whole};
 use crate::extension::{Extensions, KeyUse};
 use crate::signed::Signed;
-use crate::{GeneralName, Malformed, Name, limits, time};
+use crate::{GeneralName, Malformed, Name, Refusal, limits, time};
 
 /// A certificate. A copy is cheap.
 #[derive(Clone)]
@@ -93,6 +93,22 @@ impl Certificate {
     /// Returns the serial number, big-endian.
     pub fn serial(&self) -> &[u8] {
         &self.0.serial
+    }
+
+    /// Demands that a moment, in seconds since 1970, is within its validity.
+    ///
+    /// # Errors
+    /// [`Refusal::Expired`] or [`Refusal::NotYetValid`].
+    pub fn check_validity(&self, now: i64) -> Result<(), Refusal> {
+        let (from, to) = self.validity();
+        let subject = || self.subject().to_string();
+        if now < from {
+            return Err(Refusal::NotYetValid { subject: subject(), left: from - now });
+        }
+        if now > to {
+            return Err(Refusal::Expired { subject: subject(), ago: now - to });
+        }
+        Ok(())
     }
 
     /// Returns the first and the last second of its validity, since 1970.

@@ -66,11 +66,16 @@ pub enum Refusal {
     #[error("the certificate cannot be read")]
     Unreadable,
     /// No path leads to a trust anchor.
-    #[error("no trusted CA issued the certificate of {subject}; its issuer is {issuer}")]
+    #[error(
+        "the certificate of {subject} leads to no trusted CA: that of {issuer} is missing{}",
+        above(.top, .subject)
+    )]
     WrongCa {
         /// Whose certificate.
         subject: String,
-        /// Who issued the last certificate that was found.
+        /// Whose is the topmost certificate that was found above it, or itself.
+        top: String,
+        /// Who issued that: the CA that is missing.
         issuer: String,
     },
     /// The search for a path had too many branches.
@@ -239,6 +244,11 @@ impl Lack {
             }
         }
     }
+}
+
+/// Tells what the missing CA issued, where that is not the peer's own certificate.
+fn above(top: &str, subject: &str) -> String {
+    if top == subject { String::new() } else { format!(", which is above {top}") }
 }
 
 /// A span of time as a person says it.

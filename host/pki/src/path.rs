@@ -100,15 +100,7 @@ impl Judge<'_> {
     }
 
     pub(crate) fn check_validity(&self, certificate: &Certificate) -> Result<(), Refusal> {
-        let (from, to) = certificate.validity();
-        let subject = || certificate.subject().to_string();
-        if self.now < from {
-            return Err(Refusal::NotYetValid { subject: subject(), left: from - self.now });
-        }
-        if self.now > to {
-            return Err(Refusal::Expired { subject: subject(), ago: self.now - to });
-        }
-        Ok(())
+        certificate.check_validity(self.now)
     }
 }
 
@@ -189,22 +181,29 @@ impl<'a> Search<'a> {
         }
         let mut told = None;
         let found = self.climb(&mut vec![leaf.clone()], &mut told, judge);
-        found.ok_or_else(|| told.expect("a path that is not found leaves its reason"))
+        found.ok_or_else(|| told.expect("a path that is not found leaves its reason").1)
     }
 
     fn climb<T>(
         &mut self,
         up: &mut Vec<Certificate>,
-        told: &mut Option<Refusal>,
+        told: &mut Option<(usize, Refusal)>,
         judge: &mut dyn FnMut(&[Certificate]) -> Result<T, Refusal>,
     ) -> Option<T> {
         let top = up.last().expect("the leaf is there").clone();
         let issued = |issuer: &Certificate| issuer.subject() == top.issuer();
-        let refuse = |told: &mut Option<Refusal>, refusal: Refusal| {
-            // The first path that reaches an anchor says more than one that does not.
-            let weak = matches!(told, None | Some(Refusal::WrongCa { .. }));
-            if weak {
-                *told = Some(refusal);
+        let height = up.len();
+        let refuse = |told: &mut Option<(usize, Refusal)>, refusal: Refusal| {
+            // The first path that reaches an anchor says more than one that does not; of these the highest.
+            let is_better = match told {
+                None => true,
+                Some((other, Refusal::WrongCa { .. })) => {
+                    !matches!(refusal, Refusal::WrongCa { .. }) || height > *other
+                }
+                Some(_) => false,
+            };
+            if is_better {
+                *told = Some((height, refusal));
             }
         };
         for anchor in self.anchors.iter().filter(|anchor| issued(anchor)) {
@@ -225,8 +224,9 @@ impl<'a> Search<'a> {
         // Those that name the same key first.
         issuers.sort_by_key(|issuer| issuer.inner().extensions.subject_key != key_id);
         if issuers.is_empty() || up.len() + 1 >= limits::PATH_LENGTH {
-            let (subject, issuer) = (up[0].subject().to_string(), top.issuer().to_string());
-            refuse(told, Refusal::WrongCa { subject, issuer });
+            let [subject, top, issuer] =
+                [up[0].subject(), top.subject(), top.issuer()].map(ToString::to_string);
+            refuse(told, Refusal::WrongCa { subject, top, issuer });
         }
         for issuer in issuers {
             let Some(left) = self.steps.checked_sub(1).filter(|_| up.len() + 1 < limits::PATH_LENGTH) else {

@@ -151,5 +151,5 @@ fn whereabouts(facts: &IkeSaFacts) -> String {
         (false, true) => ", the peer behind a NAT, or asking for UDP",
         (false, false) => "",
     };
-    format!("{} to {}, {}{nat}", facts.local_id, facts.peer_id, facts.path)
+    format!("{}, {}{nat}", facts.peers(), facts.path)
 }

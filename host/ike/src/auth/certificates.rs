@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use vpnhost_crypto::CryptoBackend;
+use vpnhost_model::Now;
 
 use crate::config::{LocalAuth, OwnCertificate, PeerAuth, PeerConfig, Trust};
 use crate::limits;
+use crate::output::AuthenticationFailure;
 use crate::wire::payload::{Certificate, CertificateEncoding, CertificateRequest};
 use crate::wire::{Message, Payload, PayloadType};
 
@@ -91,6 +93,16 @@ pub(crate) fn choose<'a>(
         own.iter().find(|certificate| certificate.credential().answers(crypto, hashes, anchors))
     });
     asked.or(own.first())
+}
+
+/// Demands that a certificate of this host is within its validity: a peer that refused it would not say why.
+///
+/// # Errors
+/// [`AuthenticationFailure::OwnCertificate`] if it is not.
+pub(crate) fn in_time(own: &OwnCertificate, now: Now) -> Result<(), AuthenticationFailure> {
+    let seconds = i64::try_from(now.unix.as_secs()).unwrap_or(i64::MAX);
+    let own = own.credential().certificates().first();
+    own.map_or(Ok(()), |own| own.check_validity(seconds)).map_err(AuthenticationFailure::OwnCertificate)
 }
 
 /// Returns the CERT payloads of a certificate of this host: its own first, then those up to a CA; or that of its key.

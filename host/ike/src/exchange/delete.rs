@@ -7,7 +7,7 @@ use crate::exchange::shape::{ExchangeShapes, Shape};
 use crate::host::Host;
 use crate::limits;
 use crate::output::CloseReason;
-use crate::reason::Asked;
+use crate::reason::{Asked, Proof};
 use crate::sa::IkeSa;
 use crate::sa::estate::ChildPhase;
 use crate::sa::queue::Task;
@@ -76,9 +76,10 @@ impl IkeSa {
         // RFC 7296, 2.21.2: an initiator may report that our AUTH was wrong.
         if message.notify(NotifyType::AUTHENTICATION_FAILED).is_some() {
             self.respond(host, now, ExchangeType::INFORMATIONAL, &[]);
+            let by = self.connection.as_ref().map_or(Proof::Secret, |it| Proof::of(&it.local_auth));
             let ids = self.established().map(|it| (it.local_id.clone(), it.peer_id.clone()));
             let asked =
-                ids.map_or(Asked::Nothing, |(local, peer)| Asked::Login { local, remote: Some(peer) });
+                ids.map_or(Asked::Nothing, |(local, peer)| Asked::Login { local, remote: Some(peer), by });
             let reason = CloseReason::refused_by_peer(NotifyType::AUTHENTICATION_FAILED, asked);
             return self.end(host, now, reason);
         }

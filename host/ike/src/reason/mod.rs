@@ -14,7 +14,7 @@ mod silence;
 pub use foresight::Foresight;
 pub use identities::{IdentityGap, Nearest};
 pub use proposals::{Difference, ProposalGap};
-pub use refusal::Asked;
+pub use refusal::{Asked, Proof};
 pub use selectors::SelectorGap;
 pub use silence::Silence;
 
@@ -167,7 +167,9 @@ impl CloseReason {
             Self::RefusedByPeer { asked, notify } => asked.detail(notify),
             Self::TsUnacceptable(gap) => Some(gap.detail()),
             Self::UnknownIdentity(gap) => Some(gap.detail()),
-            Self::AuthenticationFailed(AuthenticationFailure::Certificate(refusal))
+            Self::AuthenticationFailed(
+                AuthenticationFailure::Certificate(refusal) | AuthenticationFailure::OwnCertificate(refusal),
+            )
             | Self::CertificateEnded(refusal) => Some(refusal.to_string()),
             Self::AuthenticationFailed(AuthenticationFailure::Eap(failure)) => failure.detail(),
             Self::AuthenticationFailed(AuthenticationFailure::UnexpectedIdentity { said, expected }) => {
@@ -223,7 +225,8 @@ fn unnamed(failure: &AuthenticationFailure) -> String {
         | AuthenticationFailure::SignatureAlgorithm(_)
         | AuthenticationFailure::NoCommonSignature { .. }
         | AuthenticationFailure::Eap(_)
-        | AuthenticationFailure::OwnKey => failure.to_string(),
+        | AuthenticationFailure::OwnKey
+        | AuthenticationFailure::OwnCertificate(_) => failure.to_string(),
     }
 }
 

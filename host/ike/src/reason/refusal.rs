@@ -2,7 +2,9 @@
 //! the peer does not like.
 
 use vpnhost_model::{EspSuite, Identity, IkeSuite, KeyExchange, TrafficSelector};
+use vpnhost_pki::identity::text_of;
 
+use crate::config::LocalAuth;
 use crate::reason::some_of;
 
 /// What the peer was asked for when it refused.
@@ -19,6 +21,8 @@ pub enum Asked {
         local: Identity,
         /// Who it asked for, if for anybody.
         remote: Option<Identity>,
+        /// How it proved that.
+        by: Proof,
     },
     /// A Child SA.
     Child {
@@ -38,6 +42,37 @@ pub enum Asked {
         /// Whether it was for Child SAs.
         child: bool,
     },
+}
+
+/// How this host proved who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// With a pre-shared key.
+    Secret,
+    /// With a certificate.
+    Certificate,
+    /// By EAP.
+    Eap,
+}
+
+impl Proof {
+    /// Returns how a connection has this host prove who it is.
+    pub(crate) fn of(local: &LocalAuth) -> Self {
+        match local {
+            LocalAuth::SharedKey => Self::Secret,
+            LocalAuth::Certificate(_) => Self::Certificate,
+            LocalAuth::Eap(_) | LocalAuth::EapAlone => Self::Eap,
+        }
+    }
+
+    /// Returns what it usually is that a peer does not like.
+    fn suspect(self) -> &'static str {
+        match self {
+            Self::Secret => "the pre-shared key",
+            Self::Certificate => "the certificate (its CA, its validity, whether it is revoked)",
+            Self::Eap => "what EAP proved (the user, the password or the certificate)",
+        }
+    }
 }
 
 impl Asked {
@@ -75,11 +110,10 @@ impl Asked {
             (_, "FAILED_CP_REQUIRED") => {
                 "; it wants us to ask for a virtual address (request_address)".to_owned()
             }
-            (Self::Login { .. }, "AUTHENTICATION_FAILED") => {
-                "; it does not say why: its log does. Usually the secret or certificate, or one of the two \
-                 identities, is not the one it expects"
-                    .to_owned()
-            }
+            (Self::Login { by, .. }, "AUTHENTICATION_FAILED") => format!(
+                "; it does not say why: its log does. Usually {}, or one of the two identities, is not what it expects",
+                by.suspect()
+            ),
             (Self::Group { wanted, offered, .. }, _) => {
                 format!("; it wants group {wanted}, we allow only {}", some_of(offered))
             }
@@ -90,10 +124,10 @@ impl Asked {
     /// Returns the identities or selectors that were asked with, where the refusal is about them.
     pub(super) fn detail(&self, notify: &str) -> Option<String> {
         match self {
-            Self::Login { local, remote: Some(remote) } => {
-                Some(format!("we said we are {local}, and asked for {remote}"))
+            Self::Login { local, remote: Some(remote), .. } => {
+                Some(format!("we said we are {}, and asked for {}", text_of(local), text_of(remote)))
             }
-            Self::Login { local, remote: None } => Some(format!("we said we are {local}")),
+            Self::Login { local, remote: None, .. } => Some(format!("we said we are {}", text_of(local))),
             Self::Child { selectors: (local, remote), .. } if notify == "TS_UNACCEPTABLE" => {
                 Some(format!("we asked for {} === {}", some_of(local), some_of(remote)))
             }

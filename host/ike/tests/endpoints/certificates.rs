@@ -21,22 +21,24 @@ fn root() -> Certificate {
     Plan::ca("CN=root", "CN=root").sign(&Key::new(ROOT), &Key::new(ROOT))
 }
 
-fn middle() -> Certificate {
-    Plan::ca("CN=middle", "CN=root").sign(&Key::new(MIDDLE), &Key::new(ROOT))
-}
-
 /// What the certificate of `name` below the intermediate CA is made of.
 pub(crate) fn plan(name: &'static str, subject: &'static str) -> Plan {
     Plan::end(subject, "CN=middle").with(names(&[(2, name.as_bytes())]))
 }
 
 pub(crate) fn own(plan: &Plan, key: &Key) -> LocalAuth {
-    let chain = vec![plan.sign(key, &Key::new(MIDDLE)), middle()];
+    own_below(&Plan::ca("CN=middle", "CN=root"), plan, key)
+}
+
+/// The same below another intermediate CA.
+pub(crate) fn own_below(middle: &Plan, plan: &Plan, key: &Key) -> LocalAuth {
+    let middle = middle.sign(&Key::new(MIDDLE), &Key::new(ROOT));
+    let chain = vec![plan.sign(key, &Key::new(MIDDLE)), middle];
     let credential = Credential::new(vpnhost_rustcrypto::backend(), chain, key.0.clone(), true);
     LocalAuth::Certificate(vec![Arc::new(OwnCertificate::new(credential.expect("they belong together")))])
 }
 
-fn trusting(anchors: Vec<Certificate>, rules: Rules) -> PeerAuth {
+pub(crate) fn trusting(anchors: Vec<Certificate>, rules: Rules) -> PeerAuth {
     PeerAuth::Certificate(Arc::new(Trust { anchors, known: Vec::new(), keys: Vec::new(), rules }))
 }
 
@@ -160,10 +162,9 @@ fn each_refusal_has_its_own_code() {
         refused(own(&good(), &key), &|b| b.peer_auth = trusting(vec![stranger.clone()], rules)),
         "wrong-ca"
     );
-    let old = Plan { valid: (NOW - 9 * DAY, NOW - DAY), ..good() };
-    assert_eq!(refused(own(&old, &key), &same), "expired");
-    let early = Plan { valid: (NOW + DAY, NOW + 9 * DAY), ..good() };
-    assert_eq!(refused(own(&early, &key), &same), "not-yet-valid");
+    let below = |valid| own_below(&Plan { valid, ..Plan::ca("CN=middle", "CN=root") }, &good(), &key);
+    assert_eq!(refused(below((NOW - 9 * DAY, NOW - DAY)), &same), "expired");
+    assert_eq!(refused(below((NOW + DAY, NOW + 9 * DAY)), &same), "not-yet-valid");
     assert_eq!(refused(own(&plan("mallory.lab", "CN=a"), &key), &same), "wrong-identity");
     let demanding = Rules { require_eku: true, ..rules };
     assert_eq!(
@@ -179,6 +180,56 @@ fn each_refusal_has_its_own_code() {
         "revocation-unknown"
     );
     assert_eq!(refused(own(&good(), &key), &|b| b.peer_auth = PeerAuth::SharedKey), "auth-method");
+}
+
+#[test]
+fn whose_own_certificate_is_out_of_time_says_so_and_shows_it_to_nobody() {
+    let cases = [
+        ((NOW - 9 * DAY, NOW - DAY), "own-certificate-expired"),
+        ((NOW + DAY, NOW + 9 * DAY), "own-certificate-not-yet-valid"),
+    ];
+    for (valid, expected) in cases {
+        let (mut a, b) = ed25519();
+        a.local_auth = own(&Plan { valid, ..plan("a.lab", "CN=a") }, &Key::new(10));
+        let pump = up(a, b);
+        assert_eq!(code(&pump, A), Some(expected));
+        assert_eq!(code(&pump, B), None);
+        assert_eq!(pump.sides[A].sent.len(), 1, "IKE_SA_INIT alone");
+        let (a, mut b) = ed25519();
+        b.local_auth = own(&Plan { valid, ..plan("b.lab", "CN=b") }, &Key::new(11));
+        let pump = up(a, b);
+        assert_eq!(code(&pump, B), Some(expected));
+    }
+}
+
+#[test]
+fn the_ca_that_is_missing_is_the_issuer_of_the_topmost_certificate_that_came() {
+    let (a, mut b) = ed25519();
+    let stranger = Plan::ca("CN=stranger", "CN=stranger").sign(&Key::new(9), &Key::new(9));
+    b.peer_auth = trusting(vec![stranger], Rules::default());
+    let pump = up(a, b);
+    let told = |event: &Event| {
+        matches!(event, Event::IkeSaClosed { reason, .. } if reason.in_full().ends_with(
+            "the certificate of CN=a leads to no trusted CA: that of CN=root is missing, which is above CN=middle"
+        ))
+    };
+    assert!(pump.saw(B, told), "{:?}", pump.sides[B].events);
+}
+
+#[test]
+fn distinguished_names_are_text_in_what_is_told_of_a_refusal() {
+    let (mut a, mut b) = ed25519();
+    a.local_id = identity::parse("C=CH, O=Lab, CN=a").unwrap();
+    b.peer_id = PeerIdentity::Is(identity::parse("C=CH, O=Lab, CN=c").unwrap());
+    let pump = up(a, b);
+    for side in [A, B] {
+        let told = |event: &Event| {
+            let Event::IkeSaClosed { reason, .. } = event else { return false };
+            let text = reason.in_full();
+            text.contains("C=CH, O=Lab, CN=a") && !text.contains("dn:")
+        };
+        assert!(pump.saw(side, told), "{:?}", pump.sides[side].events);
+    }
 }
 
 #[test]

@@ -10,9 +10,10 @@ use vpnhost_ike::{
     CloseReason, Command, EncapsulationPolicy, EndpointConfig, Event, PeerConfig, PeerIdentity, PoolConfig,
 };
 use vpnhost_model::{EspSuite, IkeSuite, Sequence};
+use vpnhost_pki::Rules;
 use vpnhost_policy::{Answer, Authorization, QuestionKind};
 
-use crate::certificates::{MIDDLE, ed25519, own, plan};
+use crate::certificates::{MIDDLE, ed25519, own, own_below, plan, trusting};
 use crate::eap;
 use crate::maker::{DAY, Key, NOW, Plan, crl};
 use crate::pump::{A, B, Pump, child, config, id, initiator, responder, ts};
@@ -161,15 +162,37 @@ const CASES: &[Case] = &[
         codes: ["no-common-selector", "no-common-selector"],
     },
     Case {
-        name: "Expired certificate",
-        how: "the initiator's certificate ended yesterday",
+        name: "Own certificate expired",
+        how: "the initiator's certificate ended yesterday: it says so itself, and shows it to nobody",
         wrong: |a, b| {
             (*a, *b) = ed25519();
             let old = Plan { valid: (NOW - 9 * DAY, NOW - DAY), ..plan("a.lab", "CN=a") };
             a.local_auth = own(&old, &Key::new(10));
         },
         play: up,
+        codes: ["own-certificate-expired", ""],
+    },
+    Case {
+        name: "Expired certificate",
+        how: "the CA below the root that issued the initiator's certificate ended yesterday",
+        wrong: |a, b| {
+            (*a, *b) = ed25519();
+            let old = Plan { valid: (NOW - 9 * DAY, NOW - DAY), ..Plan::ca("CN=middle", "CN=root") };
+            a.local_auth = own_below(&old, &plan("a.lab", "CN=a"), &Key::new(10));
+        },
+        play: up,
         codes: ["authentication-refused", "expired"],
+    },
+    Case {
+        name: "Missing CA",
+        how: "the responder does not trust the root of the initiator's chain",
+        wrong: |a, b| {
+            (*a, *b) = ed25519();
+            let other = Plan::ca("CN=other", "CN=other").sign(&Key::new(9), &Key::new(9));
+            b.peer_auth = trusting(vec![other], Rules::default());
+        },
+        play: up,
+        codes: ["authentication-refused", "wrong-ca"],
     },
     Case {
         name: "Revoked certificate",

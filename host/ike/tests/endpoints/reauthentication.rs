@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use vpnhost_ike::{
-    CloseReason, Command, Event, Output, PeerConfig, PoolConfig, RequestAddress, SelectorConfig, Start, Uniqueness,
+    CloseReason, Command, Event, Output, PeerConfig, PoolConfig, RequestAddress, SelectorConfig, Start,
+    Uniqueness,
 };
 use vpnhost_model::Path;
 
@@ -54,7 +55,8 @@ fn the_answer_to_the_delete_of_an_old_ike_sa_leaves_only_when_the_new_one_is_sen
     let (now, responder) = (duel.pump.now, &mut duel.pump.sides[1 - from].endpoint);
     responder.handle_datagram(now, path, &mut delete.octets.clone());
     let outputs: Vec<Output> = std::iter::from_fn(|| responder.poll_output()).collect();
-    let sends = outputs.iter().position(|output| matches!(output, Output::ActivateOutbound(id) if *id == new));
+    let sends =
+        outputs.iter().position(|output| matches!(output, Output::ActivateOutbound(id) if *id == new));
     let answers = outputs.iter().position(|output| matches!(output, Output::Transmit(_)));
     assert!(sends.is_some() && answers.is_some() && sends < answers, "{outputs:?}");
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use vpnhost_driver::{Phase, Snapshot};
 use vpnhost_ike::input::Command;
 use vpnhost_ike::output::{CloseReason, Event, Outlook};
+use vpnhost_ike::reason::{Asked, Proof};
 use vpnhost_model::{ChildSaId, IkeSaId};
 
 use super::document::Line;
@@ -383,9 +384,25 @@ fn advice(connection: &str, reason: &CloseReason) -> String {
             "is the peer's address right, and does a firewall let UDP 500 and 4500 through?".to_owned()
         }
         "nat-t-blocked" => "have UDP 4500 let through, on both sides and on the way".to_owned(),
-        "authentication-refused" | "wrong-psk" | "no-secret" | "unknown-identity" => {
-            "compare the identities and the secret with the peer's".to_owned()
+        "wrong-psk" | "no-secret" => "compare the identities and the secret with the peer's".to_owned(),
+        "unknown-identity" | "unexpected-identity" => "compare the identities with the peer's".to_owned(),
+        "authentication-refused" => {
+            let CloseReason::RefusedByPeer { asked: Asked::Login { by, .. }, .. } = reason else {
+                return "compare the identities with the peer's; its log says why".to_owned();
+            };
+            match by {
+                Proof::Secret => "compare the identities and the secret with the peer's".to_owned(),
+                Proof::Certificate => {
+                    "does the peer trust the certificate's CA, and is it for `local.id`? vpnhost list certs"
+                        .to_owned()
+                }
+                Proof::Eap => "compare the user and what EAP proves it by with the peer's".to_owned(),
+            }
         }
+        "own-certificate-expired" | "own-certificate-not-yet-valid" => {
+            "get a new certificate, or set this host's clock right; vpnhost list certs".to_owned()
+        }
+        "wrong-ca" => "is the missing CA's certificate to be trusted? then add it to `ca`".to_owned(),
         "no-common-proposal" | "wrong-group" => {
             "compare the proposals `ike` and `esp` with the peer's".to_owned()
         }
@@ -404,7 +421,7 @@ fn not_rekeyed(connection: &str, reason: &CloseReason) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use vpnhost_ike::reason::Asked;
+    use vpnhost_model::Identity;
 
     use super::*;
 
@@ -438,14 +455,29 @@ mod tests {
     fn up_fails_with_the_cause() {
         let mut goal = goal(Kind::Up(["a".to_owned()].into()));
         let notify = "AUTHENTICATION_FAILED".to_owned();
-        let reason = CloseReason::RefusedByPeer { notify, asked: Asked::Nothing };
+        let asked = Asked::Login { local: Identity::Fqdn("carol".into()), remote: None, by: Proof::Secret };
+        let reason = CloseReason::RefusedByPeer { notify, asked };
         let Some(Line::Failed { what, why, reason, hint, .. }) = goal.observe(&closed("corp", reason)) else {
             panic!()
         };
         assert_eq!(what, "corp is not up");
-        assert_eq!(why.as_deref(), Some("the peer refused: AUTHENTICATION_FAILED"));
+        assert!(why.is_some_and(|why| why.contains("Usually the pre-shared key")));
         assert_eq!(reason.as_deref(), Some("authentication-refused"));
         assert_eq!(hint.as_deref(), Some("compare the identities and the secret with the peer's"));
+    }
+
+    #[test]
+    fn the_hint_follows_how_this_host_proves_itself() {
+        let hint = |by| {
+            let asked = Asked::Login { local: Identity::Fqdn("carol".into()), remote: None, by };
+            let notify = "AUTHENTICATION_FAILED".to_owned();
+            advice("corp", &CloseReason::RefusedByPeer { notify, asked })
+        };
+        assert!(hint(Proof::Secret).contains("secret"));
+        assert!(
+            hint(Proof::Certificate).contains("certificate") && !hint(Proof::Certificate).contains("secret")
+        );
+        assert!(hint(Proof::Eap).contains("EAP") && !hint(Proof::Eap).contains("secret"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::host::Host;
 use crate::input::JobResult;
 use crate::output::{AuthenticationFailure, CloseReason, Outlook};
 use crate::question::rank_proposals;
-use crate::reason::Asked;
+use crate::reason::{Asked, Proof};
 use crate::sa::IkeSa;
 use crate::sa::child::NewChild;
 use crate::sa::failing;
@@ -117,7 +117,7 @@ impl IkeSa {
         if self.connection.as_ref().is_some_and(|it| matches!(it.local_auth, LocalAuth::Eap(_))) {
             return self.send_auth(host, now, None);
         }
-        match self.sign_as_initiator(host)? {
+        match self.sign_as_initiator(host, now)? {
             Step::Done(signed) => self.send_auth(host, now, Some(signed)),
             Step::Job(job) => {
                 self.work(host, Track::Local, job);
@@ -126,7 +126,7 @@ impl IkeSa {
         }
     }
 
-    fn sign_as_initiator(&self, host: &mut Host) -> Result<Step<Signed>, AuthError> {
+    fn sign_as_initiator(&self, host: &mut Host, now: Now) -> Result<Step<Signed>, AuthError> {
         let (State::AuthSent(auth), Some(connection)) = (&self.state, &self.connection) else {
             return Err(IkeError::Local("the state").into());
         };
@@ -139,7 +139,7 @@ impl IkeSa {
             init: &auth.init,
             authorities: auth.init.authorities.as_deref(),
         };
-        self.sign_own(host, &claim)
+        self.sign_own(host, now, &claim)
     }
 
     fn send_auth(&mut self, host: &mut Host, now: Now, signed: Option<Signed>) -> Result<(), AuthError> {
@@ -409,5 +409,5 @@ pub(super) fn unproven(connection: &PeerConfig, message: &Message) -> CloseReaso
 
 fn login(connection: &PeerConfig) -> Asked {
     let remote = connection.peer_id.exact().cloned();
-    Asked::Login { local: connection.local_id.clone(), remote }
+    Asked::Login { local: connection.local_id.clone(), remote, by: Proof::of(&connection.local_auth) }
 }

@@ -138,7 +138,7 @@ impl IkeSa {
         {
             return self.finish_authorizing(host, now, Some(signed));
         }
-        match self.sign_as_responder(host) {
+        match self.sign_as_responder(host, now) {
             Ok(Step::Done(signed)) => self.finish_authorizing(host, now, Some(signed)),
             Ok(Step::Job(job)) => self.work(host, Track::Remote, job),
             Err(AuthError::Ike(error)) => self.settle(host, now, Err(error)),

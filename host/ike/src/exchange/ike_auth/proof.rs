@@ -56,7 +56,12 @@ pub(crate) struct PeerClaim<'a> {
 
 impl IkeSa {
     /// Makes this host's AUTH payload and what goes with it.
-    pub(crate) fn sign_own(&self, host: &mut Host, claim: &OwnClaim<'_>) -> Result<Step<Signed>, AuthError> {
+    pub(crate) fn sign_own(
+        &self,
+        host: &mut Host,
+        now: Now,
+        claim: &OwnClaim<'_>,
+    ) -> Result<Step<Signed>, AuthError> {
         let secured = self.secured()?;
         let body = claim.id.signed_octets();
         let octets = signed_octets(claim.role, secured, claim.init, &body);
@@ -76,6 +81,7 @@ impl IkeSa {
             LocalAuth::Certificate(_) => {
                 let own = certificates::choose(host.crypto, claim.connection, claim.authorities)
                     .ok_or(AuthenticationFailure::OwnKey)?;
+                certificates::in_time(own, now)?;
                 let key = own.credential().public();
                 let leave = Leave { legacy: host.config.allow_legacy, sha1: claim.connection.sha1_auth };
                 let ways = signature::ways(key, &claim.init.hashes, leave);

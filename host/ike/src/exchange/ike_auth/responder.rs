@@ -115,7 +115,7 @@ impl IkeSa {
     }
 
     /// Makes this host's proof.
-    pub(super) fn sign_as_responder(&self, host: &mut Host) -> Result<Step<Signed>, AuthError> {
+    pub(super) fn sign_as_responder(&self, host: &mut Host, now: Now) -> Result<Step<Signed>, AuthError> {
         let State::Authorizing(authorizing) = &self.state else {
             return Err(IkeError::Local("the state").into());
         };
@@ -129,7 +129,7 @@ impl IkeSa {
             init: &authorizing.init,
             authorities: authorities.as_deref(),
         };
-        self.sign_own(host, &claim)
+        self.sign_own(host, now, &claim)
     }
 
     /// Gives addresses and decides the first Child SA.

@@ -62,7 +62,7 @@ impl IkeSa {
             init: &init,
             authorities: authorities.as_deref(),
         };
-        match self.sign_own(host, &claim) {
+        match self.sign_own(host, now, &claim) {
             Ok(Step::Done(signed)) => self.on_gateway_signed(host, now, Ok(signed)),
             Ok(Step::Job(job)) => self.work(host, Track::Remote, job),
             Err(AuthError::Ike(error)) => self.settle(host, now, Err(error)),
