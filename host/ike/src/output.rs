@@ -502,12 +502,8 @@ pub enum AuthenticationFailure {
     #[error("this host's private key cannot sign")]
     OwnKey,
     /// This host's own certificate is past its end, or before its begin: it is not shown to anybody.
-    #[error("this host's own certificate {}", if is_past(.0) { "has expired" } else { "is not valid yet" })]
+    #[error("{}", .0.sentence_of_own())]
     OwnCertificate(Refusal),
-}
-
-fn is_past(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::Expired { .. })
 }
 
 impl AuthenticationFailure {
@@ -525,8 +521,7 @@ impl AuthenticationFailure {
             Self::NoCommonSignature { .. } => "no-common-signature",
             Self::Eap(failure) => failure.code(),
             Self::OwnKey => "own-key",
-            Self::OwnCertificate(refusal) if is_past(refusal) => "own-certificate-expired",
-            Self::OwnCertificate(_) => "own-certificate-not-yet-valid",
+            Self::OwnCertificate(refusal) => refusal.code_of_own(),
         }
     }
 }

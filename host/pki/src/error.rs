@@ -187,6 +187,24 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Returns the code of what is wrong with a certificate of this host, found before a peer had seen it.
+    pub fn code_of_own(&self) -> &'static str {
+        if matches!(self, Self::Expired { .. }) {
+            "own-certificate-expired"
+        } else {
+            "own-certificate-not-yet-valid"
+        }
+    }
+
+    /// Returns what to say of a certificate of this host, without its name.
+    pub fn sentence_of_own(&self) -> &'static str {
+        if matches!(self, Self::Expired { .. }) {
+            "this host's own certificate has expired"
+        } else {
+            "this host's own certificate is not valid yet"
+        }
+    }
+
     /// Returns the code, which never changes.
     pub fn code(&self) -> &'static str {
         match self {

@@ -66,7 +66,7 @@ impl Session {
             .map_err(internal)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&judge) as _)
-            .with_client_cert_resolver(certified(own)?);
+            .with_client_cert_resolver(certified(own, begin)?);
         // A new certificate is seen each time, and each time judged.
         config.resumption = Resumption::disabled();
         config.enable_sni = false;
@@ -89,7 +89,7 @@ impl Session {
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(internal)?
             .with_client_cert_verifier(Arc::clone(&judge) as _)
-            .with_cert_resolver(certified(own)?);
+            .with_cert_resolver(certified(own, begin)?);
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         let connection = ServerConnection::new(Arc::new(config)).map_err(internal)?;
@@ -176,7 +176,11 @@ fn judge(
     Arc::new(Judge::new(trust, identity, begin, provider.signature_verification_algorithms))
 }
 
-fn certified(own: &OwnCertificate) -> Result<Arc<SingleCertAndKey>, EapFailure> {
+fn certified(own: &OwnCertificate, begin: &EapBegin) -> Result<Arc<SingleCertAndKey>, EapFailure> {
+    if let Some(shown) = own.credential().certificates().first() {
+        let now = i64::try_from(begin.unix.as_secs()).unwrap_or(i64::MAX);
+        shown.check_validity(now).map_err(EapFailure::OwnCertificate)?;
+    }
     let chain = own.credential().certificates().iter();
     let chain = chain.map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.credential().key().pkcs8()));

@@ -77,10 +77,10 @@ fn a_server_that_nobody_named_is_whom_the_gateway_says_to_be() {
 }
 
 #[test]
-fn an_expired_certificate_is_refused_by_the_time_that_was_given() {
+fn whose_own_certificate_has_expired_by_the_time_that_was_given_says_so() {
     let setup = tls_client("carol@lab", carol(), "moon.lab", CA);
     let mut client = setup.begin(EapBegin { unix: NOW + Duration::from_secs(40 * 365 * 86_400), ..begin(1) });
-    assert_eq!(refusal(&mut *client), "expired");
+    assert_eq!(refusal(&mut *client), "own-certificate-expired");
 }
 
 /// Returns the code by which a client refuses the server.

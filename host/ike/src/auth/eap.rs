@@ -145,6 +145,9 @@ pub enum EapFailure {
     /// The other end's certificate is refused.
     #[error("the other end's certificate is refused ({})", .0.code())]
     Certificate(Refusal),
+    /// This host's own certificate is past its end, or before its begin: it is not shown to anybody.
+    #[error("{}", .0.sentence_of_own())]
+    OwnCertificate(Refusal),
     /// TLS failed.
     #[error("TLS: {0}")]
     Tls(String),
@@ -181,7 +184,7 @@ impl EapFailure {
             Self::UnknownUser(user) | Self::WrongPassword(user) | Self::AnotherUser(user) => {
                 Some(user.clone())
             }
-            Self::Certificate(refusal) => Some(refusal.to_string()),
+            Self::Certificate(refusal) | Self::OwnCertificate(refusal) => Some(refusal.to_string()),
             Self::Refused(_)
             | Self::ServerUnproven
             | Self::EarlySuccess
@@ -207,6 +210,7 @@ impl EapFailure {
             Self::EarlySuccess => "eap-early-success",
             Self::NoCommonMethod { .. } => "eap-no-common-method",
             Self::Certificate(refusal) => refusal.code(),
+            Self::OwnCertificate(refusal) => refusal.code_of_own(),
             Self::Tls(_) => "eap-tls",
             Self::Malformed(_) => "eap-malformed",
             Self::TooMuch(_) => "eap-too-much",

@@ -1,6 +1,7 @@
 //! Whether a peer that has proved its identity may come in.
 
 use vpnhost_model::{Identity, Now};
+use vpnhost_pki::identity::text_of;
 use vpnhost_policy::{Answer, Attribute, Authorization, PeerClaim, Question};
 
 use crate::auth::eap::EapFacts;
@@ -41,7 +42,7 @@ fn of_eap(eap: &EapFacts) -> Vec<Attribute> {
     vec![
         Attribute::new("eap.identity", identity),
         Attribute::new("eap.method", *method),
-        Attribute::new("ike.id", ike_id.to_string()),
+        Attribute::new("ike.id", text_of(ike_id)),
     ]
 }
 

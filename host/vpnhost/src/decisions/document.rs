@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use vpnhost_model::{Identity, Role, TrafficSelector, Transform};
+use vpnhost_pki::identity::text_of;
 use vpnhost_policy::{
     Answer, Attribute, Authorization, Bounds, Decision, MaintenanceBounds, MaintenancePlan, OfferedSuite,
     Outcome, PathFacts, PathMenu, PeerClaim, ProposalMenu, Question, SelectorMenu, Situation, Step,
@@ -187,7 +188,7 @@ fn identity(identity: &Identity) -> Value {
         let _ = write!(text, "{octet:02x}");
         text
     });
-    json!({ "kind": kind, "data": hex, "text": identity.to_string() })
+    json!({ "kind": kind, "data": hex, "text": text_of(identity) })
 }
 
 fn selectors(selectors: &[TrafficSelector]) -> Vec<Value> {
