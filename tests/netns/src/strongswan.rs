@@ -33,6 +33,10 @@ impl Strongswan {
     /// Starts it with connections, pools and secrets of one's own.
     pub fn start_with(lab: &Lab, end: End, tunnel: &Tunnel, swanctl_conf: &str) -> Result<Self> {
         let dir = lab.dir().join(format!("strongswan-{}", end.name()));
+        // What lay there for another tunnel would be loaded, too.
+        if dir.exists() {
+            std::fs::remove_dir_all(&dir)?;
+        }
         // swanctl looks into each of these and complains where one is absent.
         for sub in [
             "x509", "x509ca", "x509aa", "x509ac", "x509ocsp", "x509crl", "private", "pubkey", "rsa", "ecdsa",

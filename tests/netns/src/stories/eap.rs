@@ -9,7 +9,7 @@ use crate::peers::{CONNECTION, Eap, End, Pair, Peer, Player, SaCount, Tunnel, US
 use crate::story::{Ground, Story};
 use crate::traffic::ping;
 use crate::vpnhost::{expect_error, found};
-use crate::{Lab, Topology, Vpnhost, lab};
+use crate::{Lab, Topology, Vpnhost, lab, wait};
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -37,6 +37,10 @@ pub fn stories() -> Vec<Story> {
     }
     stories.push(Story::new("eap-refused-by-ours", refused_by_ours));
     stories.push(Story::new("eap-refused-by-strongswan", refused_by_strongswan));
+    for (name, alone) in [("eap-tls-refusals-server", false), ("eap-tls-alone-refusals-server", true)] {
+        stories.push(Story::new(name, move |ground: &Ground| tls_refusals_as_server(ground, alone)));
+    }
+    stories.push(Story::new("eap-tls-refusals-client", tls_refusals_as_client));
     stories
 }
 
@@ -118,4 +122,68 @@ fn refused_by_strongswan(ground: &Ground) -> Result<()> {
     expect_code(&client, &["explain", CONNECTION], "eap-refused")?;
     client.end()?;
     gateway.stop()
+}
+
+/// What an end shows within TLS, by the end of its name, and the code by which ours refuses it.
+const BAD: [(&str, &str); 3] = [("stranger", "wrong-ca"), ("expired", "expired"), ("early", "not-yet-valid")];
+
+/// strongSwan comes with certificates that a server of ours refuses within TLS, and at last with the right one.
+fn tls_refusals_as_server(ground: &Ground, alone: bool) -> Result<()> {
+    let lab = ground.lab(Topology::Direct)?;
+    let right = below_middle(ground, &lab, alone)?;
+    let gateway = Vpnhost::start(&lab, End::Gateway, &right)?;
+    for (name, code) in BAD {
+        let client = start(Player::Strongswan, &lab, End::Client, &showing(&right, End::Client, name)?)?;
+        ensure!(client.up().is_err(), "{name} is let in");
+        expect_code(&gateway, &["explain", CONNECTION], code)
+            .with_context(|| format!("{name}: {}", client.log()))?;
+        wait::until_true("no SA at the gateway", SOON, || Ok(gateway.sas()? == SaCount::NONE))?;
+        client.stop()?;
+    }
+    let client = start(Player::Strongswan, &lab, End::Client, &right)?;
+    client.up().context("the right one")?;
+    ping(&lab.carol, lab::ALICE, 1)?;
+    client.stop()?;
+    gateway.end().map(drop)
+}
+
+/// A client of ours refuses what strongSwan shows: in IKE, or where it shows nothing there (RFC 5998), within TLS.
+fn tls_refusals_as_client(ground: &Ground) -> Result<()> {
+    let lab = ground.lab(Topology::Direct)?;
+    for alone in [false, true] {
+        let right = below_middle(ground, &lab, alone)?;
+        for (name, code) in BAD {
+            let wrong = showing(&right, End::Gateway, name)?;
+            let gateway = start(Player::Strongswan, &lab, End::Gateway, &wrong)?;
+            let client = Vpnhost::start(&lab, End::Client, &wrong)?;
+            let output = client.files().verb(&["up", CONNECTION])?;
+            expect_error(&output, 1, &[&format!("[{code}]")])
+                .with_context(|| format!("{name}, alone: {alone}: {}", gateway.log()))?;
+            expect_code(&client, &["explain", CONNECTION], code)?;
+            wait::until_true("no SA at the gateway", SOON, || Ok(gateway.sas()? == SaCount::NONE))?;
+            client.end()?;
+            gateway.stop()?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns a tunnel by EAP-TLS whose end of ours trusts the intermediate CA itself: strongSwan shows a certificate that
+/// it finds no good alone, without those above it.
+fn below_middle(ground: &Ground, lab: &Lab, alone: bool) -> Result<Tunnel> {
+    let mut tunnel = tunnel(ground, lab, &Eap { method: "tls", alone, client: USER })?;
+    if let Some(certificates) = &mut tunnel.certificates {
+        "middle".clone_into(&mut certificates.trusted);
+    }
+    Ok(tunnel)
+}
+
+/// Returns the tunnel with an end that shows another certificate of its name.
+fn showing(tunnel: &Tunnel, end: End, name: &str) -> Result<Tunnel> {
+    let mut certificates = tunnel.certificates.clone().context("certificates")?;
+    match end {
+        End::Client => certificates.client = format!("carol-{name}"),
+        End::Gateway => certificates.gateway = format!("moon-{name}"),
+    }
+    Ok(Tunnel { certificates: Some(certificates), ..tunnel.clone() })
 }
