@@ -99,7 +99,7 @@ impl Chronicle {
 
     /// Returns how many refusals of strangers the log does not have.
     pub(crate) fn unlogged(&self) -> u64 {
-        self.quota.withheld()
+        self.quota.withheld_ever()
     }
 
     /// Returns the journal's entries, of one connection or of all.

@@ -13,7 +13,7 @@ pub(super) struct Quota {
     /// In this span, which nobody was told of yet.
     withheld: u64,
     /// In all.
-    withheld_ever: u64,
+    ever: u64,
 }
 
 impl Quota {
@@ -35,14 +35,14 @@ impl Quota {
             self.written += 1;
         } else {
             self.withheld += 1;
-            self.withheld_ever += 1;
+            self.ever += 1;
         }
         may
     }
 
     /// Returns how many lines were withheld in all.
-    pub(super) fn withheld(&self) -> u64 {
-        self.withheld_ever
+    pub(super) fn withheld_ever(&self) -> u64 {
+        self.ever
     }
 }
 
@@ -75,6 +75,6 @@ mod tests {
         assert_eq!(quota.settle(later), Some(withheld));
         assert!(quota.take(later));
         assert_eq!(quota.settle(later + limits::LOG_SPAN), None);
-        assert_eq!(quota.withheld(), withheld);
+        assert_eq!(quota.withheld_ever(), withheld);
     }
 }

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use vpnhost_crypto::SecretBytes;
+use vpnhost_ike::PeerIdentity;
 use vpnhost_ike::output::{IkeSaFacts, QuestionId};
 use vpnhost_ike::reason::{IdentityGap, Nearest};
 use vpnhost_model::{Encapsulation, Identity, IkeSpi, IkeSuite, Path, Role};
@@ -187,7 +188,7 @@ fn a_stranger_is_told_of_at_the_connection_that_comes_nearest() {
         wanted: None,
         nearest: Some(Nearest {
             connection: "corp".to_owned(),
-            peer: Some(Identity::Fqdn("carol".into())),
+            peer: PeerIdentity::Is(Identity::Fqdn("carol".into())),
             local: Identity::Fqdn("moon".into()),
             admits_peer: false,
             is_wanted: true,
