@@ -14,10 +14,10 @@ use crate::{Strongswan, Topology, Vpnhost, lab, suite, wait};
 const SOON: Duration = Duration::from_secs(30);
 /// How often each client does it.
 const TIMES: usize = 3;
-/// Pings that may be lost each time with strongSwan at one end, though the new tunnel is there: in some runs one is, when the
-/// old SA goes. Which end drops it is not shown yet; its ESP and its IKE are threads of their own, and between two ends of
-/// ours none is lost.
-const IN_HAND: usize = 1;
+/// Pings that a client of ours may lose each time at a strongSwan: about one in fifty re-authentications costs one on a busy
+/// machine, when the new IKE SA comes up. strongSwan sends on the new Child SA as soon as its answer is out (RFC 7296, 2.8
+/// lets it), and what arrives before that answer is taken finds no SA.
+const EARLY: usize = 1;
 /// Pings that break before make may cost each time: the set-up of a tunnel, at 200 pings a second.
 const BREAK: usize = 200;
 
@@ -54,14 +54,14 @@ fn by_ours(ground: &Ground, gateway: Player) -> Result<()> {
         ensure!(pair.client.spis()?.1 != before, "the same IKE SA");
     }
     let pings = pings.finish()?;
-    let most = if theirs { TIMES * IN_HAND } else { 0 };
+    let most = if theirs { TIMES * EARLY } else { 0 };
     ensure!(pings.lost.len() <= most, "{:?} of {} pings lost", pings.lost, pings.sent);
     ensure!(super::session::inner_address(&lab)? == address, "another address");
     pair.client.stop()?;
     pair.gateway.stop()
 }
 
-/// strongSwan authenticates anew with our gateway: make before break loses next to nothing, break before make what a set-up takes.
+/// strongSwan authenticates anew with our gateway: make before break loses nothing, break before make what a set-up takes.
 fn by_strongswan(ground: &Ground, make_before_break: bool) -> Result<()> {
     let lab = ground.lab(Topology::Direct)?;
     let mut tunnel = Tunnel::new(&ground.vpnhost, suite::IKE[4], "aes256gcm16");
@@ -82,7 +82,7 @@ fn by_strongswan(ground: &Ground, make_before_break: bool) -> Result<()> {
     let pair = Pair { client: Box::new(client), gateway };
     pair.expect(SaCount::ONE, SOON)?;
     let pings = pings.finish()?;
-    let most = TIMES * if make_before_break { IN_HAND } else { BREAK };
+    let most = if make_before_break { 0 } else { TIMES * BREAK };
     ensure!(pings.lost.len() <= most, "{:?} of {} pings lost", pings.lost, pings.sent);
     pair.client.stop()?;
     pair.gateway.stop()
