@@ -342,6 +342,7 @@ impl Host {
             self.random.fill(&mut octets)?;
             let spi = ChildSpi(u32::from_be_bytes(octets));
             if crate::exchange::proposals::is_assignable(spi) && self.directory.child_spis.insert(spi) {
+                self.output(Output::ReserveSpi(spi));
                 return Ok(spi);
             }
         }
@@ -349,7 +350,9 @@ impl Host {
 
     /// Gives an SPI back.
     pub(crate) fn free_child_spi(&mut self, spi: ChildSpi) {
-        self.directory.child_spis.remove(&spi);
+        if self.directory.child_spis.remove(&spi) {
+            self.output(Output::FreeSpi(spi));
+        }
     }
 
     /// Names a new Child SA.

@@ -44,6 +44,7 @@
 //!         Output::Transmit(transmit) => drop(transmit), // to the socket of transmit.path.local
 //!         Output::Work(id, job) => endpoint.handle_work(now, id, job.run()),
 //!         Output::Ask(id, _question) => endpoint.handle_answer(now, id, None),
+//!         Output::ReserveSpi(_) | Output::FreeSpi(_) => {}
 //!         Output::InstallChildSa(_) | Output::ActivateOutbound(_) | Output::MoveChildSas(..) => {}
 //!         Output::RemoveChildSa(_) | Output::ConfigureHost(_) | Output::ReleaseHost(_) => {}
 //!         Output::RenameIkeSa { .. } | Output::Event(_) => {}

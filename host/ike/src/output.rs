@@ -23,6 +23,10 @@ use crate::wire::payload::Eap;
 /// One thing that must happen. Outputs are carried out in order.
 #[derive(Debug)]
 pub enum Output {
+    /// The peer is given an SPI to send ESP on: it may do so before its answer is here (RFC 7296 §2.8).
+    ReserveSpi(ChildSpi),
+    /// An SPI is nobody's any more.
+    FreeSpi(ChildSpi),
     /// A pair of ESP SAs may receive from now on, and send once activated.
     InstallChildSa(Box<ChildSaKeys>),
     /// A Child SA is the one to send on for its selectors; the last activated is used.

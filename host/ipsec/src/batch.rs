@@ -21,10 +21,16 @@ pub enum Verdict {
     Deliver,
     /// It is an ICMP error about an outbound packet, for the TUN.
     Reply,
-    /// It waits for its SA, elsewhere; [`crate::Outbound::release`] brings it back.
+    /// It waits for its SA, elsewhere; [`crate::Outbound::release`] or [`crate::Inbound::release`] brings it back.
     Waits,
     /// It was dropped and counted.
     Dropped(DropCause),
+}
+
+impl From<DropCause> for Verdict {
+    fn from(cause: DropCause) -> Self {
+        Self::Dropped(cause)
+    }
 }
 
 /// From where an ESP packet came.

@@ -11,8 +11,9 @@ use vpnhost_model::{
     ChildSaId, ChildSpi, Encapsulation, Instant, Mode, Path, Sequence, TrafficSelector, Translation,
 };
 
-use crate::batch::{Arrival, Batch, Packet, Verdict};
+use crate::batch::{Batch, Packet, Verdict};
 use crate::counters::{Counters, DropCause, add};
+use crate::early::Early;
 use crate::error::CommandError;
 use crate::lifetime::{SaActivity, SoftLimits};
 use crate::mtu::{PathMtus, TunnelConfig};
@@ -56,6 +57,10 @@ pub struct InboundSa {
 /// What changes the inbound half.
 #[derive(Debug)]
 pub enum InboundCommand {
+    /// A peer was given an SPI: what comes on it may come before its SA.
+    Expect(ChildSpi),
+    /// The SPI will have no SA.
+    Forget(ChildSpi),
     /// An SA receives from now on.
     Install(Box<InboundSa>),
     /// An SA's peer is known to be elsewhere.
@@ -74,6 +79,7 @@ pub struct Inbound {
     mtus: PathMtus,
     counters: Arc<Counters>,
     reports: Reports,
+    early: Early,
     unknown_limit: RateLimit,
 }
 
@@ -99,6 +105,7 @@ impl Inbound {
             mtus: PathMtus::new(config),
             counters,
             reports: Reports::default(),
+            early: Early::default(),
             unknown_limit: RateLimit::new(1, limits::UNKNOWN_SPI_INTERVAL),
         }
     }
@@ -109,7 +116,20 @@ impl Inbound {
     /// An SA that cannot be, or is not there; nothing has changed then.
     pub fn handle_command(&mut self, now: Instant, command: InboundCommand) -> Result<(), CommandError> {
         match command {
-            InboundCommand::Install(sa) => self.install(*sa),
+            InboundCommand::Expect(spi) => {
+                self.early.expect(spi);
+                Ok(())
+            }
+            InboundCommand::Forget(spi) => {
+                self.early.forget(spi, &self.counters);
+                Ok(())
+            }
+            InboundCommand::Install(sa) => {
+                let spi = sa.spi;
+                self.install(*sa)?;
+                self.early.meet(now, spi, &self.counters);
+                Ok(())
+            }
             InboundCommand::Move(id, path) => {
                 let index = self.sas.index(id)?;
                 let Some(sa) = self.sas.get_mut(index) else { return Err(CommandError::Unknown(id)) };
@@ -136,17 +156,23 @@ impl Inbound {
         self.sas.all().any(|sa| sa.sa.path.remote.ip() == remote)
     }
 
-    /// Opens the pending packets of a batch: each is delivered, or dropped and counted. Octets without a
-    /// valid ICV change nothing but a counter.
+    /// Puts packets that came before their SA, which is there now, into an empty batch, to be opened as any other: as many
+    /// as fit. None are left when it stays empty.
+    pub fn release(&mut self, batch: &mut Batch) {
+        self.early.release(batch);
+    }
+
+    /// Opens the pending packets of a batch: each is delivered, dropped and counted, or waits for an SA that is expected.
+    /// Octets without a valid ICV change nothing but a counter.
     pub fn open(&mut self, now: Instant, batch: &mut Batch) {
         if self.mtus.expire(now) {
             self.remeasure();
         }
         for slot in 0..batch.len() {
             if batch.packet(slot).verdict == Verdict::Pending
-                && let Err(cause) = self.admit(now, batch, slot)
+                && let Err(verdict) = self.admit(now, batch, slot)
             {
-                batch.packet(slot).verdict = Verdict::Dropped(cause);
+                batch.packet(slot).verdict = verdict;
             }
         }
         let sas = &mut self.sas;
@@ -210,25 +236,28 @@ impl Inbound {
     }
 
     /// Finds a packet's SA and sequence number; nothing is believed yet, and nothing changes.
-    fn admit(&mut self, now: Instant, batch: &mut Batch, slot: usize) -> Result<(), DropCause> {
+    fn admit(&mut self, now: Instant, batch: &mut Batch, slot: usize) -> Result<(), Verdict> {
         let (packet, octets) = batch.slot(slot);
         let octets = &octets[packet.start..packet.start + packet.len];
         let (spi, low) = esp::read_header(octets).ok_or(DropCause::Truncated)?;
         let Some(&index) = self.spis.get(&spi) else {
-            if let Some(Arrival { path, .. }) = packet.arrival
-                && self.unknown_limit.admits(now)
-            {
-                self.reports.push(TrafficReport::UnknownSpi(spi, path), &self.counters);
+            if let Some(arrival) = packet.arrival {
+                if self.early.hold(now, spi, (arrival, octets), &self.counters) {
+                    return Err(Verdict::Waits);
+                }
+                if self.unknown_limit.admits(now) {
+                    self.reports.push(TrafficReport::UnknownSpi(spi, arrival.path), &self.counters);
+                }
             }
-            return Err(DropCause::UnknownSpi);
+            return Err(DropCause::UnknownSpi.into());
         };
         let sa = self.sas.get_mut(index).ok_or(DropCause::UnknownSpi)?;
         let around = esp::front(&sa.layout) + sa.layout.icv_len;
         match octets.len().checked_sub(around) {
-            None => return Err(DropCause::Truncated),
-            Some(0) => return Err(DropCause::Empty),
+            None => return Err(DropCause::Truncated.into()),
+            Some(0) => return Err(DropCause::Empty.into()),
             Some(text) if text < esp::TRAILER || text % sa.layout.block_len.max(1) != 0 => {
-                return Err(DropCause::Truncated);
+                return Err(DropCause::Truncated.into());
             }
             Some(_) => {}
         }

@@ -33,6 +33,7 @@
 mod batch;
 mod checksum;
 mod counters;
+mod early;
 mod ecn;
 mod error;
 mod esp;

@@ -30,6 +30,14 @@ pub const FRAGMENTS_OF_ONE: usize = 4;
 pub const WAITING_FOR_ONE: usize = 16;
 /// How long a packet waits for its SA: who sent it has sent another by then.
 pub const WAITING_TIME: Duration = Duration::from_secs(10);
+/// SPIs that a peer was given and that have no SA yet.
+pub const EXPECTED_SPIS: usize = 4096;
+/// Packets that came before their SA, in all.
+pub const EARLY: usize = 64;
+/// Their octets, in all.
+pub const EARLY_OCTETS: usize = 64 << 10;
+/// How long such a packet waits: an answer that takes longer was lost.
+pub const EARLY_TIME: Duration = Duration::from_secs(1);
 /// The time between two reports of unknown SPIs.
 pub const UNKNOWN_SPI_INTERVAL: Duration = Duration::from_secs(1);
 /// ICMP errors at once (RFC 1812 §4.3.2.8, RFC 4443 §2.4(f)).

@@ -182,6 +182,8 @@ impl Initiator {
                     bail!("refused: {reason}")
                 }
                 Output::Event(_)
+                | Output::ReserveSpi(_)
+                | Output::FreeSpi(_)
                 | Output::InstallChildSa(_)
                 | Output::ActivateOutbound(_)
                 | Output::MoveChildSas(..)

@@ -71,7 +71,9 @@ impl ControlPlane {
                         self.endpoint.handle_work(now, id, job.run());
                     }
                 }
-                output @ (Output::InstallChildSa(_)
+                output @ (Output::ReserveSpi(_)
+                | Output::FreeSpi(_)
+                | Output::InstallChildSa(_)
                 | Output::ActivateOutbound(_)
                 | Output::MoveChildSas(..)
                 | Output::RemoveChildSa(_)
@@ -104,6 +106,8 @@ impl ControlPlane {
 
     fn carry_out(&mut self, now: Now, Pending { output, plugin }: Pending) {
         match output {
+            Output::ReserveSpi(spi) => self.data_plane.expect_early(spi),
+            Output::FreeSpi(spi) => self.data_plane.forget_early(spi),
             Output::InstallChildSa(keys) => self.install(now, &keys),
             Output::ActivateOutbound(id) => self.data_plane.activate(id),
             Output::MoveChildSas(ike_sa, path) => {
@@ -197,7 +201,9 @@ fn said_by(output: &Output) -> Option<IkeSaId> {
     match output {
         Output::Transmit(transmit) => transmit.ike_sa,
         Output::Event(event) => event.ike_sa(),
-        Output::InstallChildSa(_)
+        Output::ReserveSpi(_)
+        | Output::FreeSpi(_)
+        | Output::InstallChildSa(_)
         | Output::ActivateOutbound(_)
         | Output::MoveChildSas(..)
         | Output::RemoveChildSa(_)

@@ -67,7 +67,7 @@ impl InboundThread {
             }
             if waiting.is_ready(sockets.len()) {
                 wake.clear();
-                self.obey();
+                self.obey()?;
             }
             for socket in 0..sockets.len() {
                 if waiting.has_error(socket) {
@@ -80,15 +80,22 @@ impl InboundThread {
         }
     }
 
-    /// Carries out what control ordered.
-    fn obey(&mut self) {
+    /// Carries out what control ordered; then packets that came before their SA may go on. The batch is empty.
+    fn obey(&mut self) -> Result<(), String> {
         while let Some(command) = self.orders.next() {
             let id = match &command {
                 InboundCommand::Install(sa) => Some(sa.id),
                 InboundCommand::Move(id, _) | InboundCommand::Remove(id) => Some(*id),
-                InboundCommand::PathMtu(..) => None,
+                InboundCommand::Expect(_) | InboundCommand::Forget(_) | InboundCommand::PathMtu(..) => None,
             };
             self.carry_out(id, command);
+        }
+        loop {
+            self.inbound.release(&mut self.batch);
+            if self.batch.is_empty() {
+                return Ok(());
+            }
+            self.flush()?;
         }
     }
 
@@ -119,7 +126,7 @@ impl InboundThread {
                 }
             };
             // An SA whose reply is on its way to the peer must be known before the peer's first packet.
-            self.obey();
+            self.obey()?;
             for message in 0..count {
                 self.count_lost(socket, message);
                 self.take(socket, message)?;
@@ -215,10 +222,10 @@ impl InboundThread {
         for (packet, octets) in self.batch.packets() {
             match packet.verdict() {
                 Verdict::Deliver => deliver(&self.shared, octets)?,
-                // What was dropped was counted by cause.
-                Verdict::Dropped(_) => {}
-                Verdict::Pending | Verdict::Send(_) | Verdict::Reply | Verdict::Waits => {
-                    debug_assert!(false, "what was opened is delivered or dropped");
+                // What was dropped was counted by cause; what waits comes back with its SA.
+                Verdict::Dropped(_) | Verdict::Waits => {}
+                Verdict::Pending | Verdict::Send(_) | Verdict::Reply => {
+                    debug_assert!(false, "what was opened is delivered or dropped, or waits");
                 }
             }
         }

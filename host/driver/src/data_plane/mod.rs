@@ -26,7 +26,7 @@ use vpnhost_ipsec::{
     CommandError, Inbound, InboundCommand, InboundSa, Outbound, OutboundCommand, OutboundSa, TrafficReport,
     TunnelConfig,
 };
-use vpnhost_model::{ChildSaId, Path, TrafficSelector};
+use vpnhost_model::{ChildSaId, ChildSpi, Path, TrafficSelector};
 
 use self::inbound::InboundThread;
 use self::outbound::OutboundThread;
@@ -160,6 +160,16 @@ impl DataPlane {
     pub(crate) fn remove(&self, id: ChildSaId) {
         self.inbound.send(InboundCommand::Remove(id));
         self.outbound.send(OutboundCommand::Remove(id));
+    }
+
+    /// Has what comes on an SPI wait for its SA.
+    pub(crate) fn expect_early(&self, spi: ChildSpi) {
+        self.inbound.send(InboundCommand::Expect(spi));
+    }
+
+    /// Lets nothing wait for an SPI any more.
+    pub(crate) fn forget_early(&self, spi: ChildSpi) {
+        self.inbound.send(InboundCommand::Forget(spi));
     }
 
     /// Has packets to these wait where there is no SA yet, and no others.

@@ -1,6 +1,6 @@
 //! Two endpoints back to back on a virtual clock: what one sends the other gets, unless a test says otherwise.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,8 +13,8 @@ use vpnhost_ike::{
     TrafficReport, Transmit, TransmitKind, limits,
 };
 use vpnhost_model::{
-    ChildSaId, Encapsulation, EspSuite, Identity, IkeSaId, IkeSuite, Instant, Lifetime, Mode, Now, Path,
-    Sequence, TrafficSelector,
+    ChildSaId, ChildSpi, Encapsulation, EspSuite, Identity, IkeSaId, IkeSuite, Instant, Lifetime, Mode, Now,
+    Path, Sequence, TrafficSelector,
 };
 use vpnhost_policy::Question;
 use vpnhost_policy_standard::Standard;
@@ -68,6 +68,7 @@ pub(crate) struct Side {
     pub(crate) events: Vec<Event>,
     pub(crate) installed: BTreeMap<ChildSaId, ChildSaKeys>,
     pub(crate) sends_on: Vec<ChildSaId>,
+    pub(crate) reserved: BTreeSet<ChildSpi>,
     pub(crate) host: BTreeMap<IkeSaId, HostConfiguration>,
     pub(crate) sent: Vec<Transmit>,
     pub(crate) questions: Vec<(QuestionId, Question)>,
@@ -127,6 +128,7 @@ impl Side {
             events: Vec::new(),
             installed: BTreeMap::new(),
             sends_on: Vec::new(),
+            reserved: BTreeSet::new(),
             host: BTreeMap::new(),
             sent: Vec::new(),
             questions: Vec::new(),
@@ -194,7 +196,10 @@ impl Pump {
     fn carry_out(&mut self, index: usize, output: Output) {
         let side = &mut self.sides[index];
         match output {
+            Output::ReserveSpi(spi) => assert!(side.reserved.insert(spi), "reserved twice"),
+            Output::FreeSpi(spi) => assert!(side.reserved.remove(&spi), "freed before it was reserved"),
             Output::InstallChildSa(keys) => {
+                assert!(side.reserved.contains(&keys.spi_in), "an SPI of nobody");
                 assert!(side.installed.insert(keys.id, *keys).is_none(), "installed twice");
             }
             Output::ActivateOutbound(id) => {
@@ -363,6 +368,7 @@ impl Pump {
         let side = &self.sides[side];
         assert!(side.endpoint.is_idle(), "{:#?}", side.endpoint.ike_sas(self.now));
         assert!(side.installed.is_empty(), "{:?}", side.installed.keys());
+        assert!(side.reserved.is_empty(), "{:?}", side.reserved);
         assert!(side.host.is_empty());
     }
 

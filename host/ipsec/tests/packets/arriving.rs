@@ -1,6 +1,8 @@
 //! What arrives: delivered as it was sent and once, or dropped and counted by its cause.
 
-use vpnhost_ipsec::{DropCause, InboundCommand, TrafficReport, Verdict};
+use std::time::Duration;
+
+use vpnhost_ipsec::{DropCause, InboundCommand, TrafficReport, Verdict, limits};
 use vpnhost_model::{ChildSaId, Sequence};
 
 use crate::rig::*;
@@ -205,4 +207,64 @@ fn an_sa_that_was_removed_is_unknown() {
     rig.inbound.handle_command(rig.now, InboundCommand::Remove(ID)).unwrap();
     rig.assert_dropped(&sealed, DropCause::UnknownSpi);
     assert!(rig.inbound.handle_command(rig.now, InboundCommand::Remove(ChildSaId(1))).is_err());
+}
+
+/// A receiver that gave its SPI away and has no SA yet, and packets of a sender that has.
+fn early(count: usize) -> (Rig, Vec<Vec<u8>>) {
+    let mut rig = Rig::new(suite("aes128gcm16"));
+    let sealed = (0..count).map(|_| rig.sealed(inner_v4(60, true))).collect();
+    rig.inbound.handle_command(rig.now, InboundCommand::Remove(ID)).unwrap();
+    rig.inbound.handle_command(rig.now, InboundCommand::Expect(SPI)).unwrap();
+    (rig, sealed)
+}
+
+#[test]
+fn what_comes_before_its_sa_waits_for_it_and_is_delivered_once() {
+    let (mut rig, sealed) = early(40);
+    for octets in &sealed {
+        assert_eq!(rig.open_one(octets), Verdict::Waits);
+    }
+    assert_eq!(rig.inbound.poll_report(), None, "nobody is told of an unknown SPI");
+    assert!(rig.released().is_empty(), "there is no SA yet");
+    rig.install_inbound();
+    let mut delivered = Vec::new();
+    // A batch takes less than all.
+    while let Some(batch) = Some(rig.released()).filter(|batch| !batch.is_empty()) {
+        delivered.extend(batch);
+    }
+    assert_eq!(delivered.len(), sealed.len());
+    assert!(
+        delivered
+            .iter()
+            .all(|(verdict, octets)| (*verdict, octets) == (Verdict::Deliver, &inner_v4(60, true)))
+    );
+    assert_eq!(rig.inbound.poll_report(), Some(TrafficReport::FirstInbound(ID)));
+    rig.assert_dropped(&sealed[0], DropCause::Replayed);
+    assert_eq!(rig.arrived.dropped(DropCause::UnknownSpi), 0);
+}
+
+#[test]
+fn what_comes_before_an_sa_that_does_not_come_is_dropped_and_counted() {
+    let (mut rig, sealed) = early(3);
+    assert_eq!(rig.open_one(&sealed[0]), Verdict::Waits);
+    rig.inbound.handle_command(rig.now, InboundCommand::Forget(SPI)).unwrap();
+    assert_eq!(rig.arrived.dropped(DropCause::UnknownSpi), 1);
+    rig.assert_dropped(&sealed[1], DropCause::UnknownSpi);
+    // One that comes too late finds what waited for it gone.
+    rig.inbound.handle_command(rig.now, InboundCommand::Expect(SPI)).unwrap();
+    assert_eq!(rig.open_one(&sealed[2]), Verdict::Waits);
+    rig.now = rig.now + limits::EARLY_TIME + Duration::from_millis(1);
+    rig.install_inbound();
+    assert!(rig.released().is_empty());
+    assert_eq!(rig.arrived.dropped(DropCause::UnknownSpi), 3);
+}
+
+#[test]
+fn no_more_waits_before_its_sa_than_may() {
+    let (mut rig, sealed) = early(limits::EARLY + 1);
+    let (last, held) = sealed.split_last().unwrap();
+    for octets in held {
+        assert_eq!(rig.open_one(octets), Verdict::Waits);
+    }
+    rig.assert_dropped(last, DropCause::UnknownSpi);
 }

@@ -86,6 +86,20 @@ impl Rig {
         self.outbound.handle_command(self.now, OutboundCommand::Activate(ID)).unwrap();
     }
 
+    /// Installs the receiver alone.
+    pub(crate) fn install_inbound(&mut self) {
+        let inbound = Box::new(self.inbound_sa());
+        self.inbound.handle_command(self.now, InboundCommand::Install(inbound)).unwrap();
+    }
+
+    /// Opens what waited for its SA, as much as a batch takes.
+    pub(crate) fn released(&mut self) -> Vec<Outcome> {
+        self.batch.clear();
+        self.inbound.release(&mut self.batch);
+        self.inbound.open(self.now, &mut self.batch);
+        self.outcomes()
+    }
+
     pub(crate) fn inbound_sa(&self) -> InboundSa {
         InboundSa {
             id: ID,

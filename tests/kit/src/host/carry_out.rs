@@ -22,6 +22,8 @@ impl HostUnderTest {
 
     fn carry_out(&mut self, now: Now, output: Output) {
         match output {
+            Output::ReserveSpi(spi) => self.order_inbound(now, InboundCommand::Expect(spi)),
+            Output::FreeSpi(spi) => self.order_inbound(now, InboundCommand::Forget(spi)),
             Output::InstallChildSa(keys) => self.install(now, *keys),
             Output::ActivateOutbound(id) => self.order_outbound(now, OutboundCommand::Activate(id)),
             Output::MoveChildSas(ike_sa, path) => self.move_children(now, ike_sa, path),
@@ -66,6 +68,7 @@ impl HostUnderTest {
         self.activities.insert(keys.id, Activity { shared, told_in: None, told_out: None });
         let id = keys.id;
         assert!(self.installed.insert(id, keys).is_none(), "{id} was installed twice");
+        self.open_early(now);
     }
 
     fn move_children(&mut self, now: Now, ike_sa: IkeSaId, path: Path) {

@@ -63,6 +63,22 @@ impl HostUnderTest {
         let len = octets.len().min(room.len());
         room[..len].copy_from_slice(&octets[..len]);
         self.batch.push_arrival(0, len, Arrival { path, tos });
+        self.open_batch(now);
+    }
+
+    /// Opens what came before its SA, which is there now.
+    pub(super) fn open_early(&mut self, now: Now) {
+        loop {
+            self.batch.clear();
+            self.inbound.release(&mut self.batch);
+            if self.batch.is_empty() {
+                return;
+            }
+            self.open_batch(now);
+        }
+    }
+
+    fn open_batch(&mut self, now: Now) {
         self.inbound.open(now.instant, &mut self.batch);
         let before = self.delivered.len();
         for (packet, octets) in self.batch.packets() {
