@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use vpnhost_model::{IkeSaId, Instant, Now};
 
+use crate::auth::certificates;
 use crate::config::{EndpointConfig, PeerConfig, SelectorConfig, Start, Timing};
 use crate::endpoint::IkeEndpoint;
 use crate::exchange::selectors;
@@ -96,6 +97,9 @@ impl IkeEndpoint {
         if self.host.shutting_down {
             return;
         }
+        if let Err(failure) = certificates::in_time(connection, now) {
+            return self.put_off(now, connection, CloseReason::AuthenticationFailed(failure));
+        }
         let begun = match gateway.filter(|_| connection.initiate && self.sas.len() < limits::IKE_SAS) {
             Some(gateway) => IkeSa::initiate(&mut self.host, now, Arc::clone(connection), gateway)
                 .map_err(|error| error.close_reason()),
@@ -114,6 +118,15 @@ impl IkeEndpoint {
                 reason,
             }),
         }
+    }
+
+    /// An attempt ends before it begins, and is made again like any that failed.
+    fn put_off(&mut self, now: Now, connection: &Arc<PeerConfig>, reason: CloseReason) {
+        let name = Some(connection.name.clone());
+        self.host.event(Event::IkeSaClosed { ike_sa: IkeSaId(0), connection: name, reason: reason.clone() });
+        let connection = Arc::clone(connection);
+        let ending = Ending { connection, peer: None, was_established: false, carried: false, reason };
+        self.on_ending(now, &ending);
     }
 
     pub(crate) fn sas_of(&self, name: &str) -> Vec<IkeSaId> {

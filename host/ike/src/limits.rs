@@ -178,3 +178,6 @@ pub const EAP_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Requests of an IKE_AUTH exchange with EAP, from the first to the last; certificates in fragments take some dozens.
 pub const EAP_ROUNDS: u32 = 256;
+
+/// Characters of a peer's identity that are compared with those that are expected, for the nearest connection's sake.
+pub const LIKENESS: usize = 256;

@@ -505,12 +505,22 @@ pub enum AuthenticationFailure {
     /// This host's own key could not sign.
     #[error("this host's private key cannot sign")]
     OwnKey,
-    /// This host's own certificate is past its end, or before its begin: it is not shown to anybody.
+    /// This host's own certificate is past its end, or before its begin: an initiator shows it to nobody.
     #[error("{}", .0.sentence_of_own())]
     OwnCertificate(Refusal),
 }
 
 impl AuthenticationFailure {
+    /// Tells whether the fault is this host's own, not the peer's.
+    pub(crate) fn is_our_own(&self) -> bool {
+        matches!(
+            self,
+            Self::OwnKey
+                | Self::OwnCertificate(_)
+                | Self::Eap(EapFailure::OwnCertificate(_) | EapFailure::Internal(_))
+        )
+    }
+
     /// Returns the code, which never changes.
     pub fn code(&self) -> &'static str {
         match self {

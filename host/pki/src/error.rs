@@ -67,8 +67,8 @@ pub enum Refusal {
     Unreadable,
     /// No path leads to a trust anchor.
     #[error(
-        "the certificate of {subject} leads to no trusted CA: that of {issuer} is missing{}",
-        above(.top, .subject)
+        "the certificate of {subject} leads to no trusted CA: {}",
+        lacking((.subject, .top, .issuer))
     )]
     WrongCa {
         /// Whose certificate.
@@ -265,8 +265,14 @@ impl Lack {
 }
 
 /// Tells what the missing CA issued, where that is not the peer's own certificate.
-fn above(top: &str, subject: &str) -> String {
-    if top == subject { String::new() } else { format!(", which is above {top}") }
+fn lacking((subject, top, issuer): (&str, &str, &str)) -> String {
+    if top == issuer {
+        format!("{top}, at its top, is not trusted here")
+    } else if top == subject {
+        format!("that of {issuer} is missing")
+    } else {
+        format!("that of {issuer} is missing, which is above {top}")
+    }
 }
 
 /// A span of time as a person says it.

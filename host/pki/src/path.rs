@@ -223,7 +223,7 @@ impl<'a> Search<'a> {
             self.others.iter().copied().filter(|other| issued(other) && !up.contains(other)).collect();
         // Those that name the same key first.
         issuers.sort_by_key(|issuer| issuer.inner().extensions.subject_key != key_id);
-        if issuers.is_empty() || up.len() + 1 >= limits::PATH_LENGTH {
+        if issuers.is_empty() {
             let [subject, top, issuer] =
                 [up[0].subject(), top.subject(), top.issuer()].map(ToString::to_string);
             refuse(told, Refusal::WrongCa { subject, top, issuer });

@@ -177,10 +177,7 @@ fn judge(
 }
 
 fn certified(own: &OwnCertificate, begin: &EapBegin) -> Result<Arc<SingleCertAndKey>, EapFailure> {
-    if let Some(shown) = own.credential().certificates().first() {
-        let now = i64::try_from(begin.unix.as_secs()).unwrap_or(i64::MAX);
-        shown.check_validity(now).map_err(EapFailure::OwnCertificate)?;
-    }
+    own.check_validity(begin.unix).map_err(EapFailure::OwnCertificate)?;
     let chain = own.credential().certificates().iter();
     let chain = chain.map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.credential().key().pkcs8()));

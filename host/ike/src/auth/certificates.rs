@@ -78,31 +78,42 @@ pub(crate) fn left_out(message: &Message) -> u64 {
     all.saturating_sub(vpnhost_pki::limits::PEER_CERTIFICATES) as u64
 }
 
-/// Chooses the certificate that a peer asks for: the first that one of the CAs is above, else the first.
+/// Chooses the certificate that a peer asks for: the first that one of the CAs is above, else the first; of those that are
+/// within their validity, if any is.
 pub(crate) fn choose<'a>(
     crypto: &dyn CryptoBackend,
     connection: &'a PeerConfig,
     requested: Option<&[u8]>,
+    now: Now,
 ) -> Option<&'a Arc<OwnCertificate>> {
     let LocalAuth::Certificate(own) = &connection.local_auth else { return None };
     let anchors = match &connection.peer_auth {
         PeerAuth::Certificate(trust) => trust.anchors.as_slice(),
         PeerAuth::SharedKey | PeerAuth::Eap(_) | PeerAuth::EapAlone => &[],
     };
+    let is_good = |certificate: &&Arc<OwnCertificate>| certificate.check_validity(now.unix).is_ok();
+    let is_any_good = own.iter().any(|certificate| is_good(&certificate));
+    let mut candidates = own.iter().filter(|certificate| !is_any_good || is_good(certificate));
+    let first = candidates.clone().next();
     let asked = requested.and_then(|hashes| {
-        own.iter().find(|certificate| certificate.credential().answers(crypto, hashes, anchors))
+        candidates.find(|certificate| certificate.credential().answers(crypto, hashes, anchors))
     });
-    asked.or(own.first())
+    asked.or(first)
 }
 
-/// Demands that a certificate of this host is within its validity: a peer that refused it would not say why.
+/// Demands that a connection has a certificate of this host within its validity, if it has any.
 ///
 /// # Errors
-/// [`AuthenticationFailure::OwnCertificate`] if it is not.
-pub(crate) fn in_time(own: &OwnCertificate, now: Now) -> Result<(), AuthenticationFailure> {
-    let seconds = i64::try_from(now.unix.as_secs()).unwrap_or(i64::MAX);
-    let own = own.credential().certificates().first();
-    own.map_or(Ok(()), |own| own.check_validity(seconds)).map_err(AuthenticationFailure::OwnCertificate)
+/// [`AuthenticationFailure::OwnCertificate`] if all are out of time: what is wrong with the first.
+pub(crate) fn in_time(connection: &PeerConfig, now: Now) -> Result<(), AuthenticationFailure> {
+    let LocalAuth::Certificate(own) = &connection.local_auth else { return Ok(()) };
+    let mut judged = own.iter().map(|certificate| certificate.check_validity(now.unix));
+    match judged.next() {
+        Some(Err(refusal)) if judged.all(|other| other.is_err()) => {
+            Err(AuthenticationFailure::OwnCertificate(refusal))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Returns the CERT payloads of a certificate of this host: its own first, then those up to a CA; or that of its key.

@@ -145,7 +145,7 @@ pub enum EapFailure {
     /// The other end's certificate is refused.
     #[error("the other end's certificate is refused ({})", .0.code())]
     Certificate(Refusal),
-    /// This host's own certificate is past its end, or before its begin: it is not shown to anybody.
+    /// This host's own certificate is past its end, or before its begin: it is shown to nobody.
     #[error("{}", .0.sentence_of_own())]
     OwnCertificate(Refusal),
     /// TLS failed.

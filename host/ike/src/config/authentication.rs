@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use vpnhost_crypto::{CryptoError, PublicKey, Signature, SignatureAlgorithm, SigningKey};
-use vpnhost_pki::{Certificate, Credential, Crl, Rules, Store};
+use vpnhost_pki::{Certificate, Credential, Crl, Refusal, Rules, Store};
 
 use crate::auth::eap::EapConfig;
 
@@ -84,6 +85,16 @@ impl OwnCertificate {
     /// Returns the certificates and the key.
     pub fn credential(&self) -> &Credential {
         &self.credential
+    }
+
+    /// Demands that the certificate is within its validity, where it is a certificate: a peer that refused it would not say
+    /// why.
+    ///
+    /// # Errors
+    /// [`Refusal::Expired`] or [`Refusal::NotYetValid`].
+    pub fn check_validity(&self, unix: Duration) -> Result<(), Refusal> {
+        let seconds = i64::try_from(unix.as_secs()).unwrap_or(i64::MAX);
+        self.credential.certificates().first().map_or(Ok(()), |own| own.check_validity(seconds))
     }
 
     /// Returns the key, ready to sign with an algorithm.

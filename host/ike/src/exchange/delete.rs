@@ -2,6 +2,7 @@
 
 use vpnhost_model::{ChildSaId, ChildSpi, Now, Protocol};
 
+use crate::auth::certificates;
 use crate::exchange::LocalExchange;
 use crate::exchange::shape::{ExchangeShapes, Shape};
 use crate::host::Host;
@@ -80,7 +81,11 @@ impl IkeSa {
             let ids = self.established().map(|it| (it.local_id.clone(), it.peer_id.clone()));
             let asked =
                 ids.map_or(Asked::Nothing, |(local, peer)| Asked::Login { local, remote: Some(peer), by });
-            let reason = CloseReason::refused_by_peer(NotifyType::AUTHENTICATION_FAILED, asked);
+            let own = self.connection.as_ref().map_or(Ok(()), |it| certificates::in_time(it, now));
+            let reason = match own {
+                Err(own) => CloseReason::AuthenticationFailed(own),
+                Ok(()) => CloseReason::refused_by_peer(NotifyType::AUTHENTICATION_FAILED, asked),
+            };
             return self.end(host, now, reason);
         }
         let spis: Vec<ChildSpi> = deletes()

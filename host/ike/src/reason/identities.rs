@@ -7,6 +7,7 @@ use vpnhost_model::{Identity, IkeSuite};
 use vpnhost_pki::identity;
 
 use crate::config::{PeerConfig, PeerIdentity};
+use crate::limits;
 
 /// How identities differ from those of the nearest connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +53,10 @@ impl IdentityGap {
             is_wanted: wanted.is_none_or(|wanted| identity::matches(&connection.local_id, wanted)),
             has_suite: suite.is_some_and(|suite| connection.ike.contains(&suite)),
         };
+        let text: String = identity::text_of(peer).chars().take(limits::LIKENESS).collect();
         let nearest = connections.iter().map(|it| near(it)).max_by_key(|it| {
             let fits = u8::from(it.admits_peer) + u8::from(it.is_wanted) + u8::from(it.has_suite);
-            (fits, if it.peer == PeerIdentity::Any { 0 } else { likeness(&it.peer, peer) })
+            (fits, if it.peer == PeerIdentity::Any { 0 } else { likeness(&it.peer, &text) })
         });
         Self { peer: peer.clone(), wanted: wanted.cloned(), nearest }
     }
@@ -85,8 +87,8 @@ impl fmt::Display for IdentityGap {
 }
 
 /// Returns how much an identity is like an expected one: what they begin and end with alike.
-fn likeness(expected: &PeerIdentity, peer: &Identity) -> usize {
-    let (one, other) = (expected.to_string(), identity::text_of(peer));
+fn likeness(expected: &PeerIdentity, other: &str) -> usize {
+    let one = expected.to_string();
     let alike = |pair: &(char, char)| pair.0 == pair.1;
     let begin = one.chars().zip(other.chars()).take_while(alike).count();
     begin + one.chars().rev().zip(other.chars().rev()).take_while(alike).count()

@@ -199,7 +199,16 @@ impl CloseReason {
         }
     }
 
-    /// Returns sentence and detail together, for those who may control the host.
+    /// Tells whether a peer failed to prove who it is, which is held against where it comes from.
+    pub(crate) fn is_failed_login(&self) -> bool {
+        match self {
+            Self::AuthenticationFailed(failure) => !failure.is_our_own(),
+            Self::UnknownIdentity(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Returns sentence and detail together, for the log and for those who may control the host.
     pub fn in_full(&self) -> String {
         self.detail().map_or_else(|| self.to_string(), |detail| format!("{self}: {detail}"))
     }

@@ -73,7 +73,8 @@ impl ProposalGap {
         Self { protocol, differences, withheld: None, nearest: None }
     }
 
-    /// Compares an offer for an IKE SA with what connections allow together, and names the one that differs least.
+    /// Compares an offer for an IKE SA with what connections allow together, and names the one that differs least, if there
+    /// is one.
     pub(crate) fn among(offer: &SecurityAssociation, connections: &[Arc<PeerConfig>]) -> Self {
         let suites = |connection: &PeerConfig| connection.ike.iter().copied().map(Suite::Ike).collect();
         let each = connections.iter().map(|connection| {
@@ -81,8 +82,13 @@ impl ProposalGap {
             (connection, Self::find(Protocol::IKE, offer, &suites).differences.len(), suites)
         });
         let each: Vec<_> = each.filter(|(.., suites)| !suites.is_empty()).collect();
-        let nearest = each.iter().min_by_key(|(_, differences, _)| *differences);
-        let nearest = nearest.map(|(connection, ..)| connection.name.clone());
+        let least = each.iter().map(|(_, differences, _)| *differences).min();
+        let mut nearest =
+            each.iter().filter(|(_, differences, _)| Some(*differences) == least && least > Some(0));
+        let nearest = match (nearest.next(), nearest.next()) {
+            (Some((connection, ..)), None) => Some(connection.name.clone()),
+            (None | Some(_), _) => None,
+        };
         let all: Vec<Suite> = each.into_iter().flat_map(|(.., suites)| suites).collect();
         Self { nearest, ..Self::find(Protocol::IKE, offer, &all) }
     }

@@ -1,10 +1,12 @@
 //! What a peer refused: only a Notify comes back, so the sentence says what was asked for, and what it usually is that
 //! the peer does not like.
 
+use std::sync::Arc;
+
 use vpnhost_model::{EspSuite, Identity, IkeSuite, KeyExchange, TrafficSelector};
 use vpnhost_pki::identity::text_of;
 
-use crate::config::LocalAuth;
+use crate::config::{LocalAuth, OwnCertificate};
 use crate::reason::some_of;
 
 /// What the peer was asked for when it refused.
@@ -51,6 +53,8 @@ pub enum Proof {
     Secret,
     /// With a certificate.
     Certificate,
+    /// With a raw public key (RFC 7670).
+    PublicKey,
     /// By EAP.
     Eap,
 }
@@ -60,7 +64,10 @@ impl Proof {
     pub(crate) fn of(local: &LocalAuth) -> Self {
         match local {
             LocalAuth::SharedKey => Self::Secret,
-            LocalAuth::Certificate(_) => Self::Certificate,
+            LocalAuth::Certificate(own) => {
+                let is_raw = |own: &Arc<OwnCertificate>| own.credential().certificates().is_empty();
+                if own.first().is_some_and(is_raw) { Self::PublicKey } else { Self::Certificate }
+            }
             LocalAuth::Eap(_) | LocalAuth::EapAlone => Self::Eap,
         }
     }
@@ -70,6 +77,7 @@ impl Proof {
         match self {
             Self::Secret => "the pre-shared key",
             Self::Certificate => "the certificate (its CA, its validity, whether it is revoked)",
+            Self::PublicKey => "the public key (is it the one that it has of us?)",
             Self::Eap => "what EAP proved (the user, the password or the certificate)",
         }
     }

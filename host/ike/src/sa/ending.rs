@@ -21,10 +21,7 @@ impl IkeSa {
             matches!(self.state, State::Established(_) | State::Rekeyed | State::Closing(_));
         let peer = self.established().map(|established| established.peer_id.clone());
         self.leave_half_open(host);
-        if !was_established
-            && !self.role.is_initiator()
-            && matches!(reason, CloseReason::AuthenticationFailed(_) | CloseReason::UnknownIdentity(_))
-        {
+        if !was_established && !self.role.is_initiator() && reason.is_failed_login() {
             self.count_failure(host, now);
         }
         self.give_up_estate(host, now, &reason);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use vpnhost_crypto::{PrivateKey, SecretBytes};
 use vpnhost_ike::{
     CloseReason, Command, EndpointConfig, Event, LocalAuth, OwnCertificate, PeerAuth, PeerConfig,
-    PeerIdentity, Trust,
+    PeerIdentity, Start, Trust,
 };
 use vpnhost_model::Identity;
 use vpnhost_pki::{Certificate, Credential, Rules, identity};
@@ -183,7 +183,7 @@ fn each_refusal_has_its_own_code() {
 }
 
 #[test]
-fn whose_own_certificate_is_out_of_time_says_so_and_shows_it_to_nobody() {
+fn whose_own_certificate_is_out_of_time_says_so_and_an_initiator_begins_nothing() {
     let cases = [
         ((NOW - 9 * DAY, NOW - DAY), "own-certificate-expired"),
         ((NOW + DAY, NOW + 9 * DAY), "own-certificate-not-yet-valid"),
@@ -194,12 +194,54 @@ fn whose_own_certificate_is_out_of_time_says_so_and_shows_it_to_nobody() {
         let pump = up(a, b);
         assert_eq!(code(&pump, A), Some(expected));
         assert_eq!(code(&pump, B), None);
-        assert_eq!(pump.sides[A].sent.len(), 1, "IKE_SA_INIT alone");
+        assert!(pump.sides[A].sent.is_empty());
         let (a, mut b) = ed25519();
         b.local_auth = own(&Plan { valid, ..plan("b.lab", "CN=b") }, &Key::new(11));
         let pump = up(a, b);
         assert_eq!(code(&pump, B), Some(expected));
+        assert_eq!(code(&pump, A), expected.strip_prefix("own-certificate-"), "both ends know the cause");
     }
+}
+
+#[test]
+fn of_several_certificates_one_that_is_within_its_validity_is_shown() {
+    let (mut a, b) = ed25519();
+    let LocalAuth::Certificate(good) = &mut a.local_auth else { panic!("it has one") };
+    let ended = Plan { valid: (NOW - 9 * DAY, NOW - DAY), ..plan("a.lab", "CN=a") };
+    let LocalAuth::Certificate(old) = own(&ended, &Key::new(10)) else { panic!("it has one") };
+    good.splice(0..0, old);
+    up(a, b).assert_connected(1);
+}
+
+#[test]
+fn an_initiator_whose_certificate_is_not_valid_yet_tries_again_when_it_may_be() {
+    let (mut a, b) = ed25519();
+    let early = Plan { valid: (NOW + 60, NOW + 9 * DAY), ..plan("a.lab", "CN=a") };
+    (a.local_auth, a.start) = (own(&early, &Key::new(10)), Start::Up);
+    let mut pump = Pump::new(config(a), config(b));
+    pump.run_for(Duration::from_secs(30));
+    assert_eq!(code(&pump, A), Some("own-certificate-not-yet-valid"));
+    pump.run_for(Duration::from_secs(200));
+    pump.assert_connected(1);
+}
+
+#[test]
+fn a_ca_that_came_and_is_not_trusted_is_not_called_missing() {
+    let (mut a, mut b) = ed25519();
+    let stranger = Plan::ca("CN=stranger", "CN=stranger").sign(&Key::new(9), &Key::new(9));
+    b.peer_auth = trusting(vec![stranger], Rules::default());
+    let LocalAuth::Certificate(own) = &a.local_auth else { panic!("it has one") };
+    let mut chain = own[0].credential().certificates().to_vec();
+    chain.push(root());
+    let credential = Credential::new(vpnhost_rustcrypto::backend(), chain, Key::new(10).0, true).unwrap();
+    a.local_auth = LocalAuth::Certificate(vec![Arc::new(OwnCertificate::new(credential))]);
+    let pump = up(a, b);
+    let told = |event: &Event| {
+        matches!(event, Event::IkeSaClosed { reason, .. } if reason.in_full().ends_with(
+            "the certificate of CN=a leads to no trusted CA: CN=root, at its top, is not trusted here"
+        ))
+    };
+    assert!(pump.saw(B, told), "{:?}", pump.sides[B].events);
 }
 
 #[test]

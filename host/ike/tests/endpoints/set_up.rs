@@ -1,8 +1,11 @@
 //! IKE_SA_INIT and IKE_AUTH.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use vpnhost_ike::{CloseReason, Command, Event, PoolConfig, RequestAddress, SelectorConfig, Start};
+use vpnhost_ike::{
+    CloseReason, Command, Event, PeerConfig, PoolConfig, RequestAddress, SelectorConfig, Start,
+};
 use vpnhost_model::{Encapsulation, IkeSuite, Role};
 
 use crate::pump::*;
@@ -110,6 +113,27 @@ fn no_common_proposal_is_reported_as_the_cause_after_a_while() {
     assert!(pump.saw(A, refused), "{:?}", pump.sides[A].events);
     pump.assert_empty(A);
     pump.assert_empty(B);
+}
+
+#[test]
+fn the_connection_that_an_offer_is_nearest_to_is_named_only_if_it_is_one() {
+    let child = || child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24");
+    let a = initiator("aes256-sha512-modp2048", vec![child()]);
+    for (suites, expected) in [([IKE, "aes256-sha512-ecp256"], Some("second")), ([IKE, IKE], None)] {
+        let suite = |text| IkeSuite::parse_all(text).unwrap();
+        let first = PeerConfig { name: "first".into(), ike: suite(suites[0]), ..responder(&a) };
+        let second = PeerConfig { name: "second".into(), ike: suite(suites[1]), ..responder(&a) };
+        let mut both = config(first);
+        both.connections.push(Arc::new(second));
+        let mut pump = Pump::new(config(a.clone()), both);
+        pump.command(A, Command::Initiate("b".into()));
+        pump.settle();
+        let nearest = pump.sides[B].events.iter().find_map(|event| match event {
+            Event::Refused { reason: CloseReason::NoProposalChosen(gap), .. } => Some(gap.nearest.as_deref()),
+            _ => None,
+        });
+        assert_eq!(nearest, Some(expected));
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ only ever added; what stands here keeps its name and its meaning. Times are seco
 | `status [NAME]` | one `Status` |
 | `list conns`, `sas`, `paths`, `certs`, `plugins`, `backends` | a part of it, under the name of the field |
 | `list certs` beside that | the fields of one `Certs` |
-| `explain [NAME]` | one `Event` a line, the oldest first |
+| `explain [NAME]`, `explain -` | one `Event` a line, the oldest first |
 | `up`, `down`, `rekey`, `reauth`, `terminate`, `ping`, `reload` | one `Line` a line, the outcome last |
 | any verb that fails | one `Line` with `outcome` `failed` |
 | `check` | `{\"file\", \"ok\", \"problems\", \"grades\"}` |

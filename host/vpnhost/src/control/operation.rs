@@ -396,6 +396,10 @@ fn advice(connection: &str, reason: &CloseReason) -> String {
                     "does the peer trust the certificate's CA, and is it for `local.id`? vpnhost list certs"
                         .to_owned()
                 }
+                Proof::PublicKey => {
+                    "compare the public key of `local.key` with the one that the peer has of this host"
+                        .to_owned()
+                }
                 Proof::Eap => "compare the user and what EAP proves it by with the peer's".to_owned(),
             }
         }

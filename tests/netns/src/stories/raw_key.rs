@@ -59,16 +59,11 @@ fn start(player: Player, lab: &Lab, end: End, tunnel: &Tunnel, keys: &Certificat
     match player {
         Player::Ours => Ok(Box::new(ours(lab, end, tunnel, keys)?)),
         Player::Strongswan => {
-            let public = lab.dir().join(format!("strongswan-{}/swanctl/pubkey", end.name()));
-            std::fs::create_dir_all(&public)?;
-            for end in [End::Client, End::Gateway] {
-                let file = format!("{}.pub", keys.of(end));
-                std::fs::copy(keys.dir.join(&file), public.join(&file))?;
-            }
-            let own = format!("certs = {}.pem", keys.of(end));
+            let public =
+                |end| format!("pubkeys = {}", keys.dir.join(format!("{}.pub", keys.of(end))).display());
             let conf = swanctl_conf(end, tunnel)
-                .replace(&own, &format!("pubkeys = {}.pub", keys.of(end)))
-                .replace("cacerts = root.pem", &format!("pubkeys = {}.pub", keys.of(end.other())));
+                .replace(&format!("certs = {}.pem", keys.of(end)), &public(end))
+                .replace("cacerts = root.pem", &public(end.other()));
             Ok(Box::new(Strongswan::start_with(lab, end, tunnel, &conf)?))
         }
     }

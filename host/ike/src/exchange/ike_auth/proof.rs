@@ -79,9 +79,12 @@ impl IkeSa {
                 Ok(Step::Done(Signed { certificates: Vec::new(), authentication }))
             }
             LocalAuth::Certificate(_) => {
-                let own = certificates::choose(host.crypto, claim.connection, claim.authorities)
+                let own = certificates::choose(host.crypto, claim.connection, claim.authorities, now)
                     .ok_or(AuthenticationFailure::OwnKey)?;
-                certificates::in_time(own, now)?;
+                if let Err(refusal) = own.check_validity(now.unix) {
+                    // An initiator does not begin. A responder's peer is to know the cause.
+                    tracing::warn!(connection = claim.connection.name, %refusal, "{}", refusal.sentence_of_own());
+                }
                 let key = own.credential().public();
                 let leave = Leave { legacy: host.config.allow_legacy, sha1: claim.connection.sha1_auth };
                 let ways = signature::ways(key, &claim.init.hashes, leave);
