@@ -146,15 +146,14 @@ impl Server {
         }
     }
 
-    /// Tells whether IDi is who EAP would be told. It is not where a password is wanted and no user has that name: the client
-    /// has another for EAP, which some (strongSwan's `eap_id`) make use of only when they are asked.
+    /// Tells whether IDi is who EAP would be told (RFC 7296 §2.16). Where passwords are taken everybody is asked: clients have
+    /// other names for EAP, and a gateway that asked only who is no user would tell strangers who is.
     fn is_known(&self) -> bool {
-        let peer = &self.begin.peer;
-        let knows = |method: &ServerMethod| match method {
-            ServerMethod::MsChapV2(users) => users.find(&peer.to_string()).is_some(),
+        let takes_name = |method: &ServerMethod| match method {
+            ServerMethod::MsChapV2(_) => false,
             ServerMethod::Tls { .. } => true,
         };
-        names_somebody(peer) && self.methods.iter().all(knows)
+        names_somebody(&self.begin.peer) && self.methods.iter().all(takes_name)
     }
 
     /// Takes the client's wish for another method.

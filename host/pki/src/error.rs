@@ -233,7 +233,7 @@ impl Refusal {
 }
 
 /// Why no list says whether a certificate is revoked; of several lists the nearest to one that would.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// None of the issuer is known.
     NoList,
@@ -250,6 +250,18 @@ pub enum Lack {
 }
 
 impl Lack {
+    /// Returns how near a list is to one that would say it: the greater, the nearer.
+    pub(crate) fn nearness(self) -> (u8, i64) {
+        match self {
+            Self::NoList => (0, 0),
+            Self::Scope => (1, 0),
+            Self::Signature => (2, 0),
+            Self::Endless => (3, 0),
+            Self::Early(left) => (4, -left),
+            Self::Late(ago) => (5, -ago),
+        }
+    }
+
     fn of(self, issuer: &str) -> String {
         match self {
             Self::NoList => format!("there is none of {issuer}, neither out of a file nor fetched"),

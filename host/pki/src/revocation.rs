@@ -94,14 +94,17 @@ impl Inquiry<'_> {
         let mut nearest = Lack::NoList;
         for crl in self.store.crls().iter().filter(|crl| crl.issuer() == certificate.issuer()) {
             let mut points = certificate.inner().extensions.points.iter().chain([&own]);
-            nearest = nearest.max(match crl.validity() {
+            let lack = match crl.validity() {
                 _ if !points.any(|point| applies(crl, certificate, point)) => Lack::Scope,
+                _ if !self.is_signed(judge, crl, question) => Lack::Signature,
                 (begin, _) if begin > now => Lack::Early(begin - now),
                 (_, None) => Lack::Endless,
                 (_, Some(end)) if end < now => Lack::Late(now - end),
-                _ if !self.is_signed(judge, crl, question) => Lack::Signature,
                 _ => Lack::Scope,
-            });
+            };
+            if lack.nearness() > nearest.nearness() {
+                nearest = lack;
+            }
         }
         nearest
     }

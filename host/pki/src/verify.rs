@@ -23,7 +23,8 @@ pub struct Rules {
     pub allow_legacy: bool,
     /// How much a missing revocation list matters.
     pub revocation: Revocation,
-    /// The extended key usage must be there, and name the purpose itself; otherwise it must only allow it if it is there.
+    /// The extended key usage must be there, and for servers and clients name the purpose itself; otherwise it must only allow
+    /// it if it is there.
     pub require_eku: bool,
     /// What the certificate must be for.
     pub purpose: Purpose,

@@ -150,11 +150,13 @@ impl Leave {
     }
 }
 
-/// RFC 8247, 1.1 and 3.1; RFC 8221 knows no signatures.
+/// RFC 8247, 3.1.1; RFC 8221 knows no signatures.
 fn of_key(kind: KeyKind) -> Option<Remark> {
     let (bits, status) = match kind {
         KeyKind::Rsa { bits } if bits < 2048 => (modulus_bits(bits), Status::ShouldNot),
-        KeyKind::Rsa { bits } => (modulus_bits(bits), Status::Must),
+        KeyKind::Rsa { bits: 2048 } => (modulus_bits(2048), Status::Must),
+        KeyKind::Rsa { bits: bits @ (3072 | 4096) } => (modulus_bits(bits), Status::Should),
+        KeyKind::Rsa { bits } => (modulus_bits(bits), Status::May),
         KeyKind::Dsa { p_bits, .. } => (modulus_bits(p_bits), Status::ShouldNot),
         KeyKind::EcdsaP256 | KeyKind::EcdsaP384 | KeyKind::EcdsaP521 | KeyKind::Ed25519 => return None,
     };

@@ -107,7 +107,7 @@ impl VerifyJob {
     /// Does the work.
     pub(crate) fn run(self) -> Result<AuthVerified, AuthenticationFailure> {
         let trust = &self.court.trust;
-        if !trust.keys.is_empty() && (trust.anchors.is_empty() || self.sent.is_empty()) {
+        if !trust.keys.is_empty() && trust.anchors.is_empty() {
             return self.by_raw_key();
         }
         let refused = AuthenticationFailure::Certificate;

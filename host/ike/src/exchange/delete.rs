@@ -71,7 +71,7 @@ impl IkeSa {
             // With the answer the peer receives on none of its Child SAs any more: what takes its place sends first.
             let unsent = host.withhold(|host| self.respond(host, now, ExchangeType::INFORMATIONAL, &[]));
             self.on_ike_deleted(host, now);
-            return host.last_words.extend(unsent);
+            return host.say_last(unsent);
         }
         self.note_auth_lifetime(host, now, message);
         // RFC 7296, 2.21.2: an initiator may report that our AUTH was wrong.

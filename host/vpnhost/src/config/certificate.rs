@@ -217,7 +217,9 @@ pub(super) fn judgement(
                 .hint("write crl = [\"ca.crl\"], or a URL with http://"),
         );
     }
-    let (purpose, require_eku) = purpose(peer, is_unnamed_gateway);
+    // Whoever has the gateway's own certificate and no CA needs no more.
+    let names_many = !cas.is_empty() || own.iter().any(Certificate::is_ca);
+    let (purpose, require_eku) = purpose(peer, is_unnamed_gateway && names_many);
     let wildcards = peer.flag("wildcards", false);
     let rules = Rules { allow_legacy, revocation, require_eku, purpose, wildcards };
     let anchors = [cas, own.clone()].concat();
@@ -253,14 +255,16 @@ impl Judgement {
     /// Warns of peers' own certificates that have ended, or are none of the peer that is expected.
     pub(super) fn warn_of_pinned(&self, peer: &Section<'_>, expected: &PeerIdentity) {
         let Some(item) = peer.item("cert") else { return };
-        let pinned = &self.trust.known;
+        // A CA's helps to find a path, and with `ca` the peer may show another.
+        let pinned: Vec<&Certificate> = self.trust.known.iter().filter(|it| !it.is_ca()).collect();
         pinned.iter().for_each(|certificate| warn_of_time(&item, certificate));
         let is_of = |certificate: &Certificate| match expected.exact() {
             Some(id) => identity::bind(certificate, id, self.trust.rules.wildcards).is_ok(),
             None => identity::identities(certificate).iter().any(|id| expected.admits(id)),
         };
-        if !pinned.is_empty() && !pinned.iter().any(is_of) {
-            let names = pinned.iter().flat_map(identity::identities);
+        let is_alone = peer.item("ca").is_none() && !pinned.is_empty();
+        if is_alone && !pinned.iter().any(|certificate| is_of(certificate)) {
+            let names = pinned.iter().flat_map(|certificate| identity::identities(certificate));
             let names: Vec<String> = names.map(|id| identity::text_of(&id)).collect();
             let wrong = Wrong::new(format!("holds no certificate of {expected}: the peer would be refused"));
             item.warn(wrong.hint(format!("it is for {}", names.join("; "))));

@@ -203,7 +203,10 @@ pub(super) fn peer_auth(local: &Section<'_>, peer: &Section<'_>, means: &Means<'
         item.error(Wrong::new("is empty").hint("write eap = [\"mschapv2\"]"));
         return None;
     }
-    for (key, method) in [("users_file", Method::MsChapV2), ("ca", Method::Tls)] {
+    if let Some(item) = peer.item("pubkey") {
+        item.error(Wrong::new("proves nobody beside eap").hint("leave one of them out"));
+    }
+    for (key, method) in [("users_file", Method::MsChapV2), ("ca", Method::Tls), ("cert", Method::Tls)] {
         if let Some(stray) = peer.item(key).filter(|_| !words.contains(&method)) {
             let name = METHODS.iter().find(|(_, known)| *known == method).map_or("", |(name, _)| name);
             stray.warn(Wrong::new(format!("has no effect: eap does not name {name}")));

@@ -216,8 +216,7 @@ fn judgement(
     if certificate::is_named(peer, &["ca", "cert"]) {
         refuse_both(peer, &["psk_file", "secrets_file", "pubkey"]);
         let is_group = |text: &str| text == "%any" || text.contains('*');
-        let is_open = peer.item("ca").is_some() && peer.text("id").is_some_and(is_group);
-        let is_unnamed_gateway = is_client && is_open;
+        let is_unnamed_gateway = is_client && peer.text("id").is_some_and(is_group);
         return certificate::judgement(peer, context, own, is_unnamed_gateway).map(Some);
     }
     let raw = match peer.item("pubkey") {

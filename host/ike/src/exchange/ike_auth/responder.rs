@@ -255,8 +255,8 @@ impl IkeSa {
     }
 }
 
-/// Finds the connection that a peer is for among those that its identity fits, the closest before: the first that wants the proof that
-/// it brings, and for a shared key has one.
+/// Finds the connection that a peer is for among those that its identity fits, the closest before: the first that wants the
+/// proof that it brings, and for a shared key has one.
 fn for_peer<'a>(
     fitting: &'a [Arc<PeerConfig>],
     peer: &Identity,
