@@ -4,6 +4,7 @@
 //! The log has the sentences of the journal, whole: who was refused why is of no use without the name. What strangers
 //! cause has a quota of lines, so that a flood of them does not fill the log.
 
+mod legible;
 mod quota;
 mod sentence;
 
@@ -22,6 +23,7 @@ use crate::limits;
 use crate::resolver::{self, Verdict};
 use crate::snapshot::Decision;
 
+use legible::legible;
 use quota::Quota;
 use sentence::Sentence;
 
@@ -204,6 +206,7 @@ impl Chronicle {
         if !detail.is_empty() {
             entry.text = format!("{}: {detail}", entry.text);
         }
+        entry.text = legible(&entry.text);
         self.log(now, &entry);
         let entry = Arc::new(self.journal.push(entry));
         // Without a reader there is nobody to tell.
@@ -260,7 +263,7 @@ impl Chronicle {
                 self.ike_sas.insert(new.id, heir);
             }
             Event::ChildSaFailed { connection, child, reason, .. } => {
-                let text = format!("child {child}: {}", reason.in_full());
+                let text = legible(&format!("child {child}: {}", reason.in_full()));
                 let child = Some(child.clone());
                 self.failures.insert(connection.clone(), Failure { child, reason: reason.code(), text });
             }
@@ -275,12 +278,12 @@ impl Chronicle {
                     self.failures.remove(connection);
                 } else {
                     let (reason, text) = sentence::cause(reason, self.refuser(event));
-                    let child = None;
+                    let (child, text) = (None, legible(&text));
                     self.failures.insert(connection.clone(), Failure { child, reason, text });
                 }
             }
             Event::Foretold { ike_sa, foresight, .. } => {
-                self.begun(*ike_sa).foretold.push((foresight.code(), foresight.to_string()));
+                self.begun(*ike_sa).foretold.push((foresight.code(), legible(&foresight.to_string())));
             }
             Event::Alive { ike_sa, round_trip: Some(round_trip) } => {
                 if let Some(remembered) = self.ike_sas.get_mut(ike_sa) {
@@ -295,7 +298,7 @@ impl Chronicle {
                     question,
                     by,
                     plugin: plugin.filter(|_| *by == "plugins").map(str::to_owned),
-                    outcome: outcome.clone(),
+                    outcome: legible(outcome),
                     unix: now.unix,
                 });
             }

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use vpnhost_crypto::SecretBytes;
 use vpnhost_ike::PeerIdentity;
-use vpnhost_ike::output::{IkeSaFacts, QuestionId};
+use vpnhost_ike::output::{AuthenticationFailure, IkeSaFacts, QuestionId};
 use vpnhost_ike::reason::{IdentityGap, Nearest};
 use vpnhost_model::{Encapsulation, Identity, IkeSpi, IkeSuite, Path, Role};
 use vpnhost_policy::{Failure, PathCause, PathMenu, Step};
@@ -53,6 +53,11 @@ fn decided(by: &'static str) -> Event {
 
 fn closed(reason: CloseReason) -> Event {
     Event::IkeSaClosed { ike_sa: ONE, connection: Some("corp".to_owned()), reason }
+}
+
+fn unexpected(said: String) -> CloseReason {
+    let expected = Identity::Fqdn("moon".into()).to_string();
+    CloseReason::AuthenticationFailed(AuthenticationFailure::UnexpectedIdentity { said, expected })
 }
 
 #[test]
@@ -217,4 +222,18 @@ fn a_flood_of_refusals_leaves_most_of_its_lines_to_a_count() {
     }
     assert_eq!(chronicle.unlogged(), 1000 - u64::from(limits::LOG_REFUSALS));
     assert_eq!(chronicle.entries(Some(STRANGERS)).len(), limits::JOURNAL_REFUSALS);
+}
+
+#[test]
+fn what_a_peer_says_it_is_reaches_nobody_as_it_stands() {
+    let (mut chronicle, mut reader) = chronicle();
+    let said = format!("su\nn\u{202e}{}", "x".repeat(1 << 16));
+    chronicle.tell(Now::default(), closed(unexpected(said)), None);
+    let entry = reader.try_recv().unwrap().entry;
+    let failure = chronicle.last_failure("corp").unwrap();
+    for text in [&entry.text, &chronicle.entries(None)[0].text, &failure.text] {
+        assert!(text.contains(r"it says it is su\nn\u{202e}xx"), "{text}");
+        assert!(text.ends_with("x…"), "{text}");
+        assert_eq!(text.chars().count(), limits::JOURNAL_TEXT);
+    }
 }
