@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 use vpnhost_ike::output::{CloseReason, Event};
-use vpnhost_model::{IkeSaId, Now};
+use vpnhost_model::{IkeSaId, Now, Role};
 use vpnhost_policy::{OnFailure, Outcome, Question};
 
 use crate::host::HostEvent;
@@ -53,6 +53,8 @@ pub(crate) struct Remembered {
     pub(crate) backend: Option<String>,
     connection: Option<String>,
     has_begun: bool,
+    /// Whether a peer began it who has not proved who it is.
+    is_strangers: bool,
 }
 
 /// How a connection's last try ended.
@@ -94,7 +96,7 @@ impl Chronicle {
         }
     }
 
-    /// Returns the last refusal of a stranger that a connection is the nearest for.
+    /// Returns the last refusal of a stranger who named a connection, or whom it is the nearest for.
     pub(crate) fn last_refusal(&self, connection: &str) -> Option<&Entry> {
         self.journal.last_refusal(connection)
     }
@@ -133,6 +135,9 @@ impl Chronicle {
         let ike_sa = event.ike_sa();
         let connection =
             event.connection().map(str::to_owned).or_else(|| ike_sa.and_then(|id| self.connection_of(id)));
+        // Nobody but strangers begins what belongs to no connection.
+        let is_of_stranger = matches!(event, Event::Refused { .. })
+            || ike_sa.is_some_and(|id| connection.is_none() || self.is_strangers(id));
         self.forget(&event);
         let decision =
             if let Event::Decided { question, by, .. } = &event { Some((*question, *by)) } else { None };
@@ -142,6 +147,7 @@ impl Chronicle {
             unix: now.unix,
             nearest: nearest(&event).filter(|_| connection.is_none()).map(str::to_owned),
             connection,
+            is_of_stranger,
             ike_sa,
             kind,
             question,
@@ -157,10 +163,21 @@ impl Chronicle {
     pub(crate) fn note(&mut self, now: Now, note: Note) {
         let Note { kind, connection, ike_sa, text, detail } = note;
         let connection = connection.or_else(|| ike_sa.and_then(|id| self.connection_of(id)));
-        let (nearest, question, by, plugin, reason) = (None, None, None, None, None);
-        let unix = now.unix;
-        let entry =
-            Entry { number: 0, unix, connection, nearest, ike_sa, kind, question, by, plugin, reason, text };
+        let entry = Entry {
+            number: 0,
+            unix: now.unix,
+            connection,
+            nearest: None,
+            // Nothing is done for a stranger.
+            is_of_stranger: false,
+            ike_sa,
+            kind,
+            question: None,
+            by: None,
+            plugin: None,
+            reason: None,
+            text,
+        };
         self.publish(now, entry, &detail, None);
     }
 
@@ -190,6 +207,7 @@ impl Chronicle {
                 unix: now.unix,
                 connection: connection.clone(),
                 nearest: None,
+                is_of_stranger: connection.is_none(),
                 ike_sa: None,
                 kind: "plugin_failed",
                 question: Some(word),
@@ -230,7 +248,7 @@ impl Chronicle {
         let is_loud = if entry.is_refusal_of_stranger() {
             self.quota.take(now.instant)
         } else {
-            *kind != "alive" && !entry.is_of_stranger()
+            *kind != "alive" && !entry.is_of_stranger
         };
         match *kind {
             _ if !is_loud => tracing::debug!(connection, nearest, ike_sa, kind, reason, "{text}"),
@@ -245,20 +263,28 @@ impl Chronicle {
         self.ike_sas.get(&ike_sa).and_then(|remembered| remembered.connection.clone())
     }
 
+    fn is_strangers(&self, ike_sa: IkeSaId) -> bool {
+        self.ike_sas.get(&ike_sa).is_some_and(|remembered| remembered.is_strangers)
+    }
+
     fn remember(&mut self, now: Now, event: &Event, plugin: Option<&str>) {
         match event {
-            Event::IkeSaStarted { ike_sa, connection, .. } => {
-                self.begun(*ike_sa).connection.clone_from(connection);
+            Event::IkeSaStarted { ike_sa, connection, role, .. } => {
+                let begun = self.begun(*ike_sa);
+                begun.connection.clone_from(connection);
+                begun.is_strangers = *role == Role::Responder;
             }
             Event::IkeSaEstablished(facts) => {
-                self.begun(facts.id).connection = Some(facts.connection.clone());
+                let begun = self.begun(facts.id);
+                begun.connection = Some(facts.connection.clone());
+                begun.is_strangers = false;
                 self.failures.remove(&facts.connection);
             }
             Event::IkeSaRekeyed { old, new } => {
                 let mut heir = self.ike_sas.remove(old).unwrap_or_default();
                 heir.rekeyed = heir.rekeyed.saturating_add(1);
                 heir.connection = Some(new.connection.clone());
-                heir.has_begun = true;
+                (heir.has_begun, heir.is_strangers) = (true, false);
                 heir.backend = None;
                 self.ike_sas.insert(new.id, heir);
             }
@@ -273,7 +299,10 @@ impl Chronicle {
                     self.failures.remove(connection);
                 }
             }
-            Event::IkeSaClosed { connection: Some(connection), reason, .. } => {
+            // Who names a connection only has not failed to bring it up.
+            Event::IkeSaClosed { ike_sa, connection: Some(connection), reason }
+                if !self.is_strangers(*ike_sa) =>
+            {
                 if matches!(reason, CloseReason::Local | CloseReason::Replaced) {
                     self.failures.remove(connection);
                 } else {
@@ -292,7 +321,10 @@ impl Chronicle {
             }
             Event::Decided { ike_sa, question, by, outcome, .. } => {
                 self.make_room(*ike_sa);
-                let decisions = &mut self.ike_sas.entry(*ike_sa).or_default().decisions;
+                let remembered = self.ike_sas.entry(*ike_sa).or_default();
+                // Nobody is asked about a peer that has not proved who it is.
+                remembered.is_strangers &= *question != "authorize_peer";
+                let decisions = &mut remembered.decisions;
                 decisions.retain(|decision| decision.question != *question);
                 decisions.push(Decision {
                     question,
@@ -304,7 +336,7 @@ impl Chronicle {
             }
             Event::ChildSaClosed { .. }
             | Event::IkeRekeyFailed { .. }
-            | Event::IkeSaClosed { connection: None, .. }
+            | Event::IkeSaClosed { .. }
             | Event::Refused { .. }
             | Event::RetryScheduled { .. }
             | Event::Alive { round_trip: None, .. }

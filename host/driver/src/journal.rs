@@ -1,7 +1,7 @@
 //! The last things that happened, for `explain`: bounded, in order, without keys.
 //!
-//! What strangers cause is kept apart: nobody who is not authenticated makes the host forget the rest. What they were
-//! refused for is apart from what else they cause, which is more.
+//! What strangers cause is kept apart: nobody who is not authenticated makes the host forget the rest, whatever
+//! connection he names. What they were refused for is apart from what else they cause, which is more.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub struct Entry {
     pub connection: Option<String>,
     /// The connection that comes nearest, of a refusal of a peer that belongs to none.
     pub nearest: Option<String>,
+    /// Whether somebody caused it who is not authenticated (yet), whatever connection was named.
+    pub is_of_stranger: bool,
     /// The IKE SA, if there is one.
     pub ike_sa: Option<IkeSaId>,
     /// What kind of thing, such as `established` or `decided`; stable.
@@ -41,29 +43,52 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Tells whether somebody caused it who is not authenticated (yet).
-    pub(crate) fn is_of_stranger(&self) -> bool {
-        let is_anybodys = match self.kind {
-            // Nothing is set up for a stranger; the connection may be gone already.
-            "host_failed" => false,
-            "plugin_failed" | "refused" => true,
-            _ => self.ike_sa.is_some(),
-        };
-        is_anybodys && self.connection.is_none()
-    }
-
     /// Tells whether it is the cause for which a stranger was refused, or went away.
     pub(crate) fn is_refusal_of_stranger(&self) -> bool {
-        self.reason.is_some() && self.is_of_stranger()
+        self.reason.is_some() && self.is_of_stranger
+    }
+
+    fn ring(&self) -> Ring {
+        match (self.is_of_stranger, self.reason) {
+            (false, _) => Ring::Known,
+            (true, Some(_)) => Ring::Refusals,
+            (true, None) => Ring::Strangers,
+        }
+    }
+
+    /// Tells whether a connection is meant: its own, or the nearest.
+    fn is_about(&self, connection: &str) -> bool {
+        self.connection.as_deref().or(self.nearest.as_deref()) == Some(connection)
+    }
+}
+
+/// Where an entry is kept, and what it may push out.
+#[derive(Clone, Copy, Debug)]
+enum Ring {
+    /// What the host does, and peers who are authenticated.
+    Known,
+    /// Why strangers were refused, or went away.
+    Refusals,
+    /// What else strangers cause.
+    Strangers,
+}
+
+impl Ring {
+    const ALL: [Self; 3] = [Self::Known, Self::Refusals, Self::Strangers];
+
+    fn most(self) -> usize {
+        match self {
+            Self::Known => limits::JOURNAL_ENTRIES,
+            Self::Refusals => limits::JOURNAL_REFUSALS,
+            Self::Strangers => limits::JOURNAL_STRANGERS,
+        }
     }
 }
 
 /// The last entries.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
-    entries: VecDeque<Entry>,
-    of_strangers: VecDeque<Entry>,
-    refusals: VecDeque<Entry>,
+    rings: [VecDeque<Entry>; Ring::ALL.len()],
     count: u64,
 }
 
@@ -72,14 +97,9 @@ impl Journal {
     pub(crate) fn push(&mut self, mut entry: Entry) -> Entry {
         entry.number = self.count;
         self.count += 1;
-        let (entries, most) = if entry.is_refusal_of_stranger() {
-            (&mut self.refusals, limits::JOURNAL_REFUSALS)
-        } else if entry.is_of_stranger() {
-            (&mut self.of_strangers, limits::JOURNAL_STRANGERS)
-        } else {
-            (&mut self.entries, limits::JOURNAL_ENTRIES)
-        };
-        if entries.len() >= most {
+        let ring = entry.ring();
+        let entries = &mut self.rings[ring as usize];
+        if entries.len() >= ring.most() {
             entries.pop_front();
         }
         entries.push_back(entry.clone());
@@ -89,21 +109,19 @@ impl Journal {
     /// Returns the entries of one connection: its own, those of the host, and refusals of strangers that it is the
     /// nearest for; of [`STRANGERS`] what they caused; all without a name.
     pub(crate) fn entries(&self, connection: Option<&str>) -> Vec<Entry> {
-        let fits = |entry: &&Entry| match (connection, entry.connection.as_deref()) {
-            (None, _) => true,
-            (Some(STRANGERS), _) => entry.is_of_stranger(),
-            (Some(wanted), Some(name)) => wanted == name,
-            (Some(wanted), None) => !entry.is_of_stranger() || entry.nearest.as_deref() == Some(wanted),
+        let fits = |entry: &&Entry| match connection {
+            None => true,
+            Some(STRANGERS) => entry.is_of_stranger,
+            Some(wanted) => entry.is_about(wanted) || entry.connection.is_none() && !entry.is_of_stranger,
         };
-        let rings = self.entries.iter().chain(&self.of_strangers).chain(&self.refusals);
-        let mut all: Vec<Entry> = rings.filter(fits).cloned().collect();
+        let mut all: Vec<Entry> = self.rings.iter().flatten().filter(fits).cloned().collect();
         all.sort_by_key(|entry| entry.number);
         all
     }
 
-    /// Returns the last refusal of a stranger that a connection is the nearest for.
+    /// Returns the last refusal of a stranger who named a connection, or whom it is the nearest for.
     pub(crate) fn last_refusal(&self, connection: &str) -> Option<&Entry> {
-        self.refusals.iter().rev().find(|entry| entry.nearest.as_deref() == Some(connection))
+        self.rings[Ring::Refusals as usize].iter().rev().find(|entry| entry.is_about(connection))
     }
 }
 
@@ -117,6 +135,7 @@ mod tests {
             unix: Duration::ZERO,
             connection: Some(connection.to_owned()),
             nearest: None,
+            is_of_stranger: false,
             ike_sa: None,
             kind: "started",
             question: None,
@@ -125,6 +144,10 @@ mod tests {
             reason: None,
             text: "it began".to_owned(),
         }
+    }
+
+    fn stranger(number: u64) -> Entry {
+        Entry { connection: None, is_of_stranger: true, ike_sa: Some(IkeSaId(number)), ..entry("") }
     }
 
     #[test]
@@ -143,7 +166,7 @@ mod tests {
         let mut journal = Journal::default();
         journal.push(entry("corp"));
         for number in 0..limits::JOURNAL_ENTRIES as u64 * 2 {
-            journal.push(Entry { connection: None, ike_sa: Some(IkeSaId(number)), ..entry("") });
+            journal.push(stranger(number));
         }
         journal.push(entry("corp"));
         assert_eq!(journal.entries(Some("corp")).len(), 2);
@@ -157,7 +180,6 @@ mod tests {
     #[test]
     fn a_strangers_refusal_is_seen_at_the_connection_that_comes_nearest_and_outlasts_what_else_strangers_do()
     {
-        let stranger = |number| Entry { connection: None, ike_sa: Some(IkeSaId(number)), ..entry("") };
         let refused = |nearest: &str| Entry {
             nearest: Some(nearest.to_owned()),
             reason: Some("unknown-identity"),

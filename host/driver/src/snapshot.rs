@@ -52,7 +52,8 @@ pub struct ConnectionState {
     pub kept_up: bool,
     /// How the last try ended, if none is up; or which child failed on what is up.
     pub last_failure: Option<Failure>,
-    /// The last refusal of a peer that belongs to no connection, and that this one is the nearest for.
+    /// The last refusal of a peer that did not prove who it is: of one who named this connection, or whom it is the
+    /// nearest for.
     pub last_refusal: Option<Entry>,
 }
 

@@ -76,7 +76,7 @@ fn write_connection(out: &mut String, connection: &Connection, status: &Status) 
     }
     if let Some(NearRefusal { secs_ago, reason, text, .. }) = &connection.last_refusal {
         let refusal = with_code(text.clone(), Some(reason));
-        writeln!(out, "  nearest to a stranger {} ago: {refusal}", span(*secs_ago))?;
+        writeln!(out, "  a stranger was refused {} ago: {refusal}", span(*secs_ago))?;
     }
     for failure in &connection.unresolved {
         writeln!(out, "  {failure}")?;
@@ -307,7 +307,7 @@ corp: up
 home: retrying, again in 4 s
   initiator, peer at home.example.org
   last failure: no common proposal [no-common-proposal]
-  nearest to a stranger 7 s ago: they say they are dave [unknown-identity]
+  a stranger was refused 7 s ago: they say they are dave [unknown-identity]
 
 dropped packets: no sa 4
 ";

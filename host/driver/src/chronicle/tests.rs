@@ -237,3 +237,45 @@ fn what_a_peer_says_it_is_reaches_nobody_as_it_stands() {
         assert_eq!(text.chars().count(), limits::JOURNAL_TEXT);
     }
 }
+
+fn begun_by_a_peer() -> Event {
+    Event::IkeSaStarted { ike_sa: ONE, connection: None, role: Role::Responder, path: path() }
+}
+
+#[test]
+fn a_flood_of_wrong_secrets_in_the_name_of_a_connection_is_strangers_and_not_the_connections() {
+    let (mut chronicle, _reader) = chronicle();
+    let established = Event::IkeSaEstablished(facts(TWO));
+    chronicle.tell(Now::default(), established, None);
+    let gone = Event::IkeSaClosed {
+        ike_sa: TWO,
+        connection: Some("corp".to_owned()),
+        reason: CloseReason::DeletedByPeer,
+    };
+    chronicle.tell(Now::default(), gone, None);
+    for _ in 0..1000 {
+        chronicle.tell(Now::default(), begun_by_a_peer(), None);
+        let wrong = CloseReason::AuthenticationFailed(AuthenticationFailure::WrongSecret);
+        chronicle.tell(Now::default(), closed(wrong), None);
+    }
+    assert_eq!(chronicle.unlogged(), 1000 - u64::from(limits::LOG_REFUSALS));
+    let entries = chronicle.entries(Some("corp"));
+    assert_eq!(entries.len(), 2 + limits::JOURNAL_REFUSALS);
+    assert_eq!((entries[0].kind, entries[1].reason), ("established", Some("deleted-by-peer")));
+    assert_eq!(chronicle.last_failure("corp").unwrap().reason, "deleted-by-peer");
+    let refusal = chronicle.last_refusal("corp").unwrap();
+    assert_eq!((refusal.reason, refusal.is_of_stranger), (Some("wrong-psk"), true));
+    assert!(chronicle.entries(Some(STRANGERS)).contains(refusal));
+}
+
+#[test]
+fn who_has_proved_who_he_is_is_no_stranger_even_if_he_is_not_let_in() {
+    let (mut chronicle, _reader) = chronicle();
+    chronicle.tell(Now::default(), begun_by_a_peer(), None);
+    chronicle.tell(Now::default(), decided("native"), None);
+    chronicle.tell(Now::default(), closed(CloseReason::RefusedByPolicy("not today".to_owned())), None);
+    assert_eq!(chronicle.last_failure("corp").unwrap().reason, "refused-by-policy");
+    assert_eq!(chronicle.last_refusal("corp"), None);
+    let entries = chronicle.entries(Some("corp"));
+    assert!(entries.len() == 2 && entries.iter().all(|entry| !entry.is_of_stranger));
+}

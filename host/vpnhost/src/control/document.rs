@@ -66,17 +66,17 @@ pub(crate) struct Connection {
     /// The stable code of its cause, such as `no-common-proposal`.
     #[serde(default)]
     pub(crate) last_reason: Option<String>,
-    /// The last refusal of a peer that belongs to no connection, and that this one is the nearest for.
+    /// The last refusal of a peer that did not prove who it is, and that named this connection or came nearest to it.
     #[serde(default)]
     pub(crate) last_refusal: Option<NearRefusal>,
 }
 
-/// A refusal of a peer that belongs to no connection.
+/// A refusal of a peer that did not prove who it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct NearRefusal {
     /// How long ago.
     pub(crate) secs_ago: u64,
-    /// The connection that comes nearest to what the peer wanted.
+    /// The connection that the peer named, or that comes nearest to what it wanted.
     pub(crate) nearest: String,
     /// The stable code of the cause.
     pub(crate) reason: String,

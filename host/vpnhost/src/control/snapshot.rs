@@ -67,7 +67,7 @@ impl NearRefusal {
     fn of(entry: &Entry, unix: Duration) -> Option<Self> {
         Some(Self {
             secs_ago: unix.saturating_sub(entry.unix).as_secs(),
-            nearest: entry.nearest.clone()?,
+            nearest: entry.connection.clone().or_else(|| entry.nearest.clone())?,
             reason: entry.reason?.to_owned(),
             text: entry.text.clone(),
         })
