@@ -2,7 +2,7 @@
 //! it `status` shows later.
 //!
 //! The log has the sentences of the journal, whole: who was refused why is of no use without the name. What strangers
-//! cause has a quota of lines, so that a flood of them does not fill the log.
+//! cause has quotas of lines, so that a flood of them does not fill the log.
 
 mod legible;
 mod quota;
@@ -18,7 +18,7 @@ use vpnhost_model::{IkeSaId, Now, Role};
 use vpnhost_policy::{OnFailure, Outcome, Question};
 
 use crate::host::HostEvent;
-use crate::journal::{Entry, Journal, STRANGERS};
+use crate::journal::{Entry, Journal, Ring, STRANGERS};
 use crate::limits;
 use crate::resolver::{self, Verdict};
 use crate::snapshot::Decision;
@@ -36,6 +36,8 @@ pub(crate) struct Chronicle {
     early: VecDeque<IkeSaId>,
     failures: BTreeMap<String, Failure>,
     quota: Quota,
+    /// Of those whose addresses may be anybody's.
+    forgeable: Quota,
 }
 
 /// What is remembered of an IKE SA.
@@ -93,6 +95,7 @@ impl Chronicle {
             early: VecDeque::new(),
             failures: BTreeMap::new(),
             quota: Quota::default(),
+            forgeable: Quota::default(),
         }
     }
 
@@ -103,7 +106,7 @@ impl Chronicle {
 
     /// Returns how many refusals of strangers the log does not have.
     pub(crate) fn unlogged(&self) -> u64 {
-        self.quota.withheld_ever()
+        self.quota.withheld_ever() + self.forgeable.withheld_ever()
     }
 
     /// Returns the journal's entries, of one connection or of all.
@@ -235,7 +238,9 @@ impl Chronicle {
         let (connection, ike_sa) =
             (entry.connection.as_deref().unwrap_or(STRANGERS), entry.ike_sa.map(|id| id.0));
         let Entry { kind, reason, text, nearest, .. } = entry;
-        if let Some(withheld) = self.quota.settle(now.instant) {
+        for withheld in
+            [&mut self.quota, &mut self.forgeable].into_iter().filter_map(|it| it.settle(now.instant))
+        {
             tracing::info!(
                 connection = STRANGERS,
                 kind = "unlogged",
@@ -245,10 +250,11 @@ impl Chronicle {
             );
         }
         // What any stranger can cause without end, and what happens every few seconds, is not worth a line.
-        let is_loud = if entry.is_refusal_of_stranger() {
-            self.quota.take(now.instant)
-        } else {
-            *kind != "alive" && !entry.is_of_stranger
+        let is_loud = match entry.ring() {
+            Ring::Known => *kind != "alive",
+            Ring::Refusals => self.quota.take(now.instant),
+            Ring::Forgeable => self.forgeable.take(now.instant),
+            Ring::Strangers => false,
         };
         match *kind {
             _ if !is_loud => tracing::debug!(connection, nearest, ike_sa, kind, reason, "{text}"),

@@ -1,11 +1,13 @@
 //! The last things that happened, for `explain`: bounded, in order, without keys.
 //!
 //! What strangers cause is kept apart: nobody who is not authenticated makes the host forget the rest, whatever
-//! connection he names. What they were refused for is apart from what else they cause, which is more.
+//! connection he names. What they were refused for is apart from what else they cause, which is more, and from what costs
+//! nobody a round trip, and may come from anywhere.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use vpnhost_ike::output::CloseReason;
 use vpnhost_model::IkeSaId;
 
 use crate::limits;
@@ -43,16 +45,15 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Tells whether it is the cause for which a stranger was refused, or went away.
-    pub(crate) fn is_refusal_of_stranger(&self) -> bool {
-        self.reason.is_some() && self.is_of_stranger
-    }
-
-    fn ring(&self) -> Ring {
+    /// Returns where it is kept.
+    pub(crate) fn ring(&self) -> Ring {
         match (self.is_of_stranger, self.reason) {
             (false, _) => Ring::Known,
-            (true, Some(_)) => Ring::Refusals,
             (true, None) => Ring::Strangers,
+            // Of a first message, or of nothing after it.
+            (true, Some(_)) if self.kind == "refused" => Ring::Forgeable,
+            (true, Some(reason)) if reason == CloseReason::HalfOpenTimeout.code() => Ring::Forgeable,
+            (true, Some(_)) => Ring::Refusals,
         }
     }
 
@@ -64,22 +65,25 @@ impl Entry {
 
 /// Where an entry is kept, and what it may push out.
 #[derive(Clone, Copy, Debug)]
-enum Ring {
+pub(crate) enum Ring {
     /// What the host does, and peers who are authenticated.
     Known,
-    /// Why strangers were refused, or went away.
+    /// Why strangers were refused who answered from where they were.
     Refusals,
+    /// Why strangers were refused, or went away, of whom nothing more came than a first message.
+    Forgeable,
     /// What else strangers cause.
     Strangers,
 }
 
 impl Ring {
-    const ALL: [Self; 3] = [Self::Known, Self::Refusals, Self::Strangers];
+    const ALL: [Self; 4] = [Self::Known, Self::Refusals, Self::Forgeable, Self::Strangers];
 
     fn most(self) -> usize {
         match self {
             Self::Known => limits::JOURNAL_ENTRIES,
             Self::Refusals => limits::JOURNAL_REFUSALS,
+            Self::Forgeable => limits::JOURNAL_FORGEABLE,
             Self::Strangers => limits::JOURNAL_STRANGERS,
         }
     }
@@ -89,6 +93,8 @@ impl Ring {
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     rings: [VecDeque<Entry>; Ring::ALL.len()],
+    /// The number of the last entry that tells that a connection is up.
+    came_up: BTreeMap<String, u64>,
     count: u64,
 }
 
@@ -97,6 +103,9 @@ impl Journal {
     pub(crate) fn push(&mut self, mut entry: Entry) -> Entry {
         entry.number = self.count;
         self.count += 1;
+        if let ("established", Some(connection)) = (entry.kind, &entry.connection) {
+            self.came_up.insert(connection.clone(), entry.number);
+        }
         let ring = entry.ring();
         let entries = &mut self.rings[ring as usize];
         if entries.len() >= ring.most() {
@@ -119,9 +128,13 @@ impl Journal {
         all
     }
 
-    /// Returns the last refusal of a stranger who named a connection, or whom it is the nearest for.
+    /// Returns the last refusal of a stranger who named a connection, or whom it is the nearest for, unless the connection
+    /// came up since.
     pub(crate) fn last_refusal(&self, connection: &str) -> Option<&Entry> {
-        self.rings[Ring::Refusals as usize].iter().rev().find(|entry| entry.is_about(connection))
+        let last = |ring| self.rings[ring as usize].iter().rev().find(|entry| entry.is_about(connection));
+        let refusals = [Ring::Refusals, Ring::Forgeable].into_iter().filter_map(last);
+        let came_up = self.came_up.get(connection);
+        refusals.max_by_key(|entry| entry.number).filter(|entry| Some(&entry.number) > came_up)
     }
 }
 
@@ -200,6 +213,40 @@ mod tests {
         }
         assert_eq!(journal.entries(Some("home")).len(), limits::JOURNAL_REFUSALS);
         assert_eq!(journal.entries(Some("corp")).len(), 1);
+    }
+
+    #[test]
+    fn what_costs_nobody_a_round_trip_does_not_push_out_what_did() {
+        let refused =
+            |reason| Entry { nearest: Some("corp".to_owned()), reason: Some(reason), ..stranger(0) };
+        let mut journal = Journal::default();
+        journal.push(refused("unknown-identity"));
+        for _ in 0..limits::JOURNAL_ENTRIES {
+            journal.push(refused("half-open-timeout"));
+            journal.push(Entry { kind: "refused", ike_sa: None, ..refused("no-common-proposal") });
+        }
+        let entries = journal.entries(Some("corp"));
+        assert_eq!(entries.len(), 1 + limits::JOURNAL_FORGEABLE);
+        assert_eq!(entries[0].reason, Some("unknown-identity"));
+        assert_eq!(journal.last_refusal("corp").and_then(|entry| entry.reason), Some("no-common-proposal"));
+        journal.push(refused("wrong-psk"));
+        assert_eq!(journal.last_refusal("corp").and_then(|entry| entry.reason), Some("wrong-psk"));
+    }
+
+    #[test]
+    fn a_refusal_is_the_last_until_the_connection_comes_up() {
+        let refused =
+            || Entry { connection: Some("corp".to_owned()), reason: Some("wrong-psk"), ..stranger(0) };
+        let up = |connection| Entry { kind: "established", ..entry(connection) };
+        let mut journal = Journal::default();
+        journal.push(refused());
+        journal.push(up("home"));
+        assert!(journal.last_refusal("corp").is_some());
+        journal.push(up("corp"));
+        assert_eq!(journal.last_refusal("corp"), None);
+        assert_eq!(journal.entries(Some("corp")).len(), 2);
+        journal.push(refused());
+        assert_eq!(journal.last_refusal("corp").map(|entry| entry.number), Some(3));
     }
 
     #[test]

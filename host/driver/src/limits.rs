@@ -8,9 +8,12 @@ pub const JOURNAL_ENTRIES: usize = 512;
 pub const JOURNAL_STRANGERS: usize = 128;
 /// Entries of the journal that tell why such peers were refused.
 pub const JOURNAL_REFUSALS: usize = 128;
+/// The same for those of whom nothing more came than a first message, from an address that may be anybody's.
+pub const JOURNAL_FORGEABLE: usize = 128;
 /// Characters of an entry's text, and of what `status` tells of causes: peers may have names of 64 KiB.
 pub const JOURNAL_TEXT: usize = 1024;
-/// Lines of the log about refusals of such peers within [`LOG_SPAN`]; further ones are counted.
+/// Lines of the log about refusals of such peers within [`LOG_SPAN`], and as many about those of whom only a first message
+/// came; further ones are counted.
 pub const LOG_REFUSALS: u32 = 30;
 /// See [`LOG_REFUSALS`].
 pub const LOG_SPAN: Duration = Duration::from_secs(60);

@@ -53,7 +53,7 @@ pub struct ConnectionState {
     /// How the last try ended, if none is up; or which child failed on what is up.
     pub last_failure: Option<Failure>,
     /// The last refusal of a peer that did not prove who it is: of one who named this connection, or whom it is the
-    /// nearest for.
+    /// nearest for; none, if the connection came up since.
     pub last_refusal: Option<Entry>,
 }
 

@@ -221,7 +221,11 @@ fn a_flood_of_refusals_leaves_most_of_its_lines_to_a_count() {
         chronicle.tell(Now::default(), refused, None);
     }
     assert_eq!(chronicle.unlogged(), 1000 - u64::from(limits::LOG_REFUSALS));
-    assert_eq!(chronicle.entries(Some(STRANGERS)).len(), limits::JOURNAL_REFUSALS);
+    assert_eq!(chronicle.entries(Some(STRANGERS)).len(), limits::JOURNAL_FORGEABLE);
+    let wrong = CloseReason::AuthenticationFailed(AuthenticationFailure::WrongSecret);
+    chronicle.tell(Now::default(), begun_by_a_peer(), None);
+    chronicle.tell(Now::default(), closed(wrong), None);
+    assert_eq!(chronicle.unlogged(), 1000 - u64::from(limits::LOG_REFUSALS), "it has a quota of its own");
 }
 
 #[test]

@@ -66,7 +66,8 @@ pub(crate) struct Connection {
     /// The stable code of its cause, such as `no-common-proposal`.
     #[serde(default)]
     pub(crate) last_reason: Option<String>,
-    /// The last refusal of a peer that did not prove who it is, and that named this connection or came nearest to it.
+    /// The last refusal of a peer that did not prove who it is, and that named this connection or came nearest to it,
+    /// while the connection did not come up since.
     #[serde(default)]
     pub(crate) last_refusal: Option<NearRefusal>,
 }
