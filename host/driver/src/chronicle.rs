@@ -9,6 +9,7 @@ mod quota;
 mod sentence;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,8 +56,8 @@ pub(crate) struct Remembered {
     pub(crate) backend: Option<String>,
     connection: Option<String>,
     has_begun: bool,
-    /// Whether a peer began it who has not proved who it is.
-    is_strangers: bool,
+    /// Where a peer was when it began it, until it has proved who it is.
+    stranger: Option<SocketAddr>,
 }
 
 /// How a connection's last try ended.
@@ -138,9 +139,17 @@ impl Chronicle {
         let ike_sa = event.ike_sa();
         let connection =
             event.connection().map(str::to_owned).or_else(|| ike_sa.and_then(|id| self.connection_of(id)));
+        let stranger = ike_sa.and_then(|id| self.stranger(id));
         // Nobody but strangers begins what belongs to no connection.
-        let is_of_stranger = matches!(event, Event::Refused { .. })
-            || ike_sa.is_some_and(|id| connection.is_none() || self.is_strangers(id));
+        let is_of_stranger = stranger.is_some()
+            || matches!(event, Event::Refused { .. })
+            || ike_sa.is_some() && connection.is_none();
+        // Before what it says of itself, which may be long.
+        let detail = match stranger.filter(|_| reason.is_some()) {
+            Some(remote) if detail.is_empty() => format!("from {remote}"),
+            Some(remote) => format!("from {remote}, {detail}"),
+            None => detail,
+        };
         self.forget(&event);
         let decision =
             if let Event::Decided { question, by, .. } = &event { Some((*question, *by)) } else { None };
@@ -269,28 +278,28 @@ impl Chronicle {
         self.ike_sas.get(&ike_sa).and_then(|remembered| remembered.connection.clone())
     }
 
-    fn is_strangers(&self, ike_sa: IkeSaId) -> bool {
-        self.ike_sas.get(&ike_sa).is_some_and(|remembered| remembered.is_strangers)
+    fn stranger(&self, ike_sa: IkeSaId) -> Option<SocketAddr> {
+        self.ike_sas.get(&ike_sa)?.stranger
     }
 
     fn remember(&mut self, now: Now, event: &Event, plugin: Option<&str>) {
         match event {
-            Event::IkeSaStarted { ike_sa, connection, role, .. } => {
+            Event::IkeSaStarted { ike_sa, connection, role, path } => {
                 let begun = self.begun(*ike_sa);
                 begun.connection.clone_from(connection);
-                begun.is_strangers = *role == Role::Responder;
+                begun.stranger = (*role == Role::Responder).then_some(path.remote);
             }
             Event::IkeSaEstablished(facts) => {
                 let begun = self.begun(facts.id);
                 begun.connection = Some(facts.connection.clone());
-                begun.is_strangers = false;
+                begun.stranger = None;
                 self.failures.remove(&facts.connection);
             }
             Event::IkeSaRekeyed { old, new } => {
                 let mut heir = self.ike_sas.remove(old).unwrap_or_default();
                 heir.rekeyed = heir.rekeyed.saturating_add(1);
                 heir.connection = Some(new.connection.clone());
-                (heir.has_begun, heir.is_strangers) = (true, false);
+                (heir.has_begun, heir.stranger) = (true, None);
                 heir.backend = None;
                 self.ike_sas.insert(new.id, heir);
             }
@@ -307,7 +316,7 @@ impl Chronicle {
             }
             // Who names a connection only has not failed to bring it up.
             Event::IkeSaClosed { ike_sa, connection: Some(connection), reason }
-                if !self.is_strangers(*ike_sa) =>
+                if self.stranger(*ike_sa).is_none() =>
             {
                 if matches!(reason, CloseReason::Local | CloseReason::Replaced) {
                     self.failures.remove(connection);
@@ -329,7 +338,7 @@ impl Chronicle {
                 self.make_room(*ike_sa);
                 let remembered = self.ike_sas.entry(*ike_sa).or_default();
                 // Nobody is asked about a peer that has not proved who it is.
-                remembered.is_strangers &= *question != "authorize_peer";
+                remembered.stranger = remembered.stranger.filter(|_| *question != "authorize_peer");
                 let decisions = &mut remembered.decisions;
                 decisions.retain(|decision| decision.question != *question);
                 decisions.push(Decision {

@@ -269,7 +269,17 @@ fn a_flood_of_wrong_secrets_in_the_name_of_a_connection_is_strangers_and_not_the
     assert_eq!(chronicle.last_failure("corp").unwrap().reason, "deleted-by-peer");
     let refusal = chronicle.last_refusal("corp").unwrap();
     assert_eq!((refusal.reason, refusal.is_of_stranger), (Some("wrong-psk"), true));
+    assert!(refusal.text.ends_with("does not match: from 192.0.2.2:4500"), "{}", refusal.text);
     assert!(chronicle.entries(Some(STRANGERS)).contains(refusal));
+}
+
+#[test]
+fn where_a_stranger_was_is_told_before_what_it_says_of_itself() {
+    let (mut chronicle, _reader) = chronicle();
+    chronicle.tell(Now::default(), begun_by_a_peer(), None);
+    chronicle.tell(Now::default(), closed(unexpected("x".repeat(1 << 16))), None);
+    let text = &chronicle.last_refusal("corp").unwrap().text;
+    assert!(text.contains(": from 192.0.2.2:4500, it says it is xxx"), "{text}");
 }
 
 #[test]
