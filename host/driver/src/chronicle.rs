@@ -304,9 +304,8 @@ impl Chronicle {
                 self.ike_sas.insert(new.id, heir);
             }
             Event::ChildSaFailed { connection, child, reason, .. } => {
-                let text = legible(&format!("child {child}: {}", reason.in_full()));
-                let child = Some(child.clone());
-                self.failures.insert(connection.clone(), Failure { child, reason: reason.code(), text });
+                let text = format!("child {child}: {}", reason.in_full());
+                self.fail(connection, Some(child.clone()), (reason.code(), &text));
             }
             Event::ChildSaEstablished { connection, child, .. } => {
                 let failed = |failure: &Failure| failure.child.as_ref() == Some(child);
@@ -322,8 +321,7 @@ impl Chronicle {
                     self.failures.remove(connection);
                 } else {
                     let (reason, text) = sentence::cause(reason, self.refuser(event));
-                    let (child, text) = (None, legible(&text));
-                    self.failures.insert(connection.clone(), Failure { child, reason, text });
+                    self.fail(connection, None, (reason, &text));
                 }
             }
             Event::Foretold { ike_sa, foresight, .. } => {
@@ -357,6 +355,11 @@ impl Chronicle {
             | Event::Alive { round_trip: None, .. }
             | Event::Moved { .. } => {}
         }
+    }
+
+    fn fail(&mut self, connection: &str, child: Option<String>, (reason, text): (&'static str, &str)) {
+        let failure = Failure { child, reason, text: legible(text) };
+        self.failures.insert(connection.to_owned(), failure);
     }
 
     /// Returns the plugin by whose answer a peer was refused, if an end is for that.
