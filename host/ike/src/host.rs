@@ -275,9 +275,11 @@ impl Host {
     /// Lets datagrams go when everything that was left for others is delivered. They are nobody's: the machine is being
     /// freed from the IKE SA, which they need not wait for.
     pub(crate) fn say_last(&mut self, outputs: impl IntoIterator<Item = Output>) {
-        self.last_words.extend(outputs.into_iter().map(|output| match output {
-            Output::Transmit(transmit) => Output::Transmit(Transmit { ike_sa: None, ..transmit }),
-            other => other,
+        self.last_words.extend(outputs.into_iter().map(|mut output| {
+            if let Output::Transmit(transmit) = &mut output {
+                transmit.ike_sa = None;
+            }
+            output
         }));
     }
 

@@ -201,11 +201,10 @@ impl CloseReason {
 
     /// Tells whether a peer failed to prove who it is, which is held against where it comes from.
     pub(crate) fn is_failed_login(&self) -> bool {
-        match self {
-            Self::AuthenticationFailed(failure) => !failure.is_our_own(),
-            Self::UnknownIdentity(_) => true,
-            _ => false,
+        if let Self::AuthenticationFailed(failure) = self {
+            return !failure.is_our_own();
         }
+        matches!(self, Self::UnknownIdentity(_))
     }
 
     /// Returns sentence and detail together, for the log and for those who may control the host.
