@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoBackend, CryptoError, DrawnRandom, SecureRandom};
 use vpnhost_model::{ChildSaId, ChildSpi, Identity, IkeSaId, IkeSpi, Instant, LocalAddress, Now, Path};
-use vpnhost_pki::Crl;
+use vpnhost_pki::{Crl, identity};
 use vpnhost_policy::{Policy, Question, QuestionSet};
 
 use crate::config::{EndpointConfig, PeerConfig};
@@ -75,8 +75,8 @@ pub(crate) struct Directory {
     pub(crate) child_owners: BTreeMap<ChildSaId, IkeSaId>,
     /// SPIs that this host receives ESP on.
     pub(crate) child_spis: BTreeSet<ChildSpi>,
-    /// Established IKE SAs of a peer.
-    pub(crate) peers: BTreeMap<Identity, BTreeSet<IkeSaId>>,
+    /// Established IKE SAs of a peer, whichever way it writes its identity.
+    peers: BTreeMap<Identity, BTreeSet<IkeSaId>>,
     /// What is known of them.
     established: BTreeMap<IkeSaId, Entry>,
     /// Half-open IKE SAs as responder, and who failed to authenticate.
@@ -102,9 +102,14 @@ impl Directory {
         (connection, remote): (&str, SocketAddr),
         ike_sa: IkeSaId,
     ) {
-        self.peers.entry(peer.clone()).or_default().insert(ike_sa);
+        self.peers.entry(identity::folded(peer)).or_default().insert(ike_sa);
         let connection = connection.to_owned();
         self.established.insert(ike_sa, Entry { since: now, connection, remote, sending: BTreeSet::new() });
+    }
+
+    /// Returns the established IKE SAs of a peer.
+    pub(crate) fn of_peer(&self, peer: &Identity) -> impl Iterator<Item = IkeSaId> {
+        self.peers.get(&identity::folded(peer)).into_iter().flatten().copied()
     }
 
     /// Notes where an IKE SA's peer is now.
@@ -142,8 +147,7 @@ impl Directory {
 
     /// Tells whether packets for a peer go out on a child of a connection, whichever IKE SA it belongs to.
     pub(crate) fn sends(&self, peer: &Identity, connection: &str, index: usize) -> bool {
-        let sas = self.peers.get(peer).into_iter().flatten();
-        let mut entries = sas.filter_map(|ike_sa| self.established.get(ike_sa));
+        let mut entries = self.of_peer(peer).filter_map(|ike_sa| self.established.get(&ike_sa));
         entries.any(|entry| entry.connection == connection && entry.sending.contains(&index))
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use vpnhost_model::{Identity, IkeSaId};
+use vpnhost_pki::identity;
 
 use crate::config::PoolConfig;
 use crate::limits;
@@ -63,6 +64,7 @@ impl Pools {
         identity: &Identity,
         owner: IkeSaId,
     ) -> Option<Lease> {
+        let identity = &identity::folded(identity);
         let every: Vec<String> = self.pools.keys().cloned().collect();
         let names = if names.is_empty() { &every } else { names };
         let kept = wanted.and_then(|wanted| {
@@ -237,7 +239,7 @@ mod tests {
         assert_eq!(lease(&mut pools, "b", 2).unwrap(), "10.99.0.2");
         pools.release(IkeSaId(1));
         assert_eq!(lease(&mut pools, "c", 3).unwrap(), "10.99.0.3");
-        assert_eq!(lease(&mut pools, "a", 4).unwrap(), "10.99.0.1");
+        assert_eq!(lease(&mut pools, "A", 4).unwrap(), "10.99.0.1", "names are alike in either case");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! (§2.8.1) no packet is lost. What a peer began that knows nothing of this is left to it: it might begin it again.
 
 use vpnhost_model::{Identity, IkeSaId, IkeSpi, Now};
+use vpnhost_pki::identity;
 
 use crate::config::Uniqueness;
 use crate::endpoint::IkeEndpoint;
@@ -66,7 +67,7 @@ impl IkeEndpoint {
     fn siblings(&self, id: IkeSaId) -> Vec<IkeSaId> {
         let Some(established) = self.sas.get(&id).and_then(IkeSa::established) else { return Vec::new() };
         let name = established.connection.name.as_str();
-        let of_peer = self.host.directory.peers.get(&established.peer_id).into_iter().flatten().copied();
+        let of_peer = self.host.directory.of_peer(&established.peer_id);
         of_peer.filter(|other| self.host.directory.connection(*other) == Some(name)).collect()
     }
 
@@ -80,7 +81,7 @@ impl IkeEndpoint {
 
     /// An IKE SA ended in favour of another: what waits there for an answer's arrival need not wait longer.
     pub(crate) fn hasten_heirs(&mut self, peer: &Identity, connection: &str) {
-        let of_peer = self.host.directory.peers.get(peer).into_iter().flatten().copied();
+        let of_peer = self.host.directory.of_peer(peer);
         let heirs: Vec<IkeSaId> =
             of_peer.filter(|id| self.host.directory.connection(*id) == Some(connection)).collect();
         for id in heirs {
@@ -118,7 +119,7 @@ impl IkeEndpoint {
 
 /// Tells whether two IKE SAs connect the same hosts.
 fn are_twins(one: &IkeSa, other: &IkeSa) -> bool {
-    let peer = |sa: &IkeSa| sa.established().map(|established| established.peer_id.clone());
+    let peer = |sa: &IkeSa| sa.established().map(|established| identity::folded(&established.peer_id));
     other.announced
         && one.id != other.id
         && one.path.remote.ip() == other.path.remote.ip()

@@ -11,7 +11,7 @@ use crate::output::CloseReason;
 
 /// Tells whether this host has no other IKE SA with a peer, and may say so.
 pub(crate) fn is_first(host: &Host, peer: &Identity) -> bool {
-    host.directory.peers.get(peer).is_none_or(|sas| sas.is_empty())
+    host.directory.of_peer(peer).next().is_none()
 }
 
 /// An IKE SA that a peer has just begun.
@@ -78,7 +78,7 @@ pub(crate) fn honour(host: &mut Host, connection: &PeerConfig, newcomer: &Newcom
 
 /// Returns the peer's other IKE SAs: with INITIAL_CONTACT all, else those of the connection.
 fn others(host: &Host, connection: &PeerConfig, newcomer: &Newcomer<'_>) -> Vec<IkeSaId> {
-    let sas = host.directory.peers.get(newcomer.peer).into_iter().flatten().copied();
+    let sas = host.directory.of_peer(newcomer.peer);
     sas.filter(|&other| other != newcomer.ike_sa)
         .filter(|&other| {
             newcomer.initial_contact || host.directory.connection(other) == Some(connection.name.as_str())

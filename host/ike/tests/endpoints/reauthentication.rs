@@ -187,6 +187,11 @@ fn the_virtual_address_stays_the_same() {
 
 /// `A` connects, crashes without a word, and comes back from another address, without INITIAL_CONTACT.
 fn comes_back(unique: Uniqueness, same_address: bool) -> Pump {
+    comes_back_as("a.lab", unique, same_address)
+}
+
+/// The same, and says its name in another way.
+fn comes_back_as(name: &str, unique: Uniqueness, same_address: bool) -> Pump {
     let (mut a, mut b) = begun();
     // Who does not know whom it will meet does not say INITIAL_CONTACT.
     a.peer_id = vpnhost_ike::PeerIdentity::Any;
@@ -198,6 +203,9 @@ fn comes_back(unique: Uniqueness, same_address: bool) -> Pump {
     pump.command(A, Command::Initiate("b".into()));
     pump.run_for(Duration::from_secs(10));
     assert_eq!(pump.established(B).len(), 1);
+    let mut another = PeerConfig::clone(&pump.configs[A].connections[0]);
+    another.local_id = id(name);
+    pump.configs[A] = config(another);
     pump.restart(A, 4711);
     if !same_address {
         pump.masquerade = Some("203.0.113.2:4500".parse().unwrap());
@@ -224,6 +232,15 @@ fn replace_ends_what_a_peer_had() {
         assert_eq!(pump.established(B).len(), 1);
         pump.assert_connected(1);
     }
+}
+
+#[test]
+fn a_peer_is_the_same_however_it_writes_its_name() {
+    let mut pump = comes_back_as("A.Lab", Uniqueness::Replace, false);
+    pump.run_for(Duration::from_secs(30));
+    assert_eq!(pump.established(B).len(), 1);
+    let pump = comes_back_as("A.Lab", Uniqueness::Keep, false);
+    assert_eq!((pump.established(A).len(), pump.established(B).len()), (0, 1));
 }
 
 #[test]

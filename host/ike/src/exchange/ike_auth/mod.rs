@@ -88,7 +88,7 @@ impl IkeSa {
     /// Asks whether a peer that has proved its identity is welcome.
     fn authorize(&mut self, host: &mut Host, now: Now, track: Track, authorizing: Authorizing) {
         self.connection = Some(Arc::clone(&authorizing.connection));
-        let others = host.directory.peers.get(&authorizing.peer_id).map_or(0, |sas| sas.len());
+        let others = host.directory.of_peer(&authorizing.peer_id).count();
         let ids = (&authorizing.local_id, &authorizing.peer_id);
         let about = (authorizing.connection.name.as_str(), &authorizing.proof);
         let question = authorize_peer::question(now, self, about, ids, others);
