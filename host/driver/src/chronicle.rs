@@ -24,7 +24,7 @@ use crate::limits;
 use crate::resolver::{self, Verdict};
 use crate::snapshot::Decision;
 
-use legible::legible;
+pub use legible::legible;
 use quota::Quota;
 use sentence::Sentence;
 

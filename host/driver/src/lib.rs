@@ -46,7 +46,7 @@ mod tun;
 mod udp;
 mod work;
 
-pub use chronicle::Failure;
+pub use chronicle::{Failure, legible};
 pub use cleanup::cleanup;
 pub use config::{
     ConnectionRouting, DecisionLog, DnsMode, HostConfig, KeyLog, Leak, PoolRouting, RandomSource, TunSettings,

@@ -33,7 +33,7 @@ const FORMAT: [RangeInclusive<char>; 21] = [
 ];
 
 /// Writes a text with its control and format characters by their numbers, and cuts it where it grows too long.
-pub(super) fn legible(text: &str) -> String {
+pub fn legible(text: &str) -> String {
     let mut written = text.chars().flat_map(written);
     let mut legible: String = written.by_ref().take(limits::JOURNAL_TEXT).collect();
     if written.next().is_some() {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use vpnhost_driver::Entry;
+use vpnhost_driver::{Entry, legible};
 use vpnhost_ike::output::CloseReason;
 
 use crate::exit::{Code, Failure};
@@ -421,7 +421,7 @@ impl Line {
     /// Adds why an SA ended or did not come up.
     pub(crate) fn for_reason(mut self, cause: &CloseReason) -> Self {
         if let Self::Failed { why, reason, .. } = &mut self {
-            *why = Some(cause.in_full());
+            *why = Some(legible(&cause.in_full()));
             *reason = Some(cause.code().to_owned());
         }
         self

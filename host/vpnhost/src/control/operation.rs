@@ -6,7 +6,7 @@ use vpnhost_driver::{Phase, Snapshot};
 use vpnhost_ike::input::Command;
 use vpnhost_ike::output::{CloseReason, Event, Outlook};
 use vpnhost_ike::reason::{Asked, Proof};
-use vpnhost_model::{ChildSaId, IkeSaId};
+use vpnhost_model::{ChildSaId, IkeSaId, Role};
 
 use super::document::Line;
 use super::snapshot::micros;
@@ -46,6 +46,8 @@ pub(crate) struct Goal {
     kind: Kind,
     /// What is said when it is reached.
     done: String,
+    /// IKE SAs that peers began meanwhile and that are not up: what becomes of them says nothing of this goal.
+    strangers: BTreeSet<IkeSaId>,
 }
 
 #[derive(Debug)]
@@ -158,7 +160,7 @@ impl Operation {
 
 fn wait(connection: &str, orders: Vec<Order>, kind: Kind, done: &str) -> Beginning {
     let done = format!("{connection} {done}");
-    Beginning::Wait(orders, Goal { connection: connection.to_owned(), kind, done })
+    Beginning::Wait(orders, Goal::new(connection, kind, done))
 }
 
 fn phase(connection: &str, snapshot: &Snapshot) -> Phase {
@@ -233,13 +235,14 @@ fn on_part(connection: &str, part: &Part, snapshot: &Snapshot, rekey: bool) -> B
     };
     let done = if rekey { "has new keys" } else { "is down" };
     let kind = if rekey { Kind::Replaced(sas) } else { Kind::Gone(sas) };
-    Beginning::Wait(
-        orders,
-        Goal { connection: connection.to_owned(), kind, done: format!("{connection}{subject}{done}") },
-    )
+    Beginning::Wait(orders, Goal::new(connection, kind, format!("{connection}{subject}{done}")))
 }
 
 impl Goal {
+    fn new(connection: &str, kind: Kind, done: String) -> Self {
+        Self { connection: connection.to_owned(), kind, done, strangers: BTreeSet::new() }
+    }
+
     /// Returns the outcome if nothing is left to wait for.
     pub(crate) fn outcome(&self) -> Option<Line> {
         let reached = match &self.kind {
@@ -253,6 +256,15 @@ impl Goal {
 
     /// Holds an event against the goal; returns the outcome once it is known.
     pub(crate) fn observe(&mut self, event: &Event) -> Option<Line> {
+        if let Event::IkeSaStarted { ike_sa, role: Role::Responder, .. } = event {
+            self.strangers.insert(*ike_sa);
+        } else if let Event::IkeSaEstablished(facts) = event {
+            self.strangers.remove(&facts.id);
+        } else if let Event::IkeSaClosed { ike_sa, .. } = event
+            && self.strangers.remove(ike_sa)
+        {
+            return None;
+        }
         let over = match &mut self.kind {
             Kind::Up(left) => observe_up(&self.connection, left, event),
             Kind::Anew { begun, left } => observe_anew(&self.connection, (begun, left), event),
@@ -425,12 +437,12 @@ fn not_rekeyed(connection: &str, reason: &CloseReason) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use vpnhost_model::Identity;
+    use vpnhost_model::{Encapsulation, Identity, Path};
 
     use super::*;
 
     fn goal(kind: Kind) -> Goal {
-        Goal { connection: "corp".to_owned(), kind, done: "done".to_owned() }
+        Goal::new("corp", kind, "done".to_owned())
     }
 
     fn established(child: &str) -> Event {
@@ -453,6 +465,22 @@ mod tests {
         assert!(goal.observe(&established("a")).is_none());
         assert!(goal.observe(&closed("home", CloseReason::Local)).is_none());
         assert!(matches!(goal.observe(&established("b")), Some(Line::Done { .. })));
+    }
+
+    #[test]
+    fn a_stranger_who_names_the_connection_ends_no_order() {
+        let mut goal = goal(Kind::Up(["a".to_owned()].into()));
+        let path = Path {
+            local: "192.0.2.1:500".parse().unwrap(),
+            remote: "203.0.113.9:500".parse().unwrap(),
+            interface: None,
+            encapsulation: Encapsulation::Raw,
+        };
+        let started =
+            Event::IkeSaStarted { ike_sa: IkeSaId(1), connection: None, role: Role::Responder, path };
+        assert!(goal.observe(&started).is_none());
+        assert!(goal.observe(&closed("corp", CloseReason::HalfOpenTimeout)).is_none());
+        assert!(goal.observe(&closed("corp", CloseReason::HalfOpenTimeout)).is_some(), "another is meant");
     }
 
     #[test]
