@@ -12,7 +12,7 @@ use crate::{Certificate, GeneralName, Lack, Refusal, Store, limits};
 pub enum Revocation {
     /// Lists are not looked at.
     Off,
-    /// A certificate on a valid list is refused; where there is no valid list, it is taken.
+    /// A certificate on a list is refused, on one that is old as well; where there is no valid list, any other is taken.
     #[default]
     Soft,
     /// A certificate is refused unless a valid list says that it is not revoked.
@@ -69,14 +69,16 @@ impl Inquiry<'_> {
                     continue;
                 }
                 if let Status::Revoked(reason) = self.status(judge, crl, question) {
-                    let subject = certificate.subject().to_string();
-                    return Err(Refusal::Revoked { subject, reason: reason_text(reason) });
+                    return Err(revoked(certificate, reason));
                 }
                 known |= reasons;
                 if known == ALL_REASONS {
                     return Ok(());
                 }
             }
+        }
+        if let Some(reason) = self.revoked_of_old(judge, question) {
+            return Err(revoked(certificate, reason));
         }
         match self.policy {
             Revocation::Strict => {
@@ -85,6 +87,19 @@ impl Inquiry<'_> {
             }
             Revocation::Soft | Revocation::Off => Ok(()),
         }
+    }
+
+    /// Finds a certificate on lists whose time is over: they cannot say that it is good, but what they revoke stays so.
+    fn revoked_of_old(&self, judge: &mut Judge<'_>, question: &Question<'_>) -> Option<u8> {
+        let certificate = question.certificate();
+        let own = DistributionPoint::default();
+        self.store.crls().iter().find_map(|crl| {
+            let mut points = certificate.inner().extensions.points.iter().chain([&own]);
+            let Status::Revoked(reason) = crl.status(certificate) else { return None };
+            let counted =
+                crl.validity().0 <= judge.now && points.any(|point| applies(crl, certificate, point));
+            (counted && self.is_signed(judge, crl, question)).then_some(reason)
+        })
     }
 
     /// Finds out why no list of a certificate's issuer counts.
@@ -160,6 +175,10 @@ impl Inquiry<'_> {
         }
         false
     }
+}
+
+fn revoked(certificate: &Certificate, reason: u8) -> Refusal {
+    Refusal::Revoked { subject: certificate.subject().to_string(), reason: reason_text(reason) }
 }
 
 /// §6.3.3 (b): whether a list speaks of a certificate at a distribution point.

@@ -241,6 +241,9 @@ fn revocation_is_strict_soft_or_off() {
     let revoked = crl(SUB, &world.sub, day, &[6, 7]);
     let stale = crl(SUB, &world.sub, (NOW - 2 * DAY, NOW - DAY), &[]);
     let forged = crl(SUB, &world.root, day, &[7]);
+    // What an old list revokes stays revoked, until a newer one says otherwise.
+    let [old, old_forged, early] = [(&world.sub, -2), (&world.root, -2), (&world.sub, 1)]
+        .map(|(by, days)| crl(SUB, by, (NOW + days * DAY, NOW + (days + 1) * DAY), &[7]));
     use Revocation::{Off, Soft, Strict};
     for (lists, outcomes) in [
         (vec![], ["valid", "valid", "revocation-unknown"]),
@@ -249,6 +252,10 @@ fn revocation_is_strict_soft_or_off() {
         (vec![revoked], ["valid", "revoked", "revocation-unknown"]),
         (vec![root.clone(), stale], ["valid", "valid", "revocation-unknown"]),
         (vec![root.clone(), forged.clone()], ["valid", "valid", "revocation-unknown"]),
+        (vec![root.clone(), old.clone()], ["valid", "revoked", "revoked"]),
+        (vec![root.clone(), old, clean.clone()], ["valid", "valid", "valid"]),
+        (vec![root.clone(), old_forged], ["valid", "valid", "revocation-unknown"]),
+        (vec![root.clone(), early], ["valid", "valid", "revocation-unknown"]),
         (vec![root, forged, clean.clone()], ["valid", "valid", "valid"]),
         (vec![crl(ROOT, &world.root, day, &[3]), clean], ["valid", "revoked", "revoked"]),
     ] {
@@ -271,6 +278,10 @@ fn why_no_list_counts_is_told_by_the_nearest() {
         (vec![root.clone()], "there is none of CN=Sub CA, neither out of a file nor fetched"),
         (vec![root.clone(), forged.clone()], "that of CN=Sub CA is not signed by it"),
         (vec![root.clone(), early], "that of CN=Sub CA counts only in 10 min"),
+        (
+            vec![root.clone(), list(&world.sub, (NOW - 99 * DAY, NOW - 30 * DAY)), stale.clone()],
+            "that of CN=Sub CA counts no longer, as a newer one was due 3 days ago",
+        ),
         (vec![root, forged, stale], "that of CN=Sub CA counts no longer, as a newer one was due 3 days ago"),
     ] {
         let mut store = world.store();
