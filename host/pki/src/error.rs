@@ -136,10 +136,14 @@ pub enum Refusal {
         subject: String,
     },
     /// The extended key usage is not there where it is demanded, or for other purposes only.
-    #[error("the extended key usage of {subject} does not allow IKE")]
+    #[error("the extended key usage of {subject} {}", if *.is_there { format!("does not allow {wanted}") } else { format!("is missing, and {wanted} is demanded") })]
     MissingEku {
         /// Whose certificate.
         subject: String,
+        /// The purpose that is demanded.
+        wanted: &'static str,
+        /// Whether it is there, for other purposes.
+        is_there: bool,
     },
     /// A name is outside of what a CA may certify.
     #[error("a CA of the path may not certify a name of {subject}")]

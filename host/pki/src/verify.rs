@@ -143,5 +143,11 @@ fn check_purpose(leaf: &Certificate, rules: &Rules) -> Result<(), Refusal> {
         Some(purposes) => purposes.iter().any(allows),
         None => !rules.require_eku,
     };
-    if good { Ok(()) } else { Err(Refusal::MissingEku { subject: subject() }) }
+    let wanted = match rules.purpose {
+        Purpose::IkeOrTls | Purpose::Ike => "IKE",
+        Purpose::Server => "serverAuth",
+        Purpose::Client => "clientAuth",
+    };
+    let is_there = extensions.extended_key_usage.is_some();
+    if good { Ok(()) } else { Err(Refusal::MissingEku { subject: subject(), wanted, is_there }) }
 }

@@ -418,6 +418,9 @@ fn advice(connection: &str, reason: &CloseReason) -> String {
         "own-certificate-expired" | "own-certificate-not-yet-valid" => {
             "get a new certificate, or set this host's clock right; vpnhost list certs".to_owned()
         }
+        "missing-eku" => "write require_eku or eku in `peer` as the peer's certificate is; a peer.id that names the gateway \
+                          demands no serverAuth"
+            .to_owned(),
         "wrong-ca" => "is the missing CA's certificate to be trusted? then add it to `ca`".to_owned(),
         "no-common-proposal" | "wrong-group" => {
             "compare the proposals `ike` and `esp` with the peer's".to_owned()
