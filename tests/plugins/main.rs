@@ -3,6 +3,7 @@
 
 mod agreement;
 mod hostile;
+mod journeys;
 mod loading;
 mod questions;
 mod shelf;

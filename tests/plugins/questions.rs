@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use vpnhost_model::{Identity, LinkKind, Protocol, Role, TrafficSelector, Transform, TransformType};
 use vpnhost_policy::{
     Attribute, Bounds, MaintenanceBounds, MaintenancePlan, OfferedSuite, PathCause, PathFacts, PathMenu,
-    PeerClaim, PeerHint, ProposalMenu, Question, QuestionKind, SelectorMenu, Situation, SituationCause,
-    Strength,
+    PathStanding, PeerClaim, PeerHint, ProposalMenu, Question, QuestionKind, SelectorMenu, Situation,
+    SituationCause, Strength,
 };
 
 /// SplitMix64: short, and good enough to fill menus.
@@ -103,7 +103,10 @@ impl Random {
             mtu: it.word(),
             rtt_us: it.option(|it| it.word() % 4),
             loss_permille: it.option(|it| it.short() % 1001),
-            age_ms: it.word(),
+            age_ms: it.option(Self::word),
+            standing: PathStanding(it.byte() % 4),
+            up_ms: it.word(),
+            flaps: it.short() % 8,
         });
         let count = u32::try_from(paths.len()).unwrap();
         PathMenu {
@@ -112,6 +115,7 @@ impl Random {
             current: self.option(Self::word).filter(|_| count > 0).map(|at| at % count.max(1)),
             paths,
             since_move_ms: self.option(Self::word),
+            moves: self.short() % 16,
             hints: self.list(4, Self::attribute),
         }
     }
@@ -120,6 +124,8 @@ impl Random {
         let native = MaintenancePlan {
             liveness_idle_ms: self.word(),
             keepalive_ms: self.word(),
+            suspect_ms: self.word(),
+            max_outage_secs: self.word(),
             retransmit_first_ms: self.word(),
             retransmit_factor_percent: self.short(),
             retransmit_tries: self.short(),
@@ -142,6 +148,8 @@ impl Random {
             kind: LinkKind(self.byte()),
             metered: self.flag(),
             rtt_us: self.option(Self::word),
+            idle_proven_ms: self.option(Self::word),
+            idle_failed_ms: self.option(Self::word),
             bounds: bounds.including(&native),
             native,
             hints: self.list(4, Self::attribute),

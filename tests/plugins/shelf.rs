@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use vpnhost_model::{Identity, IkeSuite, Protocol, Role};
+use vpnhost_plugin_sdk::fixtures;
 use vpnhost_policy::{
-    Answer, Authorization, Chain, OfferedSuite, PeerClaim, PeerHint, ProposalMenu, Question, Strength,
+    Answer, Authorization, Chain, OfferedSuite, PeerClaim, PeerHint, ProposalMenu, Question, Situation,
+    Strength,
 };
 use vpnhost_policy_standard::Standard;
 
@@ -70,4 +72,22 @@ fn office_hours_refuse_at_night_and_say_why() {
         night.answer.unwrap().why(),
         Some("outside office hours: wed 02:00, open 08:00 to 18:00 on mon tue wed thu fri")
     );
+}
+
+#[test]
+fn keen_is_quick_to_suspect_and_the_adaptive_keepalive_goes_beyond_what_is_proven() {
+    let situation =
+        Situation { idle_proven_ms: Some(100_000), rtt_us: Some(20_000), ..fixtures::situation(true) };
+    let plan = |name: &str| {
+        let plugin = load(name, &[]).unwrap();
+        let chain = Chain::new(vec![Arc::new(plugin), Arc::new(Standard)]);
+        let decision = chain.decide(&Question::PlanMaintenance(situation.clone()));
+        assert_eq!(decision.decided_by.as_deref(), Some(name));
+        let Some(Answer::PlanMaintenance(plan)) = decision.answer else { panic!("no plan") };
+        plan
+    };
+    let keen = plan("keen");
+    assert_eq!((keen.suspect_ms, keen.retransmit_first_ms, keen.keepalive_ms), (300, 250, 90_000));
+    let adaptive = plan("adaptive-keepalive");
+    assert_eq!((adaptive.suspect_ms, adaptive.keepalive_ms), (1_000, 125_000));
 }

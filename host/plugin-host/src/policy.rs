@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use vpnhost_policy::{
-    Answer, Authorization, Failure, MaintenancePlan, Narrowing, OnFailure, PathMenu, PeerClaim, Policy,
-    ProposalMenu, Question, QuestionKind, QuestionSet, Ranking, Reply, SelectorMenu, Situation,
+    Answer, Authorization, Failure, MaintenancePlan, Narrowing, OnFailure, PathMenu, PathRanking, PeerClaim,
+    Policy, ProposalMenu, Question, QuestionKind, QuestionSet, Ranking, Reply, SelectorMenu, Situation,
 };
 use wasmtime::Store;
 
@@ -257,7 +257,7 @@ impl Policy for WasmPolicy {
         self.ask(QuestionKind::NarrowSelectors, |it, store| it.narrow_selectors(store, menu)).ok().flatten()
     }
 
-    fn rank_paths(&self, menu: &PathMenu) -> Option<Ranking> {
+    fn rank_paths(&self, menu: &PathMenu) -> Option<PathRanking> {
         self.ask(QuestionKind::RankPaths, |it, store| it.rank_paths(store, menu)).ok().flatten()
     }
 

@@ -1,9 +1,7 @@
 //! Prefers cables to wireless links, and those to mobile networks, whichever path is in use.
 
-use std::cmp::Reverse;
-
 use vpnhost_plugin_sdk::model::LinkKind;
-use vpnhost_plugin_sdk::policy::{PathCause, PathMenu, Policy, Ranking};
+use vpnhost_plugin_sdk::policy::{PathMenu, PathRanking, Policy};
 use vpnhost_plugin_sdk::{Configure, SettingKind, SettingProblem, SettingSpec, Settings};
 
 /// Ranks paths by what their link is made of; equals keep the path in use, then the order of the menu.
@@ -17,17 +15,15 @@ impl Policy for PreferWired {
         "prefer-wired"
     }
 
-    fn rank_paths(&self, menu: &PathMenu) -> Option<Ranking> {
-        let dead = menu.cause == PathCause::SILENT || menu.cause == PathCause::UNREACHABLE;
-        let in_use = |at: usize| menu.current.is_some_and(|current| usize::try_from(current) == Ok(at));
+    fn rank_paths(&self, menu: &PathMenu) -> Option<PathRanking> {
         let mut order: Vec<usize> =
             (0..menu.paths.len()).filter(|&at| self.metered || !menu.paths[at].metered).collect();
         order.sort_by_key(|&at| {
-            let is_dead = dead && in_use(at);
-            (is_dead, rank_of(menu.paths[at].kind), menu.paths[at].metered, Reverse(in_use(at)))
+            let path = &menu.paths[at];
+            (menu.has_failed(at), rank_of(path.kind), path.metered, menu.in_use() != Some(at))
         });
         let best = order.first().map_or("nothing", |&at| menu.paths[at].kind.name());
-        Some(Ranking::of(order).because(format!("{best} is the most wired")))
+        Some(PathRanking::of(order).because(format!("{best} is the most wired")))
     }
 }
 
@@ -58,6 +54,7 @@ vpnhost_plugin_sdk::export_policy!(PreferWired: rank_paths);
 #[cfg(test)]
 mod tests {
     use vpnhost_plugin_sdk::fixtures;
+    use vpnhost_plugin_sdk::policy::PathCause;
 
     use super::*;
 

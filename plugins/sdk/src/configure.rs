@@ -1,5 +1,7 @@
 //! The operator's settings: what a plugin takes, and what it was given.
 
+use std::ops::RangeInclusive;
+
 use vpnhost_policy::Policy;
 
 /// A policy that is made out of settings. A policy that is `Default` takes none.
@@ -150,6 +152,21 @@ impl Settings {
         }
     }
 
+    /// Returns a whole number within bounds; one outside is a problem.
+    pub fn within(
+        &self,
+        key: &str,
+        bounds: RangeInclusive<u32>,
+        problems: &mut Vec<SettingProblem>,
+    ) -> Option<u32> {
+        let number = u32::try_from(self.integer(key)?).ok().filter(|number| bounds.contains(number));
+        if number.is_none() {
+            let text = format!("must be {} to {}", bounds.start(), bounds.end());
+            problems.push(SettingProblem::with(key, text));
+        }
+        number
+    }
+
     /// Returns a number, also where a whole one was written.
     pub fn number(&self, key: &str) -> Option<f64> {
         match self.value(key) {
@@ -228,6 +245,17 @@ mod tests {
         let keys: Vec<_> = problems.iter().map(|it| it.key.as_deref().unwrap_or_default()).collect();
         assert_eq!(keys, ["form", "ratio", "from"]);
         assert_eq!(problems[0].problem, "is unknown: this plugin takes from, ratio");
+    }
+
+    #[test]
+    fn a_number_out_of_its_bounds_is_a_problem() {
+        let given = settings(&[("a", SettingValue::Integer(5)), ("b", SettingValue::Integer(-5))]);
+        let mut problems = Vec::new();
+        assert_eq!(given.within("a", 1..=9, &mut problems), Some(5));
+        assert_eq!(given.within("c", 1..=9, &mut problems), None);
+        assert_eq!(problems, []);
+        assert_eq!(given.within("b", 1..=9, &mut problems), None);
+        assert_eq!(problems, [SettingProblem::with("b", "must be 1 to 9")]);
     }
 
     #[test]

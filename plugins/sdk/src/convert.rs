@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use vpnhost_model::{Identity, Role, TrafficSelector};
-use vpnhost_policy::{Attribute, Ranking};
+use vpnhost_policy::Attribute;
 
 use crate::bindings::base::vpnhost::policy::types as wit;
 
@@ -57,10 +57,6 @@ pub(crate) fn selectors_out(selectors: Vec<TrafficSelector>) -> Vec<wit::Traffic
         end: address_out(ts.end),
     };
     selectors.into_iter().map(selector).collect()
-}
-
-pub(crate) fn ranking_out(ranking: Ranking) -> wit::Ranking {
-    wit::Ranking { order: ranking.order, why: ranking.why }
 }
 
 fn address_out(address: IpAddr) -> wit::IpAddress {

@@ -1,11 +1,13 @@
-//! Menus for tests: a road warrior, carol, and her gateway, moon.
+//! Menus for tests: a road warrior, carol, and her gateway, moon; and [`journey`]s of hers.
+
+pub mod journey;
 
 use std::net::SocketAddr;
 
 use vpnhost_model::{Identity, IkeSuite, LinkKind, ProposalError, Protocol, Role, TrafficSelector};
 use vpnhost_policy::{
-    MaintenanceBounds, MaintenancePlan, OfferedSuite, PathCause, PathFacts, PathMenu, PeerClaim, PeerHint,
-    ProposalMenu, SelectorMenu, Situation, SituationCause, Strength,
+    MaintenanceBounds, MaintenancePlan, OfferedSuite, PathCause, PathFacts, PathMenu, PathStanding,
+    PeerClaim, PeerHint, ProposalMenu, SelectorMenu, Situation, SituationCause, Strength,
 };
 
 /// Returns a menu of IKE suites, each written as operators do: `aes256-sha256-modp2048`.
@@ -72,7 +74,10 @@ pub fn path_menu(kinds: &[LinkKind]) -> PathMenu {
         mtu: 1500,
         rtt_us: Some(20_000),
         loss_permille: Some(0),
-        age_ms: 1_000,
+        age_ms: Some(1_000),
+        standing: PathStanding::WORKS,
+        up_ms: 60_000,
+        flaps: 0,
     };
     PathMenu {
         connection: "corp".into(),
@@ -80,6 +85,7 @@ pub fn path_menu(kinds: &[LinkKind]) -> PathMenu {
         current: (!kinds.is_empty()).then_some(0),
         paths: (1u8..).zip(kinds).map(path).collect(),
         since_move_ms: None,
+        moves: 0,
         hints: Vec::new(),
     }
 }
@@ -95,9 +101,13 @@ pub fn situation(local_behind_nat: bool) -> Situation {
         kind: LinkKind::WIFI,
         metered: false,
         rtt_us: Some(20_000),
+        idle_proven_ms: None,
+        idle_failed_ms: None,
         native: MaintenancePlan {
             liveness_idle_ms: 30_000,
             keepalive_ms: 20_000,
+            suspect_ms: 1_000,
+            max_outage_secs: 28_800,
             retransmit_first_ms: 1_000,
             retransmit_factor_percent: 180,
             retransmit_tries: 6,

@@ -1,7 +1,7 @@
 //! What a plugin author builds on: implement [`policy::Policy`], name the questions it answers, done.
 //!
 //! ```
-//! use vpnhost_plugin_sdk::policy::{PathMenu, Policy, Ranking};
+//! use vpnhost_plugin_sdk::policy::{PathMenu, PathRanking, Policy};
 //!
 //! /// Takes whatever path comes first.
 //! #[derive(Default)]
@@ -12,8 +12,8 @@
 //!         "as-listed"
 //!     }
 //!
-//!     fn rank_paths(&self, menu: &PathMenu) -> Option<Ranking> {
-//!         Some(Ranking::of(0..menu.paths.len()).because("the order of the menu"))
+//!     fn rank_paths(&self, menu: &PathMenu) -> Option<PathRanking> {
+//!         Some(PathRanking::of(0..menu.paths.len()).because("the order of the menu"))
 //!     }
 //! }
 //!
@@ -32,6 +32,7 @@ pub mod component;
 pub mod configure;
 mod convert;
 pub mod fixtures;
+mod interfaces;
 pub mod log;
 mod narrow_selectors;
 mod plan_maintenance;
@@ -42,6 +43,7 @@ pub use vpnhost_model as model;
 pub use vpnhost_policy as policy;
 
 pub use configure::{Configure, SettingKind, SettingProblem, SettingSpec, SettingValue, Settings};
+pub use interfaces::Interfaces;
 
 /// Makes a component out of a policy that answers the named questions.
 ///
@@ -112,7 +114,7 @@ macro_rules! export_question {
         $crate::export_question!(@ narrow_selectors, SelectorMenu, Narrowing, $component, $state);
     };
     (rank_paths, $component:ident, $state:ident) => {
-        $crate::export_question!(@ rank_paths, PathMenu, Ranking, $component, $state);
+        $crate::export_question!(@ rank_paths, PathMenu, PathRanking, $component, $state);
     };
     (plan_maintenance, $component:ident, $state:ident) => {
         $crate::export_question!(@ plan_maintenance, Situation, MaintenancePlan, $component, $state);

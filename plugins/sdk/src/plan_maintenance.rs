@@ -17,6 +17,8 @@ pub fn plan_maintenance<P: Policy>(policy: &P, situation: wit::Situation) -> Opt
         kind: LinkKind(situation.kind),
         metered: situation.metered,
         rtt_us: situation.rtt_us,
+        idle_proven_ms: situation.idle_proven_ms,
+        idle_failed_ms: situation.idle_failed_ms,
         native: plan(situation.native),
         bounds: bounds(situation.bounds),
         hints: attributes(situation.hints),
@@ -28,6 +30,8 @@ fn plan(plan: wit::MaintenancePlan) -> MaintenancePlan {
     MaintenancePlan {
         liveness_idle_ms: plan.liveness_idle_ms,
         keepalive_ms: plan.keepalive_ms,
+        suspect_ms: plan.suspect_ms,
+        max_outage_secs: plan.max_outage_secs,
         retransmit_first_ms: plan.retransmit_first_ms,
         retransmit_factor_percent: plan.retransmit_factor_percent,
         retransmit_tries: plan.retransmit_tries,
@@ -42,6 +46,8 @@ fn plan_out(plan: MaintenancePlan) -> wit::MaintenancePlan {
     wit::MaintenancePlan {
         liveness_idle_ms: plan.liveness_idle_ms,
         keepalive_ms: plan.keepalive_ms,
+        suspect_ms: plan.suspect_ms,
+        max_outage_secs: plan.max_outage_secs,
         retransmit_first_ms: plan.retransmit_first_ms,
         retransmit_factor_percent: plan.retransmit_factor_percent,
         retransmit_tries: plan.retransmit_tries,
@@ -57,6 +63,8 @@ fn bounds(all: wit::MaintenanceBounds) -> MaintenanceBounds {
     MaintenanceBounds {
         liveness_idle_ms: bounds(all.liveness_idle_ms),
         keepalive_ms: bounds(all.keepalive_ms),
+        suspect_ms: bounds(all.suspect_ms),
+        max_outage_secs: bounds(all.max_outage_secs),
         retransmit_first_ms: bounds(all.retransmit_first_ms),
         retransmit_factor_percent: bounds(all.retransmit_factor_percent),
         retransmit_tries: bounds(all.retransmit_tries),

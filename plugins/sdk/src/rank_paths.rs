@@ -1,23 +1,29 @@
 //! `rank-paths` inside the component.
 
 use vpnhost_model::LinkKind;
-use vpnhost_policy::{PathCause, PathFacts, PathMenu, Policy};
+use vpnhost_policy::{PathCause, PathFacts, PathMenu, PathStanding, Policy};
 
-use crate::bindings::base::vpnhost::policy::types;
 use crate::bindings::rank_paths::exports::vpnhost::policy::rank_paths as wit;
-use crate::convert::{address, attributes, endpoint, ranking_out};
+use crate::convert::{address, attributes, endpoint};
 
 /// Asks the policy.
-pub fn rank_paths<P: Policy>(policy: &P, menu: wit::PathMenu) -> Option<types::Ranking> {
+pub fn rank_paths<P: Policy>(policy: &P, menu: wit::PathMenu) -> Option<wit::PathRanking> {
     let menu = PathMenu {
         connection: menu.connection,
         cause: PathCause(menu.cause),
         current: menu.current,
         paths: menu.paths.into_iter().map(path).collect(),
         since_move_ms: menu.since_move_ms,
+        moves: menu.moves,
         hints: attributes(menu.hints),
     };
-    policy.rank_paths(&menu).map(ranking_out)
+    let ranking = policy.rank_paths(&menu)?;
+    Some(wit::PathRanking {
+        order: ranking.order,
+        settle_ms: ranking.settle_ms,
+        review_after_secs: ranking.review_after_secs,
+        why: ranking.why,
+    })
 }
 
 fn path(path: wit::PathFacts) -> PathFacts {
@@ -28,8 +34,11 @@ fn path(path: wit::PathFacts) -> PathFacts {
         kind: LinkKind(path.kind),
         metered: path.metered,
         mtu: path.mtu,
+        standing: PathStanding(path.standing),
         rtt_us: path.rtt_us,
         loss_permille: path.loss_permille,
         age_ms: path.age_ms,
+        up_ms: path.up_ms,
+        flaps: path.flaps,
     }
 }

@@ -3,12 +3,11 @@
 use vpnhost_model::{Protocol, Transform, TransformType};
 use vpnhost_policy::{OfferedSuite, PeerHint, Policy, ProposalMenu, Strength};
 
-use crate::bindings::base::vpnhost::policy::types;
 use crate::bindings::rank_proposals::exports::vpnhost::policy::rank_proposals as wit;
-use crate::convert::{attributes, endpoint, ranking_out, role};
+use crate::convert::{attributes, endpoint, role};
 
 /// Asks the policy.
-pub fn rank_proposals<P: Policy>(policy: &P, menu: wit::ProposalMenu) -> Option<types::Ranking> {
+pub fn rank_proposals<P: Policy>(policy: &P, menu: wit::ProposalMenu) -> Option<wit::Ranking> {
     let menu = ProposalMenu {
         connection: menu.connection,
         role: role(menu.role),
@@ -22,7 +21,8 @@ pub fn rank_proposals<P: Policy>(policy: &P, menu: wit::ProposalMenu) -> Option<
         suites: menu.suites.into_iter().map(suite).collect(),
         hints: attributes(menu.hints),
     };
-    policy.rank_proposals(&menu).map(ranking_out)
+    let ranking = policy.rank_proposals(&menu)?;
+    Some(wit::Ranking { order: ranking.order, why: ranking.why })
 }
 
 fn suite(suite: wit::OfferedSuite) -> OfferedSuite {

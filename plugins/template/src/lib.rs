@@ -1,6 +1,6 @@
 //! A plugin to copy: the quickest path first.
 
-use vpnhost_plugin_sdk::policy::{PathMenu, Policy, Ranking};
+use vpnhost_plugin_sdk::policy::{PathMenu, PathRanking, Policy};
 
 /// Ranks paths by their round-trip time.
 #[derive(Default)]
@@ -11,10 +11,10 @@ impl Policy for QuickestFirst {
         "template"
     }
 
-    fn rank_paths(&self, menu: &PathMenu) -> Option<Ranking> {
+    fn rank_paths(&self, menu: &PathMenu) -> Option<PathRanking> {
         let mut order: Vec<usize> = (0..menu.paths.len()).collect();
         order.sort_by_key(|&at| menu.paths[at].rtt_us.unwrap_or(u32::MAX));
-        Some(Ranking::of(order).because("quickest first"))
+        Some(PathRanking::of(order).because("quickest first"))
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    Answer, Authorization, Decision, Deliberation, MaintenancePlan, Narrowing, PathMenu, PeerClaim, Policy,
-    ProposalMenu, Question, QuestionSet, Ranking, Reply, SelectorMenu, Situation,
+    Answer, Authorization, Decision, Deliberation, MaintenancePlan, Narrowing, PathMenu, PathRanking,
+    PeerClaim, Policy, ProposalMenu, Question, QuestionSet, Ranking, Reply, SelectorMenu, Situation,
 };
 
 /// A list of policies, asked one after the other in the caller's thread.
@@ -86,7 +86,7 @@ impl Policy for Chain {
         }
     }
 
-    fn rank_paths(&self, menu: &PathMenu) -> Option<Ranking> {
+    fn rank_paths(&self, menu: &PathMenu) -> Option<PathRanking> {
         match self.decide(&Question::RankPaths(menu.clone())).answer {
             Some(Answer::RankPaths(ranking)) => Some(ranking),
             _ => None,
@@ -278,9 +278,10 @@ mod tests {
             current: None,
             paths: Vec::new(),
             since_move_ms: None,
+            moves: 0,
             hints: Vec::new(),
         });
-        let answer = Answer::RankPaths(Ranking::of([]));
+        let answer = Answer::RankPaths(PathRanking::of([]));
         let wrong = says("wrong-kind", Answer::RankProposals(Ranking::of([])));
         let chain = Chain::new(vec![fails("slow", OnFailure::Deny), wrong, says("native", answer.clone())]);
         let decision = chain.decide(&question);

@@ -6,7 +6,7 @@
 //! the house, and everything builds for wasm32, since plugins speak in these types too.
 //!
 //! ```
-//! use vpnhost_policy::{Chain, PathMenu, Policy, Question, Ranking};
+//! use vpnhost_policy::{Chain, PathMenu, PathRanking, Policy, Question};
 //!
 //! struct LastFirst;
 //!
@@ -15,15 +15,15 @@
 //!         "last-first"
 //!     }
 //!
-//!     fn rank_paths(&self, menu: &PathMenu) -> Option<Ranking> {
-//!         Some(Ranking::of((0..menu.paths.len()).rev()))
+//!     fn rank_paths(&self, menu: &PathMenu) -> Option<PathRanking> {
+//!         Some(PathRanking::of((0..menu.paths.len()).rev()))
 //!     }
 //! }
 //!
 //! let chain = Chain::new(vec![std::sync::Arc::new(LastFirst)]);
 //! # let menu = PathMenu {
 //! #     connection: "corp".into(), cause: vpnhost_policy::PathCause::REVIEW, current: None,
-//! #     paths: Vec::new(), since_move_ms: None, hints: Vec::new(),
+//! #     paths: Vec::new(), since_move_ms: None, moves: 0, hints: Vec::new(),
 //! # };
 //! let decision = chain.decide(&Question::RankPaths(menu));
 //! assert_eq!(decision.decided_by.as_deref(), Some("last-first"));
@@ -50,6 +50,6 @@ pub use narrow_selectors::{Narrowing, SelectorMenu};
 pub use plan_maintenance::{Bounds, MaintenanceBounds, MaintenancePlan, Situation, SituationCause};
 pub use policy::{Failure, OnFailure, Policy, Reply};
 pub use question::{Answer, Question, QuestionKind, QuestionSet};
-pub use rank_paths::{PathCause, PathFacts, PathMenu};
+pub use rank_paths::{PathCause, PathFacts, PathMenu, PathRanking, PathStanding};
 pub use rank_proposals::{OfferedSuite, PeerHint, ProposalMenu, Strength};
 pub use ranking::Ranking;

@@ -23,6 +23,10 @@ pub struct Situation {
     pub metered: bool,
     /// The round-trip time measured last.
     pub rtt_us: Option<u32>,
+    /// The longest silence after which an inbound packet still came through the NAT of this network.
+    pub idle_proven_ms: Option<u32>,
+    /// The shortest silence after which none did.
+    pub idle_failed_ms: Option<u32>,
     /// What the configuration says.
     pub native: MaintenancePlan,
     /// What an answer must keep within.
@@ -44,6 +48,10 @@ impl SituationCause {
     pub const REKEYED: Self = Self(2);
     /// The SA moved to another path.
     pub const MOVED: Self = Self(3);
+    /// What is known of the NAT changed.
+    pub const MAPPING: Self = Self(4);
+    /// The machine's addresses changed.
+    pub const NETWORK: Self = Self(5);
 
     /// Returns the cause's name for people.
     pub fn name(self) -> &'static str {
@@ -52,6 +60,8 @@ impl SituationCause {
             Self::ESTABLISHED => "established",
             Self::REKEYED => "rekeyed",
             Self::MOVED => "moved",
+            Self::MAPPING => "mapping",
+            Self::NETWORK => "network",
             _ => "other",
         }
     }
@@ -60,10 +70,15 @@ impl SituationCause {
 /// The numbers of the timers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaintenancePlan {
-    /// Silence after which liveness is checked (RFC 7296 §2.4); 0 never.
+    /// For how long what went out may stay unanswered until liveness is checked (RFC 7296 §2.4), and after how much silence a
+    /// keepalive is such a check; 0 never. Who says nothing and hears nothing checks seldom.
     pub liveness_idle_ms: u32,
     /// Time between NAT keepalives (RFC 3948 §4); 0 none.
     pub keepalive_ms: u32,
+    /// Outbound traffic and nothing inbound for so long: every path is probed; 0 never.
+    pub suspect_ms: u32,
+    /// Without any path for longer, the SA is not moved but negotiated anew.
+    pub max_outage_secs: u32,
     /// Time to the first retransmission (RFC 7296 §2.1).
     pub retransmit_first_ms: u32,
     /// Growth from one retransmission to the next, in percent: 200 doubles.
@@ -108,6 +123,11 @@ impl Bounds {
         (self.min..=self.max).contains(&number) || (number == 0 && self.or_zero)
     }
 
+    /// Returns the number that is allowed and nearest to another one.
+    pub fn nearest(&self, number: u32) -> u32 {
+        if self.admit(number) { number } else { number.max(self.min).min(self.max) }
+    }
+
     /// Returns bounds that allow `number` too: what the operator configured is never off the menu.
     pub fn including(mut self, number: u32) -> Self {
         if number == 0 {
@@ -127,6 +147,10 @@ pub struct MaintenanceBounds {
     pub liveness_idle_ms: Bounds,
     /// Of [`MaintenancePlan::keepalive_ms`].
     pub keepalive_ms: Bounds,
+    /// Of [`MaintenancePlan::suspect_ms`].
+    pub suspect_ms: Bounds,
+    /// Of [`MaintenancePlan::max_outage_secs`].
+    pub max_outage_secs: Bounds,
     /// Of [`MaintenancePlan::retransmit_first_ms`].
     pub retransmit_first_ms: Bounds,
     /// Of [`MaintenancePlan::retransmit_factor_percent`].
@@ -146,7 +170,9 @@ impl MaintenanceBounds {
     /// widens a bound with [`Bounds::including`] where the operator configured more.
     pub const SAFE: Self = Self {
         liveness_idle_ms: Bounds::new(2_000, 3_600_000).or_zero(),
-        keepalive_ms: Bounds::new(5_000, 300_000).or_zero(),
+        keepalive_ms: Bounds::new(5_000, 3_600_000).or_zero(),
+        suspect_ms: Bounds::new(100, 60_000).or_zero(),
+        max_outage_secs: Bounds::new(10, 604_800),
         retransmit_first_ms: Bounds::new(200, 10_000),
         retransmit_factor_percent: Bounds::new(100, 400),
         retransmit_tries: Bounds::new(1, 20),
@@ -160,6 +186,8 @@ impl MaintenanceBounds {
         Self {
             liveness_idle_ms: self.liveness_idle_ms.including(native.liveness_idle_ms),
             keepalive_ms: self.keepalive_ms.including(native.keepalive_ms),
+            suspect_ms: self.suspect_ms.including(native.suspect_ms),
+            max_outage_secs: self.max_outage_secs.including(native.max_outage_secs),
             retransmit_first_ms: self.retransmit_first_ms.including(native.retransmit_first_ms),
             retransmit_factor_percent: self
                 .retransmit_factor_percent
@@ -176,6 +204,8 @@ impl MaintenanceBounds {
 pub(crate) fn admits(bounds: &MaintenanceBounds, plan: &MaintenancePlan) -> bool {
     bounds.liveness_idle_ms.admit(plan.liveness_idle_ms)
         && bounds.keepalive_ms.admit(plan.keepalive_ms)
+        && bounds.suspect_ms.admit(plan.suspect_ms)
+        && bounds.max_outage_secs.admit(plan.max_outage_secs)
         && bounds.retransmit_first_ms.admit(plan.retransmit_first_ms)
         && bounds.retransmit_factor_percent.admit(plan.retransmit_factor_percent.into())
         && bounds.retransmit_tries.admit(plan.retransmit_tries.into())
@@ -192,6 +222,8 @@ mod tests {
         MaintenancePlan {
             liveness_idle_ms: 30_000,
             keepalive_ms: 20_000,
+            suspect_ms: 1_000,
+            max_outage_secs: 28_800,
             retransmit_first_ms: 1_000,
             retransmit_factor_percent: 180,
             retransmit_tries: 6,
@@ -207,7 +239,17 @@ mod tests {
         assert!(admits(&MaintenanceBounds::SAFE, &native()));
         assert!(admits(&MaintenanceBounds::SAFE, &MaintenancePlan { keepalive_ms: 0, ..native() }));
         assert!(!admits(&MaintenanceBounds::SAFE, &MaintenancePlan { keepalive_ms: 1, ..native() }));
+        assert!(admits(&MaintenanceBounds::SAFE, &MaintenancePlan { suspect_ms: 0, ..native() }));
+        assert!(!admits(&MaintenanceBounds::SAFE, &MaintenancePlan { suspect_ms: 99, ..native() }));
+        assert!(!admits(&MaintenanceBounds::SAFE, &MaintenancePlan { max_outage_secs: 0, ..native() }));
         assert!(!admits(&MaintenanceBounds::SAFE, &MaintenancePlan { rekey_ike_secs: 0, ..native() }));
+    }
+
+    #[test]
+    fn the_nearest_number_is_on_the_menu() {
+        let bounds = Bounds::new(10, 20).or_zero();
+        assert_eq!([0, 1, 10, 15, 99].map(|number| bounds.nearest(number)), [0, 10, 10, 15, 20]);
+        assert_eq!(Bounds::new(10, 20).nearest(0), 10);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::{
-    Answer, Authorization, MaintenancePlan, Narrowing, PathMenu, PeerClaim, ProposalMenu, Question,
-    QuestionSet, Ranking, SelectorMenu, Situation,
+    Answer, Authorization, MaintenancePlan, Narrowing, PathMenu, PathRanking, PeerClaim, ProposalMenu,
+    Question, QuestionSet, Ranking, SelectorMenu, Situation,
 };
 
 /// Answers questions; `None` abstains, and the next policy of the chain is asked.
@@ -38,7 +38,7 @@ pub trait Policy: Send + Sync {
     }
 
     /// Ranks the ways to the peer.
-    fn rank_paths(&self, menu: &PathMenu) -> Option<Ranking> {
+    fn rank_paths(&self, menu: &PathMenu) -> Option<PathRanking> {
         let _ = menu;
         None
     }

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use crate::{
-    Authorization, MaintenancePlan, Narrowing, PathMenu, PeerClaim, Policy, ProposalMenu, Ranking,
-    SelectorMenu, Situation, authorize_peer, narrow_selectors, plan_maintenance, rank_paths, rank_proposals,
+    Authorization, MaintenancePlan, Narrowing, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu,
+    Ranking, SelectorMenu, Situation, authorize_peer, narrow_selectors, plan_maintenance, rank_paths,
+    rank_proposals,
 };
 
 /// A question with its menu.
@@ -96,7 +97,7 @@ pub enum Answer {
     /// The traffic that is left.
     NarrowSelectors(Narrowing),
     /// The paths, best first.
-    RankPaths(Ranking),
+    RankPaths(PathRanking),
     /// The timers' numbers.
     PlanMaintenance(MaintenancePlan),
 }
@@ -116,7 +117,8 @@ impl Answer {
     /// Returns the reason that the answer gives.
     pub fn why(&self) -> Option<&str> {
         match self {
-            Self::RankProposals(ranking) | Self::RankPaths(ranking) => ranking.why.as_deref(),
+            Self::RankProposals(ranking) => ranking.why.as_deref(),
+            Self::RankPaths(ranking) => ranking.why.as_deref(),
             Self::AuthorizePeer(Authorization::Refuse { reason }) => Some(reason),
             Self::AuthorizePeer(Authorization::Allow { .. }) => None,
             Self::NarrowSelectors(narrowing) => narrowing.why.as_deref(),

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use vpnhost_model::LinkKind;
 
-use crate::{Attribute, Ranking};
+use crate::{Attribute, limits, ranking};
 
-/// The ways to the peer. The host takes the best that works; what the answer leaves out is not
-/// used; an empty answer stays where it is.
+/// The ways to the peer. The host takes the best that works, and measures it before; what the answer
+/// leaves out is not used; an empty answer stays where it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PathMenu {
     /// The connection's name.
@@ -20,8 +20,24 @@ pub struct PathMenu {
     pub paths: Vec<PathFacts>,
     /// How long ago the SA moved last, if it ever did.
     pub since_move_ms: Option<u32>,
+    /// How often it moved in the last ten minutes.
+    pub moves: u16,
     /// What a later host may add.
     pub hints: Vec<Attribute>,
+}
+
+impl PathMenu {
+    /// Returns the place of the path in use.
+    pub fn in_use(&self) -> Option<usize> {
+        self.current.and_then(|at| usize::try_from(at).ok()).filter(|&at| at < self.paths.len())
+    }
+
+    /// Tells whether a path does not work: its last probe failed, or it is in use and why the question is asked.
+    pub fn has_failed(&self, at: usize) -> bool {
+        let accused = self.cause == PathCause::SILENT || self.cause == PathCause::UNREACHABLE;
+        let failed = self.paths.get(at).is_some_and(|path| path.standing == PathStanding::FAILED);
+        failed || (accused && self.in_use() == Some(at))
+    }
 }
 
 /// What made the host ask; a number where it crosses, so that it may grow.
@@ -71,15 +87,116 @@ pub struct PathFacts {
     pub metered: bool,
     /// Its MTU in octets.
     pub mtu: u32,
+    /// What the last probe of it showed.
+    pub standing: PathStanding,
     /// The round-trip time measured last.
     pub rtt_us: Option<u32>,
     /// Lost probes, in thousandths.
     pub loss_permille: Option<u16>,
-    /// The age of the measurements, or of the path where there are none.
-    pub age_ms: u32,
+    /// The age of the measurements, where there are any.
+    pub age_ms: Option<u32>,
+    /// How long it has been there without interruption.
+    pub up_ms: u32,
+    /// How often it went away in the last ten minutes.
+    pub flaps: u16,
+}
+
+/// What the last probe of a path showed; a number where it crosses, so that it may grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PathStanding(pub u8);
+
+impl PathStanding {
+    /// There was none yet.
+    pub const UNPROVEN: Self = Self(0);
+    /// It was answered.
+    pub const WORKS: Self = Self(1);
+    /// It was not answered.
+    pub const FAILED: Self = Self(2);
+
+    /// Returns the standing's name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UNPROVEN => "unproven",
+            Self::WORKS => "works",
+            Self::FAILED => "failed",
+            _ => "other",
+        }
+    }
+}
+
+/// The paths, best first, and how steadily the order is held to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathRanking {
+    /// Indices into [`PathMenu::paths`]; none twice. What is left out is not used.
+    pub order: Vec<u32>,
+    /// How long a better path must have been there ([`PathFacts::up_ms`]), and work, before a path that still
+    /// works is left for it; within [`limits::SETTLE_MS`]. A path that no longer works is left at once.
+    pub settle_ms: u32,
+    /// When the question is asked again while there is traffic, after the paths have been measured; 0 never.
+    /// Within [`limits::PATH_REVIEW_SECS`].
+    pub review_after_secs: u32,
+    /// The reason, for the operator.
+    pub why: Option<String>,
+}
+
+impl PathRanking {
+    /// Returns the ranking of these indices: a better path is taken at once, and nothing is asked again.
+    pub fn of(order: impl IntoIterator<Item = usize>) -> Self {
+        Self { order: ranking::order(order), settle_ms: 0, review_after_secs: 0, why: None }
+    }
+
+    /// Makes a better path wait before it is taken.
+    pub fn settling(mut self, settle_ms: u32) -> Self {
+        self.settle_ms = settle_ms;
+        self
+    }
+
+    /// Has the question asked again.
+    pub fn reviewed_after(mut self, review_after_secs: u32) -> Self {
+        self.review_after_secs = review_after_secs;
+        self
+    }
+
+    /// Adds a reason.
+    pub fn because(mut self, why: impl Into<String>) -> Self {
+        self.why = Some(why.into());
+        self
+    }
+
+    /// Returns the paths in the ranking's order; an index out of range is passed over.
+    pub fn pick<'a, T>(&self, paths: &'a [T]) -> Vec<&'a T> {
+        ranking::pick(&self.order, paths)
+    }
 }
 
 /// Tells whether an answer stays on the menu.
-pub(crate) fn admits(menu: &PathMenu, answer: &Ranking) -> bool {
-    answer.is_of(menu.paths.len())
+pub(crate) fn admits(menu: &PathMenu, answer: &PathRanking) -> bool {
+    ranking::is_of(&answer.order, menu.paths.len())
+        && limits::SETTLE_MS.admit(answer.settle_ms)
+        && limits::PATH_REVIEW_SECS.admit(answer.review_after_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ranking_that_waits_longer_or_asks_more_often_than_it_may_is_off_the_menu() {
+        let menu = PathMenu {
+            connection: "corp".into(),
+            cause: PathCause::REVIEW,
+            current: None,
+            paths: Vec::new(),
+            since_move_ms: None,
+            moves: 0,
+            hints: Vec::new(),
+        };
+        let ranking = PathRanking::of([]);
+        assert!(admits(&menu, &ranking));
+        assert!(admits(&menu, &ranking.clone().settling(3_600_000).reviewed_after(5)));
+        assert!(!admits(&menu, &ranking.clone().settling(3_600_001)));
+        assert!(!admits(&menu, &ranking.clone().reviewed_after(4)));
+        assert!(!admits(&menu, &ranking.reviewed_after(86_401)));
+        assert!(!admits(&menu, &PathRanking::of([0])));
+    }
 }

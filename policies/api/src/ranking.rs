@@ -1,6 +1,6 @@
-//! The answer to the two questions that rank.
+//! Indices into a menu, best first: the answer to `rank_proposals`, and what `rank_paths` has in common with it.
 
-/// Indices into a menu's list, best first. What is left out is refused.
+/// Indices into a menu's suites, best first. What is left out is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ranking {
     /// The indices; none twice.
@@ -12,7 +12,7 @@ pub struct Ranking {
 impl Ranking {
     /// Returns the ranking of these indices, without a reason.
     pub fn of(order: impl IntoIterator<Item = usize>) -> Self {
-        Self { order: order.into_iter().filter_map(|at| u32::try_from(at).ok()).collect(), why: None }
+        Self { order: self::order(order), why: None }
     }
 
     /// Adds a reason.
@@ -23,17 +23,29 @@ impl Ranking {
 
     /// Tells whether every index names one of `count` items and none stands twice.
     pub fn is_of(&self, count: usize) -> bool {
-        let mut seen = vec![false; count];
-        self.order.iter().all(|&index| {
-            let slot = usize::try_from(index).ok().and_then(|index| seen.get_mut(index));
-            slot.is_some_and(|slot| !std::mem::replace(slot, true))
-        })
+        is_of(&self.order, count)
     }
 
     /// Returns the items in the ranking's order; an index out of range is passed over.
     pub fn pick<'a, T>(&self, items: &'a [T]) -> Vec<&'a T> {
-        self.order.iter().filter_map(|&index| items.get(usize::try_from(index).ok()?)).collect()
+        pick(&self.order, items)
     }
+}
+
+pub(crate) fn order(order: impl IntoIterator<Item = usize>) -> Vec<u32> {
+    order.into_iter().filter_map(|at| u32::try_from(at).ok()).collect()
+}
+
+pub(crate) fn is_of(order: &[u32], count: usize) -> bool {
+    let mut seen = vec![false; count];
+    order.iter().all(|&index| {
+        let slot = usize::try_from(index).ok().and_then(|index| seen.get_mut(index));
+        slot.is_some_and(|slot| !std::mem::replace(slot, true))
+    })
+}
+
+pub(crate) fn pick<'a, T>(order: &[u32], items: &'a [T]) -> Vec<&'a T> {
+    order.iter().filter_map(|&index| items.get(usize::try_from(index).ok()?)).collect()
 }
 
 #[cfg(test)]

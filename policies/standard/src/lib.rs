@@ -10,8 +10,8 @@ mod rank_paths;
 mod rank_proposals;
 
 use vpnhost_policy::{
-    Authorization, MaintenancePlan, Narrowing, PathMenu, PeerClaim, Policy, ProposalMenu, Ranking,
-    SelectorMenu, Situation,
+    Authorization, MaintenancePlan, Narrowing, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu,
+    Ranking, SelectorMenu, Situation,
 };
 
 /// The built-in policy.
@@ -35,7 +35,7 @@ impl Policy for Standard {
         Some(narrow_selectors::narrow(menu))
     }
 
-    fn rank_paths(&self, menu: &PathMenu) -> Option<Ranking> {
+    fn rank_paths(&self, menu: &PathMenu) -> Option<PathRanking> {
         Some(rank_paths::rank(menu))
     }
 

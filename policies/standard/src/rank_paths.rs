@@ -1,33 +1,49 @@
-//! Cheap before dear, wired before wireless, and no move without a reason.
+//! Cheap before dear, wired before wireless, no move without a reason, and no move back before it holds.
 
 use vpnhost_model::LinkKind;
-use vpnhost_policy::{PathCause, PathFacts, PathMenu, Ranking};
+use vpnhost_policy::{PathFacts, PathMenu, PathRanking};
 
 /// Loss from which a path comes after those that lose less, in thousandths.
 const LOSSY_PERMILLE: u16 = 200;
+/// How long a better path has to hold before it is taken.
+const SETTLE_MS: u32 = 5_000;
+/// The longest that flapping makes it wait.
+const SETTLE_CAP_MS: u32 = 300_000;
+/// Paths go away and come back: so many flaps and moves in ten minutes are what a walk through a door makes.
+const ORDINARY: u32 = 2;
+/// After this the paths are measured again, where that may show a better one.
+const REVIEW_SECS: u32 = 60;
 
-/// Ranks: a path that has just failed last, usable before lossy, unmetered before metered, the path
-/// in use before its equals, then by kind of link and round-trip time; the address family does not
-/// count.
-pub(crate) fn rank(menu: &PathMenu) -> Ranking {
-    let in_use = menu.current.and_then(|at| usize::try_from(at).ok());
-    let failed = menu.cause == PathCause::SILENT || menu.cause == PathCause::UNREACHABLE;
+/// Ranks: paths that failed last, good before lossy, free before mobile before metered, the path in use
+/// before its equals, then by kind of link and round-trip time; the address family does not count.
+pub(crate) fn rank(menu: &PathMenu) -> PathRanking {
     let mut order: Vec<usize> = (0..menu.paths.len()).collect();
     order.sort_by_key(|&at| {
         let path = &menu.paths[at];
         let rtt = path.rtt_us.unwrap_or(u32::MAX);
-        let has_failed = failed && in_use == Some(at);
-        (has_failed, is_lossy(path), path.metered, in_use != Some(at), order_of(path.kind), rtt, at)
+        let used = menu.in_use() == Some(at);
+        (menu.has_failed(at), is_lossy(path), cost(path), !used, order_of(path.kind), rtt, at)
     });
-    let ranking = Ranking::of(order);
-    match why(menu, &ranking) {
-        Some(why) => ranking.because(why),
+    let best = order.first().copied();
+    let settle_ms = best.map_or(SETTLE_MS, |best| settle_ms(menu, best));
+    let ranking = PathRanking::of(order).settling(settle_ms).reviewed_after(review_secs(menu, best));
+    match best {
+        Some(best) => ranking.because(why(menu, best, settle_ms)),
         None => ranking,
     }
 }
 
 fn is_lossy(path: &PathFacts) -> bool {
     path.loss_permille.is_some_and(|loss| loss >= LOSSY_PERMILLE)
+}
+
+/// Mobile networks cost battery, and often money that nobody declared.
+fn cost(path: &PathFacts) -> u8 {
+    match (path.metered, path.kind) {
+        (true, _) => 2,
+        (false, LinkKind::CELLULAR) => 1,
+        (false, _) => 0,
+    }
 }
 
 fn order_of(kind: LinkKind) -> u8 {
@@ -40,68 +56,67 @@ fn order_of(kind: LinkKind) -> u8 {
     }
 }
 
-fn why(menu: &PathMenu, ranking: &Ranking) -> Option<String> {
-    let best = ranking.pick(&menu.paths).into_iter().next()?;
-    let cost = if best.metered { "metered" } else { "unmetered" };
-    let standing = if ranking.order.first() == menu.current.as_ref() { "in use, " } else { "" };
-    Some(format!("{standing}{cost}, {}", best.kind.name()))
+/// Doubles with each flap of the better path and each move of the SA beyond the ordinary, up to the cap.
+fn settle_ms(menu: &PathMenu, best: usize) -> u32 {
+    let unrest = u32::from(menu.paths[best].flaps) + u32::from(menu.moves);
+    let doublings = unrest.saturating_sub(ORDINARY).min(16);
+    (SETTLE_MS << doublings).min(SETTLE_CAP_MS)
+}
+
+/// Asks again where there is something to wait for: the path in use is not the one that one would choose
+/// if all worked well, or nothing has been measured yet.
+fn review_secs(menu: &PathMenu, best: Option<usize>) -> u32 {
+    let Some(best) = best.filter(|_| menu.paths.len() > 1) else { return 0 };
+    let unmeasured = menu.paths.iter().all(|path| path.rtt_us.is_none());
+    let waits = menu.in_use().is_none_or(|used| {
+        let current = &menu.paths[used];
+        best != used || is_lossy(current) || menu.paths.iter().any(|path| cost(path) < cost(current))
+    });
+    if waits || unmeasured { REVIEW_SECS } else { 0 }
+}
+
+fn why(menu: &PathMenu, best: usize, settle_ms: u32) -> String {
+    let path = &menu.paths[best];
+    let facts = facts(path);
+    let Some(used) = menu.in_use() else { return format!("{}: {facts}", name(path, None)) };
+    let current = &menu.paths[used];
+    if best == used {
+        let state = if menu.has_failed(used) { "no path works" } else { "no path is better" };
+        return format!("{} stays, {state}: {facts}", name(path, None));
+    }
+    let (better, worse) = (name(path, Some(current)), name(current, Some(path)));
+    let fault = if menu.has_failed(used) {
+        return format!("{better}, since {worse} failed: {facts}");
+    } else if is_lossy(current) && !is_lossy(path) {
+        format!("loses {} %", current.loss_permille.unwrap_or_default() / 10)
+    } else if current.metered {
+        "costs money".to_owned()
+    } else {
+        "is a mobile network".to_owned()
+    };
+    let wait = settle_ms.saturating_sub(path.up_ms).div_ceil(1000);
+    let wait = if wait > 0 { format!(", once it has held for {wait} s more") } else { String::new() };
+    format!("{better} instead of {worse}, which {fault}{wait}: {facts}")
+}
+
+fn facts(path: &PathFacts) -> String {
+    let cost = if path.metered { "metered" } else { "unmetered" };
+    let rtt = path.rtt_us.map_or_else(String::new, |rtt| match rtt / 1000 {
+        0 => ", less than 1 ms".to_owned(),
+        ms => format!(", {ms} ms"),
+    });
+    format!("{cost}, {}{rtt}", path.kind.name())
+}
+
+/// Names a path by its interface; beside another one over the same interface by the peer's address too.
+fn name(path: &PathFacts, beside: Option<&PathFacts>) -> String {
+    let interface: String = path.interface.chars().filter(|letter| !letter.is_control()).collect();
+    match beside {
+        Some(other) if other.interface == path.interface => format!("{interface} to {}", path.remote.ip()),
+        Some(_) | None => interface,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn path(kind: LinkKind, metered: bool, rtt_us: u32) -> PathFacts {
-        PathFacts {
-            local: [192, 0, 2, 1].into(),
-            remote: ([198, 51, 100, 1], 4500).into(),
-            interface: "eth0".into(),
-            kind,
-            metered,
-            mtu: 1500,
-            rtt_us: Some(rtt_us),
-            loss_permille: None,
-            age_ms: 0,
-        }
-    }
-
-    fn order(cause: PathCause, current: Option<u32>, paths: Vec<PathFacts>) -> Vec<u32> {
-        let menu = PathMenu {
-            connection: "corp".into(),
-            cause,
-            current,
-            paths,
-            since_move_ms: None,
-            hints: Vec::new(),
-        };
-        rank(&menu).order
-    }
-
-    #[test]
-    fn unmetered_then_wired_then_quick() {
-        let paths = vec![
-            path(LinkKind::ETHERNET, true, 1),
-            path(LinkKind::CELLULAR, false, 1),
-            path(LinkKind::WIFI, false, 30),
-            path(LinkKind::WIFI, false, 20),
-            path(LinkKind::ETHERNET, false, 90),
-        ];
-        assert_eq!(order(PathCause::ADDED, None, paths), [4, 3, 2, 1, 0]);
-    }
-
-    #[test]
-    fn the_path_in_use_stays_while_it_works() {
-        let paths = vec![path(LinkKind::ETHERNET, false, 10), path(LinkKind::WIFI, false, 20)];
-        assert_eq!(order(PathCause::ADDED, Some(1), paths.clone()), [1, 0]);
-        assert_eq!(order(PathCause::SILENT, Some(1), paths.clone()), [0, 1]);
-        assert_eq!(order(PathCause::UNREACHABLE, Some(0), paths), [1, 0]);
-    }
-
-    #[test]
-    fn the_path_in_use_gives_way_to_a_free_one_and_when_it_loses_packets() {
-        let dear = vec![path(LinkKind::CELLULAR, true, 10), path(LinkKind::WIFI, false, 20)];
-        assert_eq!(order(PathCause::ADDED, Some(0), dear), [1, 0]);
-        let lossy = PathFacts { loss_permille: Some(300), ..path(LinkKind::ETHERNET, false, 10) };
-        assert_eq!(order(PathCause::REVIEW, Some(0), vec![lossy, path(LinkKind::WIFI, false, 20)]), [1, 0]);
-    }
-}
+#[path = "rank_paths/tests.rs"]
+mod tests;

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use vpnhost_plugin_sdk::policy::{
-    Attribute, Authorization, PathMenu, PeerClaim, Policy, ProposalMenu, Ranking,
+    Attribute, Authorization, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu, Ranking,
 };
 use vpnhost_plugin_sdk::{Configure, SettingKind, SettingProblem, SettingSpec, Settings, log};
 
@@ -62,8 +62,9 @@ impl Policy for Hostile {
         Some(Authorization::Allow { labels: vec![Attribute::new("by", "hostile"); count] })
     }
 
-    fn rank_paths(&self, menu: &PathMenu) -> Option<Ranking> {
-        self.rank(&menu.connection, menu.paths.len())
+    fn rank_paths(&self, menu: &PathMenu) -> Option<PathRanking> {
+        let Ranking { order, why } = self.rank(&menu.connection, menu.paths.len())?;
+        Some(PathRanking { order, settle_ms: 0, review_after_secs: 0, why })
     }
 }
 

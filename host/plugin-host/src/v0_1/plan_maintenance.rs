@@ -23,6 +23,8 @@ impl Bindings {
             kind: situation.kind.0,
             metered: situation.metered,
             rtt_us: situation.rtt_us,
+            idle_proven_ms: situation.idle_proven_ms,
+            idle_failed_ms: situation.idle_failed_ms,
             native: plan(&situation.native),
             bounds: bounds(&situation.bounds),
             hints: types::attributes(&situation.hints),
@@ -35,6 +37,8 @@ fn plan(plan: &MaintenancePlan) -> wit::MaintenancePlan {
     wit::MaintenancePlan {
         liveness_idle_ms: plan.liveness_idle_ms,
         keepalive_ms: plan.keepalive_ms,
+        suspect_ms: plan.suspect_ms,
+        max_outage_secs: plan.max_outage_secs,
         retransmit_first_ms: plan.retransmit_first_ms,
         retransmit_factor_percent: plan.retransmit_factor_percent,
         retransmit_tries: plan.retransmit_tries,
@@ -49,6 +53,8 @@ fn plan_in(plan: wit::MaintenancePlan) -> MaintenancePlan {
     MaintenancePlan {
         liveness_idle_ms: plan.liveness_idle_ms,
         keepalive_ms: plan.keepalive_ms,
+        suspect_ms: plan.suspect_ms,
+        max_outage_secs: plan.max_outage_secs,
         retransmit_first_ms: plan.retransmit_first_ms,
         retransmit_factor_percent: plan.retransmit_factor_percent,
         retransmit_tries: plan.retransmit_tries,
@@ -64,6 +70,8 @@ fn bounds(all: &MaintenanceBounds) -> wit::MaintenanceBounds {
     wit::MaintenanceBounds {
         liveness_idle_ms: bounds(all.liveness_idle_ms),
         keepalive_ms: bounds(all.keepalive_ms),
+        suspect_ms: bounds(all.suspect_ms),
+        max_outage_secs: bounds(all.max_outage_secs),
         retransmit_first_ms: bounds(all.retransmit_first_ms),
         retransmit_factor_percent: bounds(all.retransmit_factor_percent),
         retransmit_tries: bounds(all.retransmit_tries),

@@ -1,6 +1,6 @@
 //! `rank-paths`.
 
-use vpnhost_policy::{PathFacts, PathMenu, Ranking};
+use vpnhost_policy::{PathFacts, PathMenu, PathRanking};
 use wasmtime::{Result, Store};
 
 use super::exports::rank_paths as wit;
@@ -8,7 +8,11 @@ use super::{Bindings, types};
 use crate::instance::Guest;
 
 impl Bindings {
-    pub(crate) fn rank_paths(&self, store: &mut Store<Guest>, menu: &PathMenu) -> Result<Option<Ranking>> {
+    pub(crate) fn rank_paths(
+        &self,
+        store: &mut Store<Guest>,
+        menu: &PathMenu,
+    ) -> Result<Option<PathRanking>> {
         let Some(question) = &self.rank_paths else { return Ok(None) };
         let menu = wit::PathMenu {
             connection: menu.connection.clone(),
@@ -16,9 +20,19 @@ impl Bindings {
             current: menu.current,
             paths: menu.paths.iter().map(path).collect(),
             since_move_ms: menu.since_move_ms,
+            moves: menu.moves,
             hints: types::attributes(&menu.hints),
         };
-        Ok(question.call_rank_paths(store, &menu)?.map(types::ranking))
+        Ok(question.call_rank_paths(store, &menu)?.map(ranking))
+    }
+}
+
+fn ranking(ranking: wit::PathRanking) -> PathRanking {
+    PathRanking {
+        order: ranking.order,
+        settle_ms: ranking.settle_ms,
+        review_after_secs: ranking.review_after_secs,
+        why: types::why(ranking.why),
     }
 }
 
@@ -30,8 +44,11 @@ fn path(path: &PathFacts) -> wit::PathFacts {
         kind: path.kind.0,
         metered: path.metered,
         mtu: path.mtu,
+        standing: path.standing.0,
         rtt_us: path.rtt_us,
         loss_permille: path.loss_permille,
         age_ms: path.age_ms,
+        up_ms: path.up_ms,
+        flaps: path.flaps,
     }
 }

@@ -28,8 +28,12 @@ impl Bindings {
             suites: menu.suites.iter().map(suite).collect(),
             hints: types::attributes(&menu.hints),
         };
-        Ok(question.call_rank_proposals(store, &menu)?.map(types::ranking))
+        Ok(question.call_rank_proposals(store, &menu)?.map(ranking))
     }
+}
+
+fn ranking(ranking: wit::Ranking) -> Ranking {
+    Ranking { order: ranking.order, why: types::why(ranking.why) }
 }
 
 fn suite(suite: &OfferedSuite) -> wit::OfferedSuite {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use vpnhost_model::{Identity, Role, TrafficSelector};
-use vpnhost_policy::{Attribute, Ranking, limits};
+use vpnhost_policy::{Attribute, limits};
 
 use super::wit::vpnhost::policy::types as wit;
 use crate::instance::printable;
@@ -67,10 +67,6 @@ pub(super) fn selectors_in(selectors: Vec<wit::TrafficSelector>) -> Vec<TrafficS
         end: address_in(ts.end),
     };
     selectors.into_iter().map(selector).collect()
-}
-
-pub(super) fn ranking(ranking: wit::Ranking) -> Ranking {
-    Ranking { order: ranking.order, why: why(ranking.why) }
 }
 
 pub(super) fn why(why: Option<String>) -> Option<String> {
