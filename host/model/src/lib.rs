@@ -7,6 +7,7 @@ pub mod identity;
 pub mod lifetime;
 pub mod link;
 pub mod path;
+pub mod pref64;
 pub mod proposal;
 pub mod role;
 pub mod selector;
@@ -17,8 +18,9 @@ pub mod transform;
 
 pub use identity::Identity;
 pub use lifetime::{Lifetime, Mode, Translation};
-pub use link::{LinkKind, LocalAddress};
+pub use link::{AddressPair, LinkKind, LocalAddress};
 pub use path::{Encapsulation, Path};
+pub use pref64::{Pref64, Translator};
 pub use proposal::{EspSuite, IkeSuite, ProposalError, Suite};
 pub use role::Role;
 pub use selector::TrafficSelector;

@@ -49,3 +49,14 @@ pub struct LocalAddress {
     /// Whether traffic on it costs money.
     pub metered: bool,
 }
+
+/// A pair of addresses that the machine can send on: the kernel has a route from `local` by `interface` to `remote`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressPair {
+    /// An address of this machine.
+    pub local: IpAddr,
+    /// The index of the interface that it lies on.
+    pub interface: u32,
+    /// An address of the peer.
+    pub remote: IpAddr,
+}

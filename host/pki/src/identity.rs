@@ -43,18 +43,19 @@ pub fn bind(certificate: &Certificate, identity: &Identity, wildcards: bool) -> 
 /// Returns the identities that a certificate is for, the subject first.
 pub fn identities(certificate: &Certificate) -> Vec<Identity> {
     let subject = certificate.subject();
-    let named = (!subject.is_empty()).then(|| Identity::DistinguishedName(subject.der().to_vec()));
+    // A name without an attribute is nobody's.
+    let named = |name: &Name| (!name.is_empty()).then(|| Identity::DistinguishedName(name.der().to_vec()));
     let other = certificate.names().iter().filter_map(|name| match name {
         GeneralName::Dns(dns) => Some(Identity::Fqdn(dns.clone())),
         GeneralName::Email(email) => Some(Identity::Email(email.clone())),
-        GeneralName::Directory(name) => Some(Identity::DistinguishedName(name.der().to_vec())),
+        GeneralName::Directory(name) => named(name),
         GeneralName::Ip(_) => name.address().map(|address| match address {
             IpAddr::V4(address) => Identity::Ipv4(address),
             IpAddr::V6(address) => Identity::Ipv6(address),
         }),
         GeneralName::Uri(_) | GeneralName::Other(..) => None,
     });
-    named.into_iter().chain(other).collect()
+    named(subject).into_iter().chain(other).collect()
 }
 
 /// Tells whether both name the same peer: distinguished names compare as RFC 5280 §7.1 says, whatever their encoding.

@@ -228,6 +228,20 @@ fn a_certificate_is_for_the_identities_that_stand_in_it() {
 }
 
 #[test]
+fn a_name_without_an_attribute_is_no_identity() {
+    let world = World::new();
+    let moon = world.moon(|plan| plan.with(names(&[(0x24, b"\x30\x00"), (2, b"moon.example.org")])));
+    let identities = identity::identities(&moon);
+    assert_eq!(
+        identities.iter().map(identity::text_of).collect::<Vec<_>>(),
+        ["C=CH, O=Example, CN=moon", "moon.example.org"]
+    );
+    for own in identities {
+        assert_eq!(identity::bind(&moon, &own, false), Ok(()));
+    }
+}
+
+#[test]
 fn revocation_is_strict_soft_or_off() {
     let world = World::new();
     let chain = [world.moon(|plan| plan), world.sub_ca()];
