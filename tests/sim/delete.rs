@@ -1,6 +1,7 @@
 //! Ends: announced, lost on the way, and of one child only.
 
 use vpnhost_ike::Command;
+use vpnhost_kit::agreement::between;
 use vpnhost_kit::{A, B, Datagram};
 
 use crate::world::{connected, secs};
@@ -42,7 +43,12 @@ fn a_delete_that_never_arrives_leaves_the_peer_to_its_liveness_check() {
     simulation.run_for(secs(30));
     simulation.assert_empty(A);
     assert_eq!(simulation.established(B).len(), 1, "nobody told it yet");
+    let child = simulation.ike_sa(B).children[0].clone();
+    simulation.send_inner(B, &between(&child.local[0], &child.remote[0], 1).encode());
+    // RFC 4555, 3.11: whoever moves may be away for minutes.
     simulation.run_for(secs(120));
+    assert_eq!(simulation.established(B).len(), 1, "it may come back");
+    simulation.run_for(secs(300));
     simulation.assert_empty(B);
 }
 

@@ -6,6 +6,8 @@
 mod delete;
 mod forgery;
 mod handshake;
+mod journeys;
+mod keepalive;
 mod lifetime;
 mod loss;
 mod nat;

@@ -1,9 +1,24 @@
 //! A host that lost everything begins anew, and its peer believes it (RFC 7296 §2.4).
 
+use vpnhost_crypto::SecretBytes;
 use vpnhost_ike::{CloseReason, Command, Event};
-use vpnhost_kit::{A, B};
+use vpnhost_kit::agreement::between;
+use vpnhost_kit::configuration::initiator;
+use vpnhost_kit::network::Weather;
+use vpnhost_kit::{A, B, Simulation};
 
-use crate::world::{connected, restart, secs};
+use crate::world::{children, connected, millis, pair, restart, secs};
+
+/// Gives a host the secret that it finds again after a restart (RFC 6290 §5.1).
+fn remember(simulation: &mut Simulation, host: usize) {
+    let secret = SecretBytes::new(vec![[0xa1, 0xb2][host]; 32]);
+    simulation.hosts[host].endpoint.use_crash_secret(secret);
+}
+
+fn proved_lost(simulation: &Simulation, host: usize) -> bool {
+    simulation
+        .saw(host, |event| matches!(event, Event::IkeSaClosed { reason: CloseReason::PeerLostState, .. }))
+}
 
 #[test]
 fn an_initiator_that_restarts_replaces_what_the_responder_still_has() {
@@ -21,16 +36,17 @@ fn an_initiator_that_restarts_replaces_what_the_responder_still_has() {
 }
 
 #[test]
-fn a_responder_that_restarts_is_found_dead_by_liveness_and_called_again() {
+fn a_responder_that_restarts_is_found_out_by_liveness_and_called_again() {
     let mut simulation = connected(2);
     restart(&mut simulation, B, 78);
-    // The first host's packets go nowhere; 20 seconds of silence and the retransmissions later it knows.
-    simulation.run_for(secs(140));
+    // The first host's packets go nowhere; it asks, and is told that nobody knows it.
+    let child = simulation.ike_sa(A).children[0].clone();
+    simulation.send_inner(A, &between(&child.local[0], &child.remote[0], 1).encode());
+    simulation.run_for(secs(40));
     simulation.assert_agreed(A, B);
     simulation.assert_passes(A, B);
-    let dead =
-        |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::PeerDead { .. }, .. });
-    assert!(simulation.saw(A, dead));
+    let replaced = |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::Replaced, .. });
+    assert!(simulation.saw(A, replaced));
 }
 
 #[test]
@@ -49,6 +65,48 @@ fn both_restart_at_once_and_find_each_other() {
     restart(&mut simulation, A, 80);
     restart(&mut simulation, B, 81);
     simulation.run_for(secs(5));
+    simulation.assert_agreed(A, B);
+    simulation.assert_passes(A, B);
+}
+
+#[test]
+fn a_responder_that_restarts_with_its_secret_proves_its_loss_and_is_called_again_at_once() {
+    let mut simulation = pair(initiator(children()), 5);
+    [A, B].into_iter().for_each(|host| remember(&mut simulation, host));
+    simulation.run_for(secs(2));
+    simulation.assert_agreed(A, B);
+    let old = simulation.ike_sa(A).id;
+    restart(&mut simulation, B, 82);
+    remember(&mut simulation, B);
+    simulation.command(A, Command::CheckLiveness(old));
+    // A datagram takes 10 ms: one round trip for the question, and two for IKE_SA_INIT and IKE_AUTH. Until then what the
+    // host has of the old one stays.
+    let is_up = |simulation: &Simulation| {
+        assert!(!simulation.hosts[A].installed.is_empty());
+        proved_lost(simulation, A) && simulation.established(A).len() == 1
+    };
+    assert!(simulation.run_until(millis(60), is_up));
+    simulation.run_for(secs(2));
+    simulation.assert_agreed(A, B);
+    simulation.assert_passes(A, B);
+}
+
+#[test]
+fn a_loss_that_is_proved_while_nothing_else_arrives_is_made_good_once_the_network_is_back() {
+    let mut simulation = pair(initiator(children()), 6);
+    [A, B].into_iter().for_each(|host| remember(&mut simulation, host));
+    simulation.run_for(secs(2));
+    restart(&mut simulation, B, 83);
+    remember(&mut simulation, B);
+    let old = simulation.ike_sa(A).id;
+    simulation.command(A, Command::CheckLiveness(old));
+    simulation.run_for(millis(20));
+    // What was begun then is lost, again and again.
+    simulation.network.weather = Weather::DEAD;
+    simulation.run_for(secs(300));
+    simulation.network.weather = Weather::FAIR;
+    simulation.run_for(secs(90));
+    assert_ne!(simulation.ike_sa(A).id, old);
     simulation.assert_agreed(A, B);
     simulation.assert_passes(A, B);
 }

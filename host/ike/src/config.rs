@@ -33,6 +33,12 @@ pub struct EndpointConfig {
     pub half_open_fragments: usize,
     /// The local UDP port for IKE and the one for NAT traversal.
     pub ports: [u16; 2],
+    /// Whether a peer that lost its state is believed when its token proves it, and peers get tokens of this host (RFC 6290).
+    /// Not for hosts that stand behind one address and cannot tell which of them an IKE SA lives on (§9.2).
+    pub crash_detection: bool,
+    /// A local UDP port, with the non-ESP marker, on which silences are tried to learn how long a NAT remembers; `None` tries
+    /// none. Nothing else is ever sent from it.
+    pub idle_port: Option<u16>,
     /// How long a chain of plugins may take to answer before the native policy does.
     pub answer_deadline: Duration,
     /// Octets of an IP datagram that carries an IKE message; a longer message is sent in fragments where the
@@ -51,6 +57,8 @@ impl Default for EndpointConfig {
             cookie_threshold: 32,
             half_open_fragments: crate::limits::HALF_OPEN_FRAGMENTS,
             ports: [500, 4500],
+            crash_detection: true,
+            idle_port: None,
             answer_deadline: Duration::from_millis(200),
             fragment_size: 1280,
         }
@@ -90,6 +98,10 @@ pub struct PeerConfig {
     pub pools: Vec<String>,
     /// Whether and when ESP is wrapped in UDP.
     pub encapsulation: EncapsulationPolicy,
+    /// Whether the SA may move to other addresses (MOBIKE, RFC 4555); a peer that does not know it never does.
+    pub mobike: bool,
+    /// Whether, and when, a peer has to show that it is reachable where it moved to.
+    pub return_routability: ReturnRoutability,
     /// When things are repeated, refreshed and given up.
     pub timing: Timing,
     /// How many IKE SAs a peer may have.
@@ -249,6 +261,21 @@ pub enum EncapsulationPolicy {
     Always,
     /// Where a NAT is on the way.
     Auto,
+    /// Never, since no NAT may be on the way: NO_NATS_ALLOWED (RFC 4555 §3.9).
+    ForbidNat,
+}
+
+/// When a peer that moves has to show that it is reachable at its new address: it returns a COOKIE2 that it was sent
+/// there (RFC 4555 §3.7). Without that, whoever is authenticated may point the traffic at anyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ReturnRoutability {
+    /// Before traffic goes there.
+    #[default]
+    Before,
+    /// Traffic goes there at once; without an answer it stops.
+    After,
+    /// Never: its authentication is enough.
+    Never,
 }
 
 /// One `[[connection.child]]`.
@@ -296,10 +323,16 @@ pub struct PoolConfig {
 /// plan moves within the bounds of `question/plan_maintenance.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Silence after which liveness is checked; zero never.
+    /// For how long what went out may stay unanswered until liveness is checked, and after how much silence a keepalive to
+    /// a NAT is such a check; zero never. Who says nothing and hears nothing checks seldom
+    /// ([`crate::limits::SILENT_PEER`]).
     pub liveness_idle: Duration,
     /// Silence towards a NAT after which a keepalive goes out (RFC 3948 §4); zero never.
     pub keepalive: Duration,
+    /// Outbound traffic and nothing inbound for so long: every path is probed. Zero never.
+    pub suspect: Duration,
+    /// Without any path for longer: a full negotiation, not a move.
+    pub max_outage: Duration,
     /// The first retransmission comes after this.
     pub retransmit_first: Duration,
     /// Each further one after the last wait times this, in percent.
@@ -326,6 +359,8 @@ impl Default for Timing {
         Self {
             liveness_idle: Duration::from_secs(30),
             keepalive: Duration::from_secs(20),
+            suspect: Duration::from_secs(1),
+            max_outage: Duration::from_secs(8 * 3600),
             retransmit_first: Duration::from_secs(1),
             retransmit_factor_percent: 180,
             retransmit_tries: 6,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use vpnhost_model::{IkeSaId, Instant, Now};
 
 use crate::auth::certificates;
-use crate::config::{EndpointConfig, PeerConfig, SelectorConfig, Start, Timing};
+use crate::config::{EndpointConfig, Gateway, PeerConfig, SelectorConfig, Start, Timing};
 use crate::endpoint::IkeEndpoint;
 use crate::exchange::selectors;
 use crate::host::{Ending, Host};
@@ -86,19 +86,20 @@ impl IkeEndpoint {
         self.begin_with(now, connection, gateway, Vec::new());
     }
 
-    /// Begins with a gateway; the virtual addresses are those that this host would like to keep.
+    /// Begins with a gateway; the virtual addresses are those that this host would like to keep. Returns the IKE SA.
     pub(crate) fn begin_with(
         &mut self,
         now: Now,
         connection: &Arc<PeerConfig>,
         gateway: Option<SocketAddr>,
         addresses: Vec<IpAddr>,
-    ) {
+    ) -> Option<IkeSaId> {
         if self.host.shutting_down {
-            return;
+            return None;
         }
         if let Err(failure) = certificates::in_time(connection, now) {
-            return self.put_off(now, connection, CloseReason::AuthenticationFailed(failure));
+            self.put_off(now, connection, CloseReason::AuthenticationFailed(failure));
+            return None;
         }
         let begun = match gateway.filter(|_| connection.initiate && self.sas.len() < limits::IKE_SAS) {
             Some(gateway) => IkeSa::initiate(&mut self.host, now, Arc::clone(connection), gateway)
@@ -109,14 +110,17 @@ impl IkeEndpoint {
             Ok(mut sa) => {
                 let id = sa.id;
                 sa.wanted_addresses = addresses;
+                sa.begin_elsewhere(&mut self.host, now);
                 self.keep(sa);
+                self.host.note_remotes();
                 self.visit(now, id, |sa, host| sa.start_init(host, now));
+                Some(id)
             }
-            Err(reason) => self.host.event(Event::IkeSaClosed {
-                ike_sa: IkeSaId(0),
-                connection: Some(connection.name.clone()),
-                reason,
-            }),
+            Err(reason) => {
+                let connection = Some(connection.name.clone());
+                self.host.event(Event::IkeSaClosed { ike_sa: IkeSaId(0), connection, reason });
+                None
+            }
         }
     }
 
@@ -136,7 +140,7 @@ impl IkeEndpoint {
 
     /// Returns the IKE SAs of a connection that Child SAs are made on: neither what has not inherited yet, and does not
     /// know them, nor what another is about to replace.
-    fn lasting_sas_of(&self, name: &str) -> Vec<IkeSaId> {
+    pub(crate) fn lasting_sas_of(&self, name: &str) -> Vec<IkeSaId> {
         let lasts = |sa: &IkeSa| sa.announced && sa.redundant_since.is_none() && sa.established().is_some();
         self.sas_of(name).into_iter().filter(|id| self.sas.get(id).is_some_and(lasts)).collect()
     }
@@ -214,6 +218,12 @@ impl IkeEndpoint {
         if let (CloseReason::Replaced, Some(peer)) = (&ending.reason, &ending.peer) {
             self.hasten_heirs(peer, name);
         }
+        let is_refused = !ending.was_established
+            && ending.reason != CloseReason::Replaced
+            && !matches!(ending.reason, CloseReason::PeerDead(_));
+        if is_refused && self.end_lost(now, name) {
+            return;
+        }
         let same = |connection: &Arc<PeerConfig>| {
             Arc::ptr_eq(connection, &ending.connection) || *connection == ending.connection
         };
@@ -288,6 +298,48 @@ impl IkeEndpoint {
         self.begin_configured(now);
     }
 
+    /// The names of a connection's gateways lead elsewhere than before.
+    pub(crate) fn learn_gateways(&mut self, now: Now, name: &str, gateways: Vec<Gateway>) {
+        let mut connections = self.host.config.connections.iter_mut();
+        let Some(connection) = connections.find(|connection| connection.name == name) else { return };
+        if connection.gateways == gateways {
+            return;
+        }
+        let learned = Arc::new(PeerConfig { gateways, ..(**connection).clone() });
+        *connection = Arc::clone(&learned);
+        if let Some(state) = self.connections.get_mut(name) {
+            state.next_gateway = 0;
+        }
+        for id in self.sas_of(name) {
+            self.visit(now, id, |sa, host| sa.learn_gateways(host, now, &learned));
+        }
+        self.begin_where_learned(now, &learned);
+    }
+
+    /// What is begun with a gateway that no name leads to any more is begun anew.
+    fn begin_where_learned(&mut self, now: Now, connection: &Arc<PeerConfig>) {
+        let is_named = |sa: &IkeSa| {
+            let remote = sa.path.remote.ip();
+            let mut named = connection.gateways.iter().map(|gateway| gateway.address.ip());
+            named.any(|address| self.host.translators.is_same_host(address, remote))
+        };
+        let begun = self.sas_of(&connection.name).into_iter().filter_map(|id| self.sas.get(&id));
+        let lost = begun.filter(|sa| matches!(sa.state, State::SaInitSent(_)) && !is_named(sa));
+        let lost: Vec<(IkeSaId, Option<IkeSaId>)> =
+            lost.map(|sa| (sa.id, sa.beside.map(|beside| beside.of))).collect();
+        for (id, beside) in lost {
+            self.visit_one(id, |sa, host| sa.end(host, now, CloseReason::Replaced));
+            // The one that it was begun beside may have ended since: its peer proved that it is gone.
+            let doubted = beside.filter(|id| self.sas.get(id).is_some_and(|sa| sa.established().is_some()));
+            match doubted {
+                Some(doubted) => self.renegotiate(now, doubted),
+                None if !self.is_alive(&connection.name) => self.begin(now, connection),
+                None => {}
+            }
+        }
+        self.deliver(now);
+    }
+
     pub(crate) fn shut_down(&mut self, now: Now) {
         self.host.shutting_down = true;
         self.connections.values_mut().for_each(ConnectionState::take_down);
@@ -307,7 +359,9 @@ fn is_accident(reason: &CloseReason) -> bool {
         CloseReason::PeerDead { .. }
             | CloseReason::HalfOpenTimeout
             | CloseReason::InitialContact
+            | CloseReason::PeerLostState
             | CloseReason::Expired
+            | CloseReason::Asleep(_)
             | CloseReason::AuthenticationExpired
     )
 }

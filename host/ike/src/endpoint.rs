@@ -2,20 +2,23 @@
 //! connections. What happens within an IKE SA is not decided here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoBackend, SecureRandom};
-use vpnhost_model::{ChildSaId, IkeSaId, Instant, LocalAddress, Now, Path, Role};
+use vpnhost_model::{AddressPair, ChildSaId, IkeSaId, Instant, LocalAddress, Now, Path, Role, Translator};
 use vpnhost_policy::{Answer, Policy, QuestionSet};
 
 use crate::config::EndpointConfig;
 use crate::connection::ConnectionState;
 use crate::exchange::ike_sa_init;
+use crate::extension::crash_detection;
 use crate::host::{Host, Letter};
 use crate::input::{Command, JobResult, OutputFailure, TrafficReport};
 use crate::limits;
 use crate::output::{CloseReason, JobId, Output, QuestionId};
 use crate::sa::IkeSa;
+use crate::sa::mapping::{Memory, Network};
 use crate::sa::queue::Task;
 use crate::sa::state::State;
 use crate::timer::Timer;
@@ -32,6 +35,8 @@ pub struct IkeEndpoint {
     pub(crate) connections: BTreeMap<String, ConnectionState>,
     deadlines: BTreeSet<(Instant, Timer, IkeSaId)>,
     scheduled: BTreeMap<IkeSaId, (Instant, Timer)>,
+    /// The addresses of peers that IKE SAs may go to, as they were told.
+    remotes: BTreeSet<IpAddr>,
 }
 
 impl IkeEndpoint {
@@ -49,6 +54,7 @@ impl IkeEndpoint {
             connections: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             scheduled: BTreeMap::new(),
+            remotes: BTreeSet::new(),
         };
         endpoint.begin_configured(now);
         endpoint
@@ -64,6 +70,10 @@ impl IkeEndpoint {
             }
         };
         tracing::trace!(%path, exchange = %header.exchange, message_id = header.message_id, "datagram");
+        if self.host.config.idle_port == Some(path.local.port()) && !header.flags.response {
+            // An answer from that port would keep the mapping alive whose memory is being learned.
+            return;
+        }
         if header.version.major() != 2 {
             return self.refuse_version(now, path, &header);
         }
@@ -86,7 +96,7 @@ impl IkeEndpoint {
                     sa.start_next(host, now);
                 });
             }
-            None => self.refuse_unknown(now, path, &header),
+            None => self.refuse_unknown(now, path, &header, datagram),
         }
     }
 
@@ -143,15 +153,12 @@ impl IkeEndpoint {
                 self.deliver(now);
             }
             Command::CheckLiveness(id) => {
-                self.visit(now, id, |sa, host| {
-                    if let Some(established) = sa.established_mut() {
-                        established.tell_alive = true;
-                    }
-                    sa.want(Task::Liveness);
-                    sa.start_next(host, now);
-                });
+                self.visit(now, id, |sa, host| sa.order_liveness(host, now, Task::Liveness));
             }
+            Command::TestPath(id, ends) => self.visit(now, id, |sa, host| sa.order_test(host, now, ends)),
+            Command::Roam(id, ends) => self.visit(now, id, |sa, host| sa.order_roam(host, now, ends)),
             Command::Configure(config) => self.configure(now, *config),
+            Command::LearnGateways(name, gateways) => self.learn_gateways(now, &name, gateways),
             Command::UseCrypto(crypto) => self.use_crypto(crypto),
             Command::UseCrls(crls) => self.use_crls(now, crls),
             Command::Shutdown => self.shut_down(now),
@@ -164,10 +171,18 @@ impl IkeEndpoint {
             TrafficReport::FirstInbound(id) => {
                 self.visit_child(now, id, |sa, host| sa.on_first_inbound(host, now, id));
             }
-            TrafficReport::Inbound(id) => self.visit_child(now, id, |sa, _| sa.heard(now)),
-            TrafficReport::Outbound(id) => {
-                self.visit_child(now, id, |sa, _| sa.last_sent = now.instant);
+            TrafficReport::Inbound(id, at) => self.visit_child(now, id, |sa, host| {
+                sa.heard_traffic(host, at);
+                sa.note_traffic(host, now, at);
+            }),
+            TrafficReport::Resumed(id, resumption) => {
+                self.visit_child(now, id, |sa, host| sa.on_resumed(host, now, &resumption));
             }
+            TrafficReport::Outbound(id, at) => self.visit_child(now, id, |sa, host| {
+                sa.sent_traffic(at);
+                sa.suspect(now, at);
+                sa.note_traffic(host, now, at);
+            }),
             TrafficReport::Moved(id, path) => {
                 self.visit_child(now, id, |sa, host| sa.on_moved(host, now, path));
             }
@@ -177,6 +192,9 @@ impl IkeEndpoint {
             }),
             TrafficReport::Exhausted(id) => {
                 self.visit_child(now, id, |sa, host| sa.on_exhausted(host, now, id));
+            }
+            TrafficReport::Large(id, octets) => {
+                self.visit_child(now, id, |sa, host| sa.on_large_packet(host, now, octets));
             }
             TrafficReport::Acquire { destination, .. } => self.acquire(now, destination),
         }
@@ -196,10 +214,54 @@ impl IkeEndpoint {
         }
     }
 
-    /// Takes the machine's own addresses: where the kernel chooses the source of a message, the peer
-    /// must know them to see that there is no NAT.
-    pub fn handle_links(&mut self, _now: Now, links: &[LocalAddress]) {
-        self.host.local_addresses = links.to_vec();
+    /// Takes the machine's own addresses, and the pairs of them with peers' addresses that it has a route for: of those
+    /// that [`Output::FindPairs`] names, in the order in which the machine would use them itself.
+    ///
+    /// Where the kernel chooses the source of a message, the peer must know the addresses to see that there is no NAT;
+    /// IKE SAs move when they change (RFC 4555).
+    pub fn handle_links(&mut self, now: Now, links: &[LocalAddress], pairs: &[AddressPair]) {
+        let before = std::mem::replace(&mut self.host.local_addresses, links.to_vec());
+        let described_anew = before != links;
+        self.host.pairs = pairs.to_vec();
+        let may_move = |sa: &&IkeSa| {
+            sa.established().is_some() || matches!(sa.state, State::SaInitSent(_) | State::AuthSent(_))
+        };
+        let moving: Vec<IkeSaId> = self.sas.values().filter(may_move).map(|sa| sa.id).collect();
+        for id in moving {
+            self.visit(now, id, |sa, host| {
+                if described_anew {
+                    sa.on_link_changed(host, now, &before);
+                }
+                sa.on_links(host, now, described_anew);
+                sa.start_next(host, now);
+            });
+        }
+    }
+
+    /// Takes the NAT64s that the machine's networks have (RFC 7050): peers of IPv4 are looked for behind them too.
+    ///
+    /// Comes before [`Self::handle_links`] of the same moment.
+    pub fn handle_translators(&mut self, now: Now, translators: &[Translator]) {
+        if self.host.translators.learn(translators) {
+            self.host.note_remotes();
+            self.deliver(now);
+        }
+    }
+
+    /// Returns what is known of the NATs of networks; worth keeping where it is told of by [`crate::Event::KeepaliveLearned`].
+    pub fn networks(&self) -> impl Iterator<Item = (Network, Memory)> + '_ {
+        self.host.mappings.all()
+    }
+
+    /// Tells whether a Child SA's end keeps a NAT's mapping: only then a silence shows something.
+    pub fn keeps_mapping(&self, child_sa: ChildSaId) -> bool {
+        let owner = self.host.directory.child_owners.get(&child_sa);
+        owner.and_then(|id| self.sas.get(id)).is_some_and(|sa| sa.keepalive().is_some())
+    }
+
+    /// Takes what was known of a network's NAT before; what was learned since stays.
+    pub fn recall_network(&mut self, network: Network, memory: Memory) {
+        self.host.mappings.recall(network, memory);
     }
 
     /// Names the questions that go out as [`Output::Ask`]; the native policy answers the others.
@@ -220,6 +282,13 @@ impl IkeEndpoint {
         let retry = self.connections.values().filter_map(|state| state.retry_at).min();
         let retry = retry.map(|deadline| (deadline, Timer::Retry));
         [of_sas, answer, lingering, retry].into_iter().flatten().min()
+    }
+
+    /// Returns how soon the packet path should tell of packets that go out, so that a peer who does not answer is noticed
+    /// in time; `None` if nobody waits for that.
+    pub fn attention(&self) -> Option<std::time::Duration> {
+        let patience = |sa: &IkeSa| Some(sa.established()?.plan.suspect).filter(|it| !it.is_zero());
+        self.sas.values().filter(|sa| sa.looks_after_path()).filter_map(patience).min().map(|it| it / 4)
     }
 
     /// Tells whether nothing is up, begun or ending: after `Command::Shutdown` the driver may stop.
@@ -270,7 +339,7 @@ impl IkeEndpoint {
     }
 
     /// Delivers births, letters, arrivals and endings until there are none; last words come after all of them.
-    fn deliver(&mut self, now: Now) {
+    pub(crate) fn deliver(&mut self, now: Now) {
         loop {
             let births = std::mem::take(&mut self.host.births);
             births.into_iter().for_each(|sa| self.keep(sa));
@@ -282,11 +351,30 @@ impl IkeEndpoint {
                 self.review_twins(now, id);
             } else if let Some(id) = self.host.reauthentications.pop() {
                 self.reauthenticate(now, id);
+            } else if let Some(id) = self.host.lost.pop() {
+                self.begin_after_loss(now, id);
+            } else if let Some(id) = self.host.doubted.pop() {
+                self.renegotiate(now, id);
+            } else if let Some(id) = self.host.relieved.pop() {
+                self.end_beside(now, id);
             } else if let Some(ending) = self.host.endings.pop() {
                 self.on_ending(now, &ending);
             } else {
+                self.find_pairs();
                 let last_words = std::mem::take(&mut self.host.last_words);
                 return last_words.into_iter().for_each(|output| self.host.output(output));
+            }
+        }
+    }
+
+    /// Names the addresses of peers that IKE SAs may go to, if they are others than before.
+    fn find_pairs(&mut self) {
+        if std::mem::take(&mut self.host.remotes_changed) {
+            let remotes = self.sas.values().flat_map(|sa| sa.peer_remotes(&self.host.translators));
+            let remotes: BTreeSet<IpAddr> = remotes.collect();
+            if remotes != self.remotes {
+                self.remotes.clone_from(&remotes);
+                self.host.output(Output::FindPairs(remotes));
             }
         }
     }
@@ -301,6 +389,8 @@ impl IkeEndpoint {
                 sa.want(Task::Liveness);
                 sa.start_next(host, now);
             }),
+            Letter::Newcomer => self.visit_one(to, |sa, _| sa.note_newcomer()),
+            Letter::Follow(path) => self.visit_one(to, |sa, host| sa.follow_successor(host, now, path)),
             Letter::Delete(reason) => self.visit_one(to, |sa, host| sa.order_end(host, now, reason)),
         }
     }
@@ -361,20 +451,21 @@ impl IkeEndpoint {
     fn refuse_version(&mut self, now: Now, path: Path, header: &Header) {
         if header.version.major() > 2 && !header.flags.response {
             let notify = Notify::new(NotifyType::INVALID_MAJOR_VERSION, vec![]);
-            if let Some(octets) = ike_sa_init::unprotected(header, notify) {
+            if let Some(octets) = ike_sa_init::unprotected(header, vec![notify]) {
                 self.host.transmit_unprotected(now, path, octets);
             }
         }
     }
 
     /// RFC 7296, 2.21.4: a request for an IKE SA that is not here may be answered, but not too often.
-    fn refuse_unknown(&mut self, now: Now, path: Path, header: &Header) {
+    fn refuse_unknown(&mut self, now: Now, path: Path, header: &Header, datagram: &[u8]) {
         tracing::trace!(%path, spi_i = %header.spi_i, spi_r = %header.spi_r, "no such IKE SA");
         if header.flags.response || header.spi_i.is_zero() || header.spi_r.is_zero() {
             return;
         }
-        let notify = Notify::new(NotifyType::INVALID_IKE_SPI, vec![]);
-        if let Some(octets) = ike_sa_init::unprotected(header, notify) {
+        let mut notifies = vec![Notify::new(NotifyType::INVALID_IKE_SPI, vec![])];
+        notifies.extend(crash_detection::proof_of_loss(&mut self.host, now, header, datagram));
+        if let Some(octets) = ike_sa_init::unprotected(header, notifies) {
             self.host.transmit_unprotected(now, path, octets);
         }
     }

@@ -2,25 +2,30 @@
 //! letters from one SA to another. Knows no exchange.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use vpnhost_crypto::{CryptoBackend, CryptoError, DrawnRandom, SecureRandom};
-use vpnhost_model::{ChildSaId, ChildSpi, Identity, IkeSaId, IkeSpi, Instant, LocalAddress, Now, Path};
+use vpnhost_crypto::{CryptoBackend, CryptoError, DrawnRandom, SecretBytes, SecureRandom};
+use vpnhost_model::{
+    AddressPair, ChildSaId, ChildSpi, Identity, IkeSaId, IkeSpi, Instant, LocalAddress, Now, Path,
+};
 use vpnhost_pki::{Crl, identity};
 use vpnhost_policy::{Policy, Question, QuestionSet};
 
 use crate::config::{EndpointConfig, PeerConfig};
 use crate::crowd::Crowd;
 use crate::extension::cookie::CookieJar;
+use crate::extension::nat_detection::NatFindings;
 use crate::limits;
 use crate::output::{CloseReason, Event, Job, JobId, Output, Transmit, TransmitKind};
 use crate::pool::Pools;
 use crate::question::{Asked, Questions};
 use crate::sa::IkeSa;
 use crate::sa::estate::Estate;
+use crate::sa::mapping::Mappings;
 use crate::sa::queue::Task;
 use crate::tally::Tally;
+use crate::translators::Translators;
 use crate::work::{Jobs, Track};
 
 /// What all IKE SAs of one endpoint share.
@@ -35,7 +40,17 @@ pub(crate) struct Host {
     pub(crate) pools: Pools,
     pub(crate) cookies: CookieJar,
     pub(crate) local_addresses: Vec<LocalAddress>,
+    /// Pairs of addresses that the machine has a route for.
+    pub(crate) pairs: Vec<AddressPair>,
+    /// The NAT64s of this host's networks.
+    pub(crate) translators: Translators,
+    /// IKE SAs may go to other addresses of peers than before.
+    pub(crate) remotes_changed: bool,
     pub(crate) directory: Directory,
+    /// What is known of the NATs of the networks that this host is in, or was.
+    pub(crate) mappings: Mappings,
+    /// When the machine woke up last: what was missed before shows nothing of a NAT.
+    pub(crate) woke: Instant,
     pub(crate) births: Vec<IkeSa>,
     pub(crate) letters: VecDeque<(IkeSaId, Letter)>,
     /// IKE SAs that were just established.
@@ -44,6 +59,10 @@ pub(crate) struct Host {
     pub(crate) twins: Vec<IkeSaId>,
     /// IKE SAs whose peers are to be authenticated anew.
     pub(crate) reauthentications: Vec<IkeSaId>,
+    /// IKE SAs whose peers may be gone.
+    pub(crate) doubted: Vec<IkeSaId>,
+    /// IKE SAs whose peers are there after all.
+    pub(crate) relieved: Vec<IkeSaId>,
     /// Revocation lists of the configuration, and those fetched since.
     crls: Arc<[Crl]>,
     fetched_crls: Vec<Crl>,
@@ -54,6 +73,12 @@ pub(crate) struct Host {
     outputs: VecDeque<Output>,
     lingering: BTreeMap<ChildSaId, (Instant, ChildSpi)>,
     unprotected: TokenBucket,
+    /// What tokens are made under that prove a loss of IKE SAs.
+    pub(crate) crash_secret: Option<SecretBytes>,
+    /// Tokens that are said in clear.
+    pub(crate) crash_tokens: TokenBucket,
+    /// IKE SAs that their peers proved to have lost.
+    pub(crate) lost: Vec<IkeSaId>,
     /// Refusals of strangers that are told of.
     pub(crate) refusals: TokenBucket,
     /// What was refused to stay within the bounds.
@@ -164,6 +189,10 @@ pub(crate) enum Letter {
     Inherit(Box<Inheritance>),
     /// See whether the peer is there.
     CheckLiveness,
+    /// The peer has begun another IKE SA.
+    Newcomer,
+    /// The IKE SA that took your place moved there.
+    Follow(Path),
     /// Say goodbye to the peer, and end.
     Delete(CloseReason),
 }
@@ -179,6 +208,8 @@ pub(crate) struct Inheritance {
     pub(crate) estate: Estate,
     /// The exchanges that wait.
     pub(crate) tasks: Vec<Task>,
+    /// Where it is by now, and the NATs on the way.
+    pub(crate) place: (Path, NatFindings),
 }
 
 /// An IKE SA that ended, for the connection's next attempt.
@@ -194,6 +225,12 @@ pub(crate) struct Ending {
 }
 
 impl Host {
+    /// Returns what is known of the link that an address of this machine lies on.
+    pub(crate) fn link_of(&self, local: IpAddr, interface: Option<u32>) -> Option<&LocalAddress> {
+        let on = |link: &&LocalAddress| interface.is_none_or(|interface| interface == link.interface);
+        self.local_addresses.iter().filter(on).find(|link| link.address == local)
+    }
+
     pub(crate) fn new(
         config: EndpointConfig,
         crypto: &'static dyn CryptoBackend,
@@ -215,12 +252,19 @@ impl Host {
             pools,
             cookies: CookieJar::default(),
             local_addresses: Vec::new(),
+            pairs: Vec::new(),
+            translators: Translators::default(),
+            remotes_changed: false,
             directory: Directory::default(),
+            mappings: Mappings::default(),
+            woke: Instant::default(),
             births: Vec::new(),
             letters: VecDeque::new(),
             arrivals: Vec::new(),
             twins: Vec::new(),
             reauthentications: Vec::new(),
+            doubted: Vec::new(),
+            relieved: Vec::new(),
             crls,
             fetched_crls: Vec::new(),
             endings: Vec::new(),
@@ -229,6 +273,9 @@ impl Host {
             outputs: VecDeque::new(),
             lingering: BTreeMap::new(),
             unprotected: TokenBucket::new(limits::UNPROTECTED_ANSWERS_PER_SECOND, now.instant),
+            crash_secret: None,
+            crash_tokens: TokenBucket::new(limits::CRASH_TOKENS_PER_SECOND, now.instant),
+            lost: Vec::new(),
             refusals: TokenBucket::new(limits::REFUSALS_TOLD_PER_SECOND, now.instant),
             tally: Tally::default(),
             half_open_fragments: 0,
@@ -429,6 +476,11 @@ impl Host {
         self.config.connections.iter().find(|connection| connection.name == name)
     }
 
+    /// Has the pairs of addresses looked for anew: peers have other addresses than before.
+    pub(crate) fn note_remotes(&mut self) {
+        self.remotes_changed = true;
+    }
+
     /// Writes a letter to an IKE SA; it is delivered after the present one was visited.
     pub(crate) fn write_letter(&mut self, to: IkeSaId, letter: Letter) {
         self.letters.push_back((to, letter));
@@ -439,8 +491,10 @@ impl Host {
         self.questions.forget(id);
         self.jobs.forget(id);
         self.pools.release(id);
+        self.mappings.end_trial(id);
         self.directory.inits.retain(|_, other| *other != id);
         self.directory.leave(id);
+        self.note_remotes();
     }
 }
 

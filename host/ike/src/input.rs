@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use vpnhost_crypto::{ActiveKeyExchange, CryptoBackend, CryptoError, SecretBytes};
-use vpnhost_model::{ChildSaId, IkeSaId, Path};
+use vpnhost_model::{ChildSaId, IkeSaId, Instant, Path};
 use vpnhost_pki::Crl;
 
 use crate::auth::eap::{EapMethod, EapStep};
 use crate::auth::signature::Signed;
 use crate::auth::verified::AuthVerified;
-use crate::config::EndpointConfig;
+use crate::config::{EndpointConfig, Gateway};
 use crate::output::AuthenticationFailure;
 
 /// What an operator, or the driver for him, orders.
@@ -32,8 +32,17 @@ pub enum Command {
     Reauthenticate(IkeSaId),
     /// Checks that a peer is there: an empty INFORMATIONAL; answered by `Event::Alive` or by the SA's end.
     CheckLiveness(IkeSaId),
+    /// Checks that a peer is there on the path between these addresses, this host's first; answered by `Event::Alive`,
+    /// `Event::NotMoved`, or `Event::Stays` if there is no such path.
+    TestPath(IkeSaId, (IpAddr, IpAddr)),
+    /// Has one IKE SA take the path between these addresses, this host's first, or else the best after all were tested;
+    /// answered by `Event::Moved` or `Event::Stays`.
+    Roam(IkeSaId, Option<(IpAddr, IpAddr)>),
     /// Replaces the configuration; an SA whose connection did not change is not touched.
     Configure(Box<EndpointConfig>),
+    /// Replaces the gateways of a connection by name, where a name leads elsewhere now: what is up stays where it is, and
+    /// may go there; what begins, begins there.
+    LearnGateways(String, Vec<Gateway>),
     /// Takes algorithms for new SAs from another backend.
     UseCrypto(&'static dyn CryptoBackend),
     /// Takes revocation lists that were fetched, in place of those fetched before: the certificates of all peers that
@@ -49,16 +58,21 @@ pub enum Command {
 pub enum TrafficReport {
     /// The first packet came in on a Child SA: its peer sends on it (RFC 7296 §2.8).
     FirstInbound(ChildSaId),
-    /// An authenticated packet came in on a Child SA since the last report: proof of liveness.
-    Inbound(ChildSaId),
-    /// A packet went out to the peer since the last report: no keepalive is needed.
-    Outbound(ChildSaId),
+    /// Authenticated packets came in on a Child SA since the last report, the last one then: proof of liveness.
+    Inbound(ChildSaId, Instant),
+    /// A packet came in on a Child SA after silence: what a NAT on the way remembers shows there.
+    Resumed(ChildSaId, Resumption),
+    /// Packets went out to the peer since the last report, the last one then: no keepalive is needed, and something
+    /// should come back.
+    Outbound(ChildSaId, Instant),
     /// An authenticated packet came in from another address than the SA's path names.
     Moved(ChildSaId, Path),
     /// A Child SA reached a soft limit of bytes or packets.
     SoftLimit(ChildSaId),
     /// A Child SA's sequence numbers are used up.
     Exhausted(ChildSaId),
+    /// A packet of so many octets, IP's header included, is larger than any that is known to arrive on the Child SA's path.
+    Large(ChildSaId, u16),
     /// A packet for `destination` found no SA.
     Acquire {
         /// The packet's source.
@@ -66,6 +80,19 @@ pub enum TrafficReport {
         /// Where it wanted to go.
         destination: IpAddr,
     },
+}
+
+/// A packet that came in after silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumption {
+    /// When the last packet before it passed, in either direction.
+    pub since: Instant,
+    /// When this end spoke first after the silence; none if the peer did.
+    pub spoke: Option<Instant>,
+    /// When the packet came in.
+    pub at: Instant,
+    /// How many sequence numbers before it are missing.
+    pub missing: u64,
 }
 
 /// An output that could not be carried out.

@@ -46,8 +46,9 @@
 //!         Output::Ask(id, _question) => endpoint.handle_answer(now, id, None),
 //!         Output::ReserveSpi(_) | Output::FreeSpi(_) => {}
 //!         Output::InstallChildSa(_) | Output::ActivateOutbound(_) | Output::MoveChildSas(..) => {}
+//!         Output::PathMtu(..) => {} // to the packet path
 //!         Output::RemoveChildSa(_) | Output::ConfigureHost(_) | Output::ReleaseHost(_) => {}
-//!         Output::RenameIkeSa { .. } | Output::Event(_) => {}
+//!         Output::RenameIkeSa { .. } | Output::FindPairs(_) | Output::Event(_) => {}
 //!     }
 //! }
 //! assert_eq!(endpoint.poll_timeout(), None); // nothing is configured: nothing to wait for
@@ -77,6 +78,7 @@ mod sa;
 pub mod status;
 mod tally;
 mod timer;
+mod translators;
 mod twins;
 pub mod wire;
 mod work;
@@ -87,16 +89,17 @@ pub use auth::signature::{SignJob, Signed};
 pub use auth::verified::{AuthVerified, RejudgeJob, VerifyJob};
 pub use config::{
     ChildConfig, ChildFailure, Childless, EncapsulationPolicy, EndpointConfig, Gateway, LocalAuth,
-    OwnCertificate, PeerAuth, PeerConfig, PeerIdentity, PoolConfig, RequestAddress, Secrets, SelectorConfig,
-    Start, Timing, Trust, Uniqueness,
+    OwnCertificate, PeerAuth, PeerConfig, PeerIdentity, PoolConfig, RequestAddress, ReturnRoutability,
+    Secrets, SelectorConfig, Start, Timing, Trust, Uniqueness,
 };
 pub use endpoint::IkeEndpoint;
 pub use error::IkeError;
-pub use input::{Command, JobResult, OutputFailure, TrafficReport};
+pub use input::{Command, JobResult, OutputFailure, Resumption, TrafficReport};
 pub use output::{
-    AuthenticationFailure, ChildSaKeys, CloseReason, DirectionKeys, Event, HostConfiguration, IkeSaFacts,
-    Job, JobId, Outlook, Output, QuestionId, Transmit, TransmitKind,
+    AuthenticationFailure, ChildSaKeys, CloseReason, DirectionKeys, Event, Hindrance, HostConfiguration,
+    IkeSaFacts, Job, JobId, Outlook, Output, QuestionId, Transmit, TransmitKind,
 };
-pub use status::{ChildSaStatus, ConnectionStatus, Holdings, IkeSaStatus};
+pub use sa::mapping::{Memory, Network};
+pub use status::{ChildSaStatus, ConnectionStatus, Holdings, IkeSaStatus, PathStatus};
 pub use tally::Tally;
 pub use timer::Timer;

@@ -1,5 +1,6 @@
 //! Every bound on what a peer, a policy or a configuration can make the endpoint hold or do.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 pub use crate::wire::limits as wire;
@@ -80,6 +81,27 @@ pub const INVALID_KE_ATTEMPTS: u8 = 3;
 /// The least octets of an IP datagram that carries a fragment of an IKE message: headers, IV, ICV and some content.
 pub const DATAGRAM_LEAST: u16 = 256;
 
+/// The smallest path MTU of IPv4 that is reckoned with.
+pub const PATH_MTU_MIN_V4: u16 = 576;
+
+/// The smallest path MTU of IPv6 (RFC 8200 §5), which nearly every path of IPv4 carries as well.
+pub const PATH_MTU_MIN_V6: u16 = 1280;
+
+/// The largest path MTU that is tested: a message of one Notify carries no more.
+pub const PATH_MTU_MOST: u16 = 8192;
+
+/// A size counts as too large for a path after so many tests in a row without an answer.
+pub const MTU_SILENCES: u8 = 2;
+
+/// A path MTU that is known to so many octets is known well enough.
+pub const MTU_STEP: u16 = 16;
+
+/// Octets to which a suite may fill a message up.
+pub const LARGEST_BLOCK: u16 = 16;
+
+/// A test of a path MTU is not answered any more after two round trips and this.
+pub const MTU_PATIENCE: Duration = Duration::from_millis(100);
+
 /// Octets of a nonce that this host draws (RFC 7296 §2.10: at least half the PRF's key).
 pub const NONCE: usize = 32;
 
@@ -115,6 +137,15 @@ pub const COOKIE_SECRET: Duration = Duration::from_secs(60);
 
 /// Answers to unprotected messages that have no SA, a second (RFC 7296 §2.21.4).
 pub const UNPROTECTED_ANSWERS_PER_SECOND: u32 = 64;
+
+/// Such answers that say a token, a second (RFC 6290 §9.3).
+pub const CRASH_TOKENS_PER_SECOND: u32 = 32;
+
+/// Octets of a token that a peer gives (RFC 6290 §5).
+pub const CRASH_TOKEN: RangeInclusive<usize> = 16..=128;
+
+/// Tokens in one message that are looked at (RFC 6290 §4.5).
+pub const CRASH_TOKENS_READ: usize = 4;
 
 /// IKE_SA_INITs that came to nothing and are told of, a second.
 pub const REFUSALS_TOLD_PER_SECOND: u32 = 4;
@@ -181,3 +212,159 @@ pub const EAP_ROUNDS: u32 = 256;
 
 /// Characters of a peer's identity that are compared with those that are expected, for the nearest connection's sake.
 pub const LIKENESS: usize = 256;
+
+/// Addresses of a peer that are remembered.
+pub const PEER_ADDRESSES: usize = 32;
+
+/// NAT64s that are known at a time, and that are remembered.
+pub const TRANSLATORS: usize = 8;
+
+/// Addresses of this host that a peer is told of, beside the one in use.
+pub const OWN_ADDRESSES: usize = 16;
+
+/// Pairs of addresses that an IKE SA chooses from.
+pub const PATHS: usize = vpnhost_policy::limits::PATHS;
+
+/// Paths beside the one in use that a request is sent over at once.
+pub const PATHS_ASKED_AT_ONCE: usize = 8;
+
+/// How long moves, and paths that went away, are remembered.
+pub const PATH_MEMORY: Duration = Duration::from_secs(600);
+
+/// Moves that are remembered.
+pub const MOVES_REMEMBERED: usize = 256;
+
+/// What keeps an IKE SA from paths, so that it is told once.
+pub const HINDRANCES: usize = 64;
+
+/// How long an answer proves that a path works.
+pub const PATH_PROVEN: Duration = Duration::from_secs(10);
+
+/// How long a path that gave no answer is not tried before others.
+pub const PATH_FAILED: Duration = Duration::from_secs(30);
+
+/// Requests over a path that is tested before it is used, until it counts as failed.
+pub const PATH_TEST_TRIES: u8 = 3;
+
+/// The least time that slower paths are given to answer when one has answered.
+pub const PATH_TEST_GRACE: Duration = Duration::from_millis(100);
+
+/// The most of it.
+pub const PATH_TEST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the patience with a peer that is heard only when it is asked doubles.
+pub const SUSPICION_DOUBLINGS: u32 = 6;
+
+/// Octets of a COOKIE2 (RFC 4555 §4.2.5: 8 to 64).
+pub const COOKIE2: usize = 8;
+
+/// How often a peer's new address is asked for a COOKIE2 back before the IKE SA stays where it was.
+pub const CHECKS: u8 = 2;
+
+/// How often an answer goes to addresses where the peer is not known to be: whoever copies its genuine request can have
+/// somebody get no more.
+pub const REPLIES_ELSEWHERE: u8 = 16;
+
+/// Addresses of unknown owners that are asked for a COOKIE2 back within [`CHECKS_SPAN`]: as many again for updates as for
+/// ESP that comes from elsewhere. Whoever authenticated may say that it is at a victim's.
+pub const CHECKS_IN_SPAN: u8 = 16;
+
+/// See [`CHECKS_IN_SPAN`].
+pub const CHECKS_SPAN: Duration = Duration::from_secs(60);
+
+/// How long no other address that ESP came from is checked after one where nobody answered.
+pub const CHECK_PAUSE: Duration = Duration::from_secs(2);
+
+/// UPDATE_SA_ADDRESSES that are answered with UNEXPECTED_NAT_DETECTED, until the path counts as failed (RFC 4555 §3.9).
+pub const UNEXPECTED_NATS: u8 = 3;
+
+/// How long an initiator waits before it tells of changed addresses: mostly a move tells of them before.
+pub const ANNOUNCEMENT_PAUSE: Duration = Duration::from_secs(3);
+
+/// How often an IKE SA asks its peer in vain from addresses that are not in use, to be known there.
+pub const INTRODUCTIONS: u8 = 3;
+
+/// How long an address is there before the peer is asked something from it: what sets the tunnel up comes first.
+pub const INTRODUCTION: Duration = Duration::from_secs(1);
+
+/// After the machine slept a responder waits at least so long for its clients to be heard of by themselves.
+pub const RESUME_LEAST: Duration = Duration::from_secs(5);
+
+/// The clients that it asks after that are asked within this time, not all at once.
+pub const RESUME_SPREAD: Duration = Duration::from_secs(10);
+
+/// Repetitions of a request without an answer after which the peer may be gone.
+pub const REPETITIONS_BEFORE_DOUBT: u16 = 2;
+
+/// How long a responder with MOBIKE waits for an initiator that does not answer (RFC 4555 §3.11: at least five minutes).
+pub const INITIATOR_AWAY: Duration = Duration::from_secs(300);
+
+/// How often it repeats its request then, once the planned repetitions are over.
+pub const INITIATOR_ASKED: Duration = Duration::from_secs(30);
+
+/// How often an update that followed another, whose answer came late, goes to its path alone before it goes over all.
+pub const UPDATES_ALONE: u8 = 4;
+
+/// How long after the last packet traffic still waits for a peer that may be gone.
+pub const TRAFFIC_WAITS: Duration = Duration::from_secs(5);
+
+/// Between two negotiations with a peer that may be gone, while traffic waits.
+pub const NEGOTIATION_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a peer that may be gone is asked with growing pauses, over about a minute, before it is asked once a minute
+/// while no traffic waits for it.
+pub const NEGOTIATIONS_IN_ROW: u32 = 6;
+
+/// A peer of which nothing was heard for so long is asked whether it is there, though nothing else is suspicious: it may have
+/// vanished. A longer [`crate::Timing::liveness_idle`] holds.
+pub const SILENT_PEER: Duration = Duration::from_secs(15 * 60);
+
+/// How often a silent peer is asked on an IKE SA whether it is there after it has begun another one: what is lost and what
+/// is late can make a single answer one of yesterday.
+pub const RIVAL_CHECKS: u8 = 3;
+
+/// The least silence that a NAT is tried with.
+pub const IDLE_LEAST: Duration = Duration::from_secs(5);
+
+/// The most.
+pub const IDLE_MOST: Duration = Duration::from_secs(3600);
+
+/// The first that is tried, unless the keepalive is shorter.
+pub const IDLE_FIRST: Duration = Duration::from_secs(20);
+
+/// What is known of a NAT is tried again after this.
+pub const IDLE_CONFIRMED: Duration = Duration::from_secs(24 * 3600);
+
+/// Copies of the answer that ends a silence.
+pub const IDLE_COPIES: u8 = 3;
+
+/// Between two of them.
+pub const IDLE_COPY_GAP: Duration = Duration::from_millis(500);
+
+/// How long after a silence its answer is waited for.
+pub const IDLE_ANSWER_WAIT: Duration = Duration::from_secs(3);
+
+/// How soon the next silence is tried.
+pub const IDLE_PROBE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How soon the next is tried when one could not be.
+pub const IDLE_PROBE_AGAIN: Duration = Duration::from_secs(60);
+
+/// How often that pause doubles while none can be tried.
+pub const IDLE_PROBE_DOUBLINGS: u32 = 10;
+
+/// How much sooner than promised the answer that ends a silence may come: the promise may have taken longer than it.
+pub const IDLE_EARLY: Duration = Duration::from_secs(1);
+
+/// How long packets that are missing after one silence are held against the NAT: those of another, later, were lost
+/// for reasons of their own.
+pub const IDLE_DOUBTED: Duration = Duration::from_secs(600);
+
+/// How long a silence that nobody tried counts as forgotten by the NAT: nothing else would ever show that it was not.
+pub const IDLE_HELD_AGAINST: Duration = Duration::from_secs(3600);
+
+/// Networks whose NATs are remembered.
+pub const NETWORKS: usize = 64;
+
+/// How often the peer is told of a move without growing pauses while nothing comes in after it.
+pub const UPDATES_REPEATED: u32 = 8;

@@ -1,5 +1,6 @@
 //! What must happen, in the order in which it must happen.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use crate::auth::judged::CertificateFacts;
 use crate::auth::signature::SignJob;
 use crate::auth::verified::{RejudgeJob, VerifyJob};
 use crate::input::JobResult;
-pub use crate::reason::{CloseReason, Foresight};
+pub use crate::reason::{CloseReason, Foresight, Hindrance};
+use crate::sa::mapping::{Memory, Network};
 use crate::wire::payload::Eap;
 
 /// One thing that must happen. Outputs are carried out in order.
@@ -33,6 +35,9 @@ pub enum Output {
     ActivateOutbound(ChildSaId),
     /// Every Child SA of an IKE SA takes another path.
     MoveChildSas(IkeSaId, Path),
+    /// Packets to a path's peer are at most so many octets long, IP's header included: nobody on the path said so, it was
+    /// measured.
+    PathMtu(Path, u16),
     /// A Child SA is no more.
     RemoveChildSa(ChildSaId),
     /// The host gets addresses, routes and DNS for an IKE SA. Sent again when they change (an IKE SA
@@ -53,6 +58,9 @@ pub enum Output {
     Ask(QuestionId, Box<Question>),
     /// A job; its result comes back by `handle_work`.
     Work(JobId, Job),
+    /// The machine is to tell, by `handle_links`, which pairs of its addresses with these it has a route for: now, and
+    /// whenever that changes.
+    FindPairs(BTreeSet<IpAddr>),
     /// Something that people and logs want to know.
     Event(Event),
 }
@@ -155,8 +163,6 @@ pub struct HostConfiguration {
     pub remote: Vec<TrafficSelector>,
     /// What this host protects.
     pub local: Vec<TrafficSelector>,
-    /// The path to the peer, which must stay outside the tunnel.
-    pub path: Path,
 }
 
 /// Slow work, done elsewhere; it is a function of what it carries.
@@ -323,8 +329,56 @@ pub enum Event {
     Moved {
         /// The IKE SA.
         ike_sa: IkeSaId,
+        /// Where it was.
+        from: Path,
         /// Where it is now.
         path: Path,
+        /// Why, in a few words.
+        why: String,
+        /// How long nothing came in; zero of a move from a path that worked.
+        gap: Duration,
+        /// Octets of IP datagrams that IKE sent and received for it, as far as this host began it.
+        octets: u32,
+    },
+    /// An order about the path changed nothing.
+    Stays {
+        /// The IKE SA.
+        ike_sa: IkeSaId,
+        /// Where it is.
+        path: Path,
+        /// Why, in a few words.
+        why: String,
+    },
+    /// Another path is wanted, or needed, and is not taken, or not yet.
+    NotMoved {
+        /// The IKE SA.
+        ike_sa: IkeSaId,
+        /// The path that is not taken; without any, the one that cannot be used any more.
+        path: Path,
+        /// What keeps it.
+        hindrance: Hindrance,
+        /// What the policy says of it; empty if it says nothing.
+        why: String,
+    },
+    /// A path carries less than what is sent, and nobody on it says so.
+    PathMtu {
+        /// The IKE SA.
+        ike_sa: IkeSaId,
+        /// The path.
+        path: Path,
+        /// The largest packet that it carries, IP's header included.
+        octets: u16,
+    },
+    /// It was learned for how long the NAT of a network remembers an idle mapping; there is nothing more to learn for now.
+    KeepaliveLearned {
+        /// The IKE SA.
+        ike_sa: IkeSaId,
+        /// The connection.
+        connection: String,
+        /// The network.
+        network: Network,
+        /// What is known of its NAT.
+        memory: Memory,
     },
     /// A decision was made by a policy that operators may take over.
     Decided {
@@ -368,6 +422,10 @@ impl Event {
             | Self::IkeSaClosed { ike_sa, .. }
             | Self::Alive { ike_sa, .. }
             | Self::Moved { ike_sa, .. }
+            | Self::Stays { ike_sa, .. }
+            | Self::NotMoved { ike_sa, .. }
+            | Self::PathMtu { ike_sa, .. }
+            | Self::KeepaliveLearned { ike_sa, .. }
             | Self::Decided { ike_sa, .. } => *ike_sa,
             Self::RetryScheduled { .. } | Self::Refused { .. } => return None,
         };
@@ -387,10 +445,15 @@ impl Event {
             | Self::IkeRekeyFailed { connection, .. }
             | Self::Foretold { connection, .. }
             | Self::RetryScheduled { connection, .. }
+            | Self::KeepaliveLearned { connection, .. }
             | Self::Decided { connection, .. } => Some(connection.as_str()).filter(|name| !name.is_empty()),
-            Self::ChildSaClosed { .. } | Self::Alive { .. } | Self::Moved { .. } | Self::Refused { .. } => {
-                None
-            }
+            Self::ChildSaClosed { .. }
+            | Self::Alive { .. }
+            | Self::Moved { .. }
+            | Self::Stays { .. }
+            | Self::NotMoved { .. }
+            | Self::PathMtu { .. }
+            | Self::Refused { .. } => None,
         }
     }
 
@@ -409,6 +472,10 @@ impl Event {
             | Self::RetryScheduled { .. }
             | Self::Alive { .. }
             | Self::Moved { .. }
+            | Self::Stays { .. }
+            | Self::NotMoved { .. }
+            | Self::PathMtu { .. }
+            | Self::KeepaliveLearned { .. }
             | Self::Decided { .. } => None,
         }
     }

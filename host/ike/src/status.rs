@@ -8,18 +8,24 @@ use vpnhost_model::{
     TrafficSelector,
 };
 
+use vpnhost_policy::PathFacts;
+
 use crate::auth::eap::EapFacts;
 use crate::auth::judged::CertificateFacts;
 use crate::endpoint::IkeEndpoint;
+use crate::host::Host;
+use crate::question::rank_paths;
 use crate::sa::IkeSa;
 use crate::sa::estate::{ChildPhase, ChildSa};
+use crate::sa::mapping::{Memory, Network};
+use crate::sa::paths::Candidate;
 use crate::sa::state::{Established, State};
 use crate::tally::Tally;
 use crate::timer::Timer;
 use crate::wire::payload::AuthMethod;
 
 /// An IKE SA in any state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct IkeSaStatus {
     /// Its name.
     pub id: IkeSaId,
@@ -69,6 +75,27 @@ pub struct IkeSaStatus {
     pub peer_addresses: Vec<IpAddr>,
     /// Its Child SAs.
     pub children: Vec<ChildSaStatus>,
+    /// Whether it may move (MOBIKE).
+    pub mobike: bool,
+    /// Whether it is this host that chooses its path.
+    pub chooses_path: bool,
+    /// What goes out to keep a NAT's mapping, and how often, if anything does.
+    pub keepalive: Option<Duration>,
+    /// What is known of the NAT before this host.
+    pub memory: Memory,
+    /// The paths that it could take, where this host chooses, in the order in which the policy is told of them.
+    pub paths: Vec<PathStatus>,
+}
+
+/// A path that an IKE SA could take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PathStatus {
+    /// Whether it is the one in use.
+    pub in_use: bool,
+    /// What is known of it.
+    pub facts: PathFacts,
+    /// What is known of the NAT of its network.
+    pub memory: Memory,
 }
 
 /// A Child SA.
@@ -168,7 +195,7 @@ impl IkeEndpoint {
     /// Returns facts about every IKE SA that is not closed, in the order of their names.
     pub fn ike_sas(&self, now: Now) -> Vec<IkeSaStatus> {
         let open = |sa: &&IkeSa| !matches!(sa.state, State::Gone | State::Closed) && sa.announced;
-        self.sas.values().filter(open).map(|sa| ike_sa_status(sa, now.instant)).collect()
+        self.sas.values().filter(open).map(|sa| ike_sa_status(sa, &self.host, now.instant)).collect()
     }
 
     /// Returns facts about every connection of the configuration, in the order of the file.
@@ -189,7 +216,20 @@ impl IkeEndpoint {
     }
 }
 
-fn ike_sa_status(sa: &IkeSa, now: Instant) -> IkeSaStatus {
+fn paths(sa: &IkeSa, host: &Host, now: Instant) -> Vec<PathStatus> {
+    let current = sa.current_pair();
+    let all = sa.mobility().map_or(&[][..], |mobility| mobility.paths.all());
+    let status = |candidate: &Candidate| PathStatus {
+        in_use: Some(candidate.pair) == current,
+        facts: rank_paths::facts(sa, host, now, candidate),
+        memory: host
+            .mappings
+            .memory(Network { local: candidate.pair.local, interface: Some(candidate.pair.interface) }),
+    };
+    all.iter().map(status).collect()
+}
+
+fn ike_sa_status(sa: &IkeSa, host: &Host, now: Instant) -> IkeSaStatus {
     let established = sa.established();
     let remaining = |timer| sa.timers.deadline(timer).map(|deadline| deadline - now);
     let estate = established.map(|established| &established.estate);
@@ -225,6 +265,11 @@ fn ike_sa_status(sa: &IkeSa, now: Instant) -> IkeSaStatus {
                 })
                 .collect()
         }),
+        mobike: sa.mobility().is_some_and(|mobility| mobility.enabled),
+        chooses_path: sa.chooses_path(),
+        keepalive: sa.keepalive(),
+        memory: host.mappings.memory(Network::of(&sa.path)),
+        paths: paths(sa, host, now),
     }
 }
 

@@ -19,6 +19,10 @@ pub enum Timer {
     Liveness,
     /// Silence towards a NAT.
     Keepalive,
+    /// A silence is to be tried, or nothing came through after one.
+    IdleProbe,
+    /// The peer is owed an answer once more.
+    IdleAnswer,
     /// An IKE SA has reached its age.
     RekeyIkeSa,
     /// A Child SA has reached its age.
@@ -47,6 +51,16 @@ pub enum Timer {
     Resume,
     /// A maintenance plan is made anew.
     Review,
+    /// Packets go out and none come in.
+    Suspect,
+    /// A peer that may be gone is begun with anew.
+    Doubt,
+    /// Answers on paths that were tested are no longer waited for.
+    PathTest,
+    /// A better path has lasted for long enough.
+    PathSettled,
+    /// The paths are ranked anew.
+    PathReview,
     /// A replaced Child SA's inbound half ends.
     OldInbound(ChildSaId),
     /// A connection is tried again.
@@ -69,6 +83,13 @@ impl TimerTable {
     pub(crate) fn set_earlier(&mut self, timer: Timer, deadline: Instant) {
         let slot = self.deadlines.entry(timer).or_insert(deadline);
         *slot = deadline.min(*slot);
+    }
+
+    /// Puts a timer off, if it is set.
+    pub(crate) fn postpone(&mut self, timer: Timer, span: std::time::Duration) {
+        if let Some(deadline) = self.deadlines.get_mut(&timer) {
+            *deadline += span;
+        }
     }
 
     /// Stops a timer.

@@ -6,7 +6,7 @@
 //! initiator ends it, once everything that it carried goes over the one that stays: as with a simultaneous rekey
 //! (§2.8.1) no packet is lost. What a peer began that knows nothing of this is left to it: it might begin it again.
 
-use vpnhost_model::{Identity, IkeSaId, IkeSpi, Now};
+use vpnhost_model::{Identity, IkeSaId, IkeSpi, Now, Role};
 use vpnhost_pki::identity;
 
 use crate::config::Uniqueness;
@@ -24,14 +24,12 @@ impl IkeEndpoint {
         let Some(sa) = self.sas.get(&id) else { return };
         let Some(established) = sa.established() else { return };
         self.connections.entry(established.connection.name.clone()).or_default().is_up();
-        // Who begins a further one does so to authenticate anew.
-        let role = sa.role;
+        // Who begins a further one does so to authenticate anew. A rekey may have exchanged the roles since.
+        let role = Some(established.first_role);
         let of_same = siblings.iter().filter(|other| **other != id).filter_map(|other| self.sas.get(other));
-        let last = of_same.filter(|other| other.role == role && are_twins(sa, other));
-        let generation = last.map(|other| other.generation + 1).max();
-        if let Some(sa) = self.sas.get_mut(&id) {
-            sa.generation = generation.unwrap_or(0);
-        }
+        let of_same = of_same.filter(|other| other.first_role() == role && are_twins(sa, other));
+        let twins: Vec<IkeSaId> = of_same.map(|other| other.id).collect();
+        self.end_doubted(now, &twins);
         self.review_twins(now, id);
     }
 
@@ -47,7 +45,8 @@ impl IkeEndpoint {
             };
             let age = now.instant - *sa.redundant_since.get_or_insert(now.instant);
             let unique = sa.connection.as_ref().is_some_and(|it| it.unique == Uniqueness::Replace);
-            let (is_ours, is_time) = (sa.role.is_initiator() || unique, covered && age >= limits::TWINS);
+            let begun_here = sa.first_role().is_some_and(Role::is_initiator);
+            let (is_ours, is_time) = (begun_here || unique, covered && age >= limits::TWINS);
             if is_ours && is_time && age >= 2 * limits::TWINS {
                 tracing::debug!(redundant = %id, stays = %heir, "one IKE SA is enough");
                 self.visit_one(id, |sa, host| sa.order_end(host, now, CloseReason::Replaced));
@@ -75,8 +74,10 @@ impl IkeEndpoint {
     fn greater_twin(&self, id: IkeSaId) -> Option<IkeSaId> {
         let sa = self.sas.get(&id).filter(|sa| sa.announced)?;
         let twins = self.siblings(id).into_iter().filter_map(|other| self.sas.get(&other));
-        let greatest = twins.filter(|other| are_twins(sa, other)).max_by_key(|other| rank(other))?;
-        (rank(greatest) > rank(sa)).then_some(greatest.id)
+        let twins = twins.filter(|other| are_twins(sa, other) && outranks(other, sa));
+        twins
+            .reduce(|greatest, other| if outranks(other, greatest) { other } else { greatest })
+            .map(|it| it.id)
     }
 
     /// An IKE SA ended in favour of another: what waits there for an answer's arrival need not wait longer.
@@ -117,16 +118,35 @@ impl IkeEndpoint {
     }
 }
 
-/// Tells whether two IKE SAs connect the same hosts.
+/// Tells whether two IKE SAs connect the same hosts: a peer that is at one address, that this host chose, or that has the
+/// same behind it. Where it is may have changed for one of the two alone.
 fn are_twins(one: &IkeSa, other: &IkeSa) -> bool {
     let peer = |sa: &IkeSa| sa.established().map(|established| identity::folded(&established.peer_id));
+    let begun_here = |sa: &IkeSa| sa.first_role().is_some_and(Role::is_initiator);
     other.announced
         && one.id != other.id
-        && one.path.remote.ip() == other.path.remote.ip()
+        && (one.path.remote.ip() == other.path.remote.ip()
+            || (begun_here(one) && begun_here(other))
+            || carry_the_same(one, other))
         && peer(other).is_some_and(|id| Some(id) == peer(one))
 }
 
-/// Which of two stays: what was made to authenticate anew, else the greater SPIs.
-fn rank(sa: &IkeSa) -> (u32, IkeSpi, IkeSpi) {
-    (sa.generation, sa.spi_i, sa.spi_r)
+/// Tells whether two IKE SAs have Child SAs for the same traffic.
+fn carry_the_same(one: &IkeSa, other: &IkeSa) -> bool {
+    let children = |sa| IkeSa::established(sa).map(|established| &established.estate.children);
+    let (Some(ours), Some(theirs)) = (children(one), children(other)) else { return false };
+    let same = |a: &ChildSa, b: &ChildSa| (&a.local, &a.remote) == (&b.local, &b.remote);
+    ours.values().any(|child| theirs.values().any(|other| same(child, other)))
+}
+
+/// Tells whether the first of two stays: of those that one host began the later, which was made to authenticate anew; else
+/// the one with the greater SPIs.
+fn outranks(one: &IkeSa, other: &IkeSa) -> bool {
+    let spis = |sa: &IkeSa| -> (IkeSpi, IkeSpi) { (sa.spi_i, sa.spi_r) };
+    let authenticated = |sa: &IkeSa| sa.established().map(|established| established.authenticated);
+    let by_one_host = one.first_role() == other.first_role();
+    if by_one_host && authenticated(one) != authenticated(other) {
+        return authenticated(one) > authenticated(other);
+    }
+    spis(one) > spis(other)
 }

@@ -18,6 +18,8 @@ pub(crate) enum Track {
     Remote,
     /// The maintenance plan, for which no exchange waits.
     Plan,
+    /// The ranking of the paths, for which no exchange waits.
+    Paths,
     /// The new judgement of the peer's certificate, for which no exchange waits.
     Certificate,
 }

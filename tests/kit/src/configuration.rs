@@ -74,6 +74,8 @@ pub fn initiator(children: Vec<ChildConfig>) -> PeerConfig {
         request_address: RequestAddress::default(),
         pools: Vec::new(),
         encapsulation: EncapsulationPolicy::Always,
+        mobike: true,
+        return_routability: vpnhost_ike::ReturnRoutability::default(),
         timing: Timing { liveness_idle: Duration::from_secs(20), ..Timing::default() },
         unique: vpnhost_ike::Uniqueness::default(),
         on_child_failed: vpnhost_ike::ChildFailure::default(),

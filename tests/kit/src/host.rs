@@ -6,7 +6,7 @@
 mod carry_out;
 mod packets;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +17,18 @@ use vpnhost_ike::{
     QuestionId, TrafficReport,
 };
 use vpnhost_ipsec::{Batch, Counters, Inbound, Outbound, SaActivity, TunnelConfig};
-use vpnhost_model::{ChildSaId, IkeSaId, Instant, LinkKind, LocalAddress, Now};
+use vpnhost_model::{AddressPair, ChildSaId, IkeSaId, Instant, LinkKind, LocalAddress, Now};
 use vpnhost_null::SeededRandom;
-use vpnhost_policy::{Answer, QuestionSet};
-use vpnhost_policy_standard::Standard;
+use vpnhost_policy::{Answer, Policy, QuestionSet};
 
 use crate::network::Datagram;
 use crate::random::Random;
 
 /// How often the packet path is asked what it carried, while it carries.
 const ACTIVITY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The port on which a host tries silences, if its configuration says so.
+pub const IDLE_PORT: u16 = 4501;
 
 /// How long what is outside takes: the least and the most.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +70,8 @@ pub struct HostSettings {
     pub delays: Delays,
     /// Which questions a chain of plugins decides.
     pub delegated: QuestionSet,
+    /// Who decides.
+    pub policy: Arc<dyn Policy>,
 }
 
 /// What comes back to the endpoint after a while.
@@ -75,12 +79,21 @@ pub(crate) enum Pending {
     Job(JobId, Job),
     Answer(QuestionId, Option<Answer>),
     Report(TrafficReport),
+    Pairs,
+}
+
+/// Makes an address on an interface of its own.
+pub fn link(address: IpAddr, interface: u32, kind: LinkKind) -> LocalAddress {
+    let name = format!("eth{}", interface.saturating_sub(2));
+    LocalAddress { address, interface, name, kind, mtu: 1500, metered: kind == LinkKind::CELLULAR }
 }
 
 /// A host, and what came out of it.
 pub struct HostUnderTest {
-    /// Its address.
+    /// Its first address.
     pub address: IpAddr,
+    /// Its addresses now.
+    pub links: Vec<LocalAddress>,
     /// Its IKE.
     pub endpoint: IkeEndpoint,
     /// What people were told.
@@ -93,6 +106,8 @@ pub struct HostUnderTest {
     pub configured: BTreeMap<IkeSaId, HostConfiguration>,
     /// The inner packets that the TUN got.
     pub delivered: Vec<Vec<u8>>,
+    /// How many inner packets could be read in what was sent for them.
+    pub in_clear: u64,
     /// What the packet path counted.
     pub counters: Arc<Counters>,
     pub(crate) outbox: VecDeque<Datagram>,
@@ -106,6 +121,9 @@ pub struct HostUnderTest {
     pended: u64,
     delays: Delays,
     chance: Random,
+    policy: Arc<dyn Policy>,
+    /// The peers' addresses that it may go to; a pair is of one family.
+    remotes: BTreeSet<IpAddr>,
 }
 
 /// What a Child SA carried, and until when that was told.
@@ -118,18 +136,20 @@ struct Activity {
 impl HostUnderTest {
     /// Starts a host.
     pub fn new(now: Now, settings: HostSettings) -> Self {
-        let HostSettings { address, config, crypto, seed, delays, delegated } = settings;
+        let HostSettings { address, config, crypto, seed, delays, delegated, policy } = settings;
         let random = Box::new(SeededRandom::new(seed ^ 0x1ce));
         let counters = Arc::new(Counters::default());
         let tunnel = TunnelConfig::default();
         let mut host = Self {
             address,
-            endpoint: IkeEndpoint::new(config, crypto, random, Arc::new(Standard), now),
+            endpoint: IkeEndpoint::new(config, crypto, random, Arc::clone(&policy), now),
+            policy,
             events: Vec::new(),
             installed: BTreeMap::new(),
             ike_keys: BTreeMap::new(),
             configured: BTreeMap::new(),
             delivered: Vec::new(),
+            in_clear: 0,
             outbox: VecDeque::new(),
             crypto,
             inbound: Inbound::new(tunnel, Arc::clone(&counters)),
@@ -142,19 +162,40 @@ impl HostUnderTest {
             pended: 0,
             delays,
             chance: Random::new(seed ^ 0xde1a),
+            links: Vec::new(),
+            remotes: BTreeSet::new(),
         };
-        let link = LocalAddress {
-            address,
-            interface: 2,
-            name: "eth0".into(),
-            kind: LinkKind::ETHERNET,
-            mtu: 1500,
-            metered: false,
-        };
-        host.endpoint.handle_links(now, &[link]);
         host.endpoint.delegate(delegated);
-        host.drain(now);
+        host.set_links(now, vec![link(address, 2, LinkKind::ETHERNET)]);
         host
+    }
+
+    /// Gives it other addresses.
+    pub fn set_links(&mut self, now: Now, links: Vec<LocalAddress>) {
+        self.links = links;
+        self.tell_links(now);
+    }
+
+    /// Tells whether it has an address.
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.links.iter().any(|link| link.address == address)
+    }
+
+    /// Tells the endpoint of its addresses, and of every pair with a peer's of the same family.
+    fn tell_links(&mut self, now: Now) {
+        let pair = |remote: IpAddr, link: &LocalAddress| AddressPair {
+            local: link.address,
+            interface: link.interface,
+            remote,
+        };
+        let of = |remote: &IpAddr| {
+            let remote = *remote;
+            let fitting = self.links.iter().filter(move |link| link.address.is_ipv4() == remote.is_ipv4());
+            fitting.map(move |link| pair(remote, link))
+        };
+        let pairs: Vec<AddressPair> = self.remotes.iter().flat_map(of).collect();
+        self.endpoint.handle_links(now, &self.links, &pairs);
+        self.drain(now);
     }
 
     /// Gives an order.
@@ -170,6 +211,7 @@ impl HostUnderTest {
                 Pending::Job(id, job) => self.endpoint.handle_work(now, id, job.run()),
                 Pending::Answer(id, answer) => self.endpoint.handle_answer(now, id, answer),
                 Pending::Report(report) => self.endpoint.handle_traffic(now, report),
+                Pending::Pairs => self.tell_links(now),
             }
             self.drain(now);
         }
@@ -210,11 +252,11 @@ impl HostUnderTest {
         let mut reports = Vec::new();
         for (&id, activity) in &mut self.activities {
             let (last_in, last_out) = (activity.shared.inbound.last(), activity.shared.outbound.last());
-            if last_in > activity.told_in {
-                reports.push(TrafficReport::Inbound(id));
+            if let Some(at) = last_in.filter(|_| last_in > activity.told_in) {
+                reports.push(TrafficReport::Inbound(id, at));
             }
-            if last_out > activity.told_out {
-                reports.push(TrafficReport::Outbound(id));
+            if let Some(at) = last_out.filter(|_| last_out > activity.told_out) {
+                reports.push(TrafficReport::Outbound(id, at));
             }
             (activity.told_in, activity.told_out) = (last_in, last_out);
         }

@@ -38,6 +38,11 @@ impl Nat {
         self.mappings.clear();
     }
 
+    /// Remembers for another time from now on.
+    pub fn set_lifetime(&mut self, lifetime: Duration) {
+        self.lifetime = lifetime;
+    }
+
     /// Forgets every mapping and has another address from now on.
     pub fn move_to(&mut self, outside: IpAddr) {
         self.rebind();

@@ -1,7 +1,7 @@
 //! A network that is a value: what is sent arrives later, out of order, twice, or never.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use vpnhost_model::Instant;
@@ -34,6 +34,15 @@ pub struct Datagram {
     pub octets: Vec<u8>,
 }
 
+impl Datagram {
+    /// Tells whether it carries IKE.
+    fn is_ike(&self) -> bool {
+        let marked = self.octets.starts_with(&[0; 4]);
+        self.carrier == Carrier::Udp
+            && (marked || self.destination.port() == 500 || self.source.port() == 500)
+    }
+}
+
 /// What the network does by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weather {
@@ -50,6 +59,9 @@ impl Weather {
     pub const FAIR: Self =
         Self { loss: 0, duplication: 0, delay: (Duration::from_millis(10), Duration::from_millis(10)) };
 
+    /// Nothing arrives, and nobody is told.
+    pub const DEAD: Self = Self { loss: 100, ..Self::FAIR };
+
     /// A fifth is lost, a fifth comes twice, and order is chance.
     pub const STORM: Self =
         Self { loss: 20, duplication: 20, delay: (Duration::from_millis(10), Duration::from_millis(400)) };
@@ -62,12 +74,16 @@ pub type Filter = Box<dyn FnMut(&Datagram) -> bool + Send>;
 pub struct Network {
     /// What it does by itself.
     pub weather: Weather,
+    /// What it does instead to whatever has one of these addresses, before any NAT.
+    pub roads: BTreeMap<IpAddr, Weather>,
     /// What a story lets through; everything without.
     pub filter: Option<Filter>,
     /// NATs, each in front of the hosts inside of it.
     pub nats: Vec<Nat>,
     /// What was sent.
     pub capture: Capture,
+    /// Octets of IKE that were sent, with IP and UDP headers.
+    pub octets: u64,
     random: Random,
     in_flight: BTreeMap<(Instant, u64), Datagram>,
     sent: u64,
@@ -78,9 +94,11 @@ impl Network {
     pub fn new(random: Random) -> Self {
         Self {
             weather: Weather::FAIR,
+            roads: BTreeMap::new(),
             filter: None,
             nats: Vec::new(),
             capture: Capture::default(),
+            octets: 0,
             random,
             in_flight: BTreeMap::new(),
             sent: 0,
@@ -91,15 +109,20 @@ impl Network {
     pub fn send(&mut self, now: Instant, mut datagram: Datagram) {
         let let_through = self.filter.as_mut().is_none_or(|filter| filter(&datagram));
         let sent = datagram.clone();
+        if sent.is_ike() {
+            self.octets += 28 + sent.octets.len() as u64;
+        }
         let translated =
             let_through && self.nats.iter_mut().all(|nat| nat.translate_outbound(now, &mut datagram));
-        if !translated || self.random.percent(self.weather.loss) {
+        let road = [sent.source, sent.destination].iter().find_map(|end| self.roads.get(&end.ip()));
+        let weather = road.copied().unwrap_or(self.weather);
+        if !translated || self.random.percent(weather.loss) {
             return self.capture.record(now, sent, Fate::Lost);
         }
         self.capture.record(now, sent, Fate::Sent);
-        let copies = 1 + u64::from(self.random.percent(self.weather.duplication));
+        let copies = 1 + u64::from(self.random.percent(weather.duplication));
         for _ in 0..copies {
-            let delay = self.random.between(self.weather.delay);
+            let delay = self.random.between(weather.delay);
             self.sent += 1;
             self.in_flight.insert((now + delay, self.sent), datagram.clone());
         }

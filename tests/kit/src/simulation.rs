@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vpnhost_ike::{Command, EndpointConfig, Event, IkeSaStatus};
-use vpnhost_model::{Instant, Now};
+use vpnhost_model::{Instant, LocalAddress, Now};
 
 use crate::clock::Clock;
 use crate::configuration::{A_ADDRESS, B_ADDRESS, address};
@@ -68,6 +68,12 @@ impl Simulation {
     /// Gives an order to a host.
     pub fn command(&mut self, host: usize, command: Command) {
         self.hosts[host].command(self.clock.now(), command);
+        self.post();
+    }
+
+    /// Gives a host other addresses.
+    pub fn set_links(&mut self, host: usize, links: Vec<LocalAddress>) {
+        self.hosts[host].set_links(self.clock.now(), links);
         self.post();
     }
 
@@ -140,7 +146,7 @@ impl Simulation {
     fn step(&mut self) {
         let now = self.now();
         if let Some(datagram) = self.network.take_arrival(now.instant) {
-            let host = self.hosts.iter_mut().find(|host| host.address == datagram.destination.ip());
+            let host = self.hosts.iter_mut().find(|host| host.has(datagram.destination.ip()));
             if let Some(host) = host {
                 host.receive(now, datagram);
             }
@@ -187,5 +193,6 @@ pub fn settings(at: &str, config: EndpointConfig, seed: u64) -> HostSettings {
         seed,
         delays: Delays::NONE,
         delegated: vpnhost_policy::QuestionSet::EMPTY,
+        policy: std::sync::Arc::new(vpnhost_policy_standard::Standard),
     }
 }

@@ -5,6 +5,7 @@ use vpnhost_model::{ChildSaId, ChildSpi, Now, Protocol};
 use crate::auth::certificates;
 use crate::exchange::LocalExchange;
 use crate::exchange::shape::{ExchangeShapes, Shape};
+use crate::extension::idle_probe;
 use crate::host::Host;
 use crate::limits;
 use crate::output::CloseReason;
@@ -52,6 +53,8 @@ impl IkeSa {
             State::Established(established) => {
                 established.queue.push(Task::DeleteIkeSa(reason));
                 self.recall_unsent(host);
+                // Nobody waits for the peer any longer than a farewell does.
+                self.dismiss_doubt(host, now.instant);
                 self.start_next(host, now);
             }
             State::SaInitSent(_) | State::SaInitAnswered(_) | State::AuthSent(_) | State::Authorizing(_) => {
@@ -74,6 +77,7 @@ impl IkeSa {
             return host.say_last(unsent);
         }
         self.note_auth_lifetime(host, now, message);
+        let mut reply = self.on_address_notifies(host, now, message);
         // RFC 7296, 2.21.2: an initiator may report that our AUTH was wrong.
         if message.notify(NotifyType::AUTHENTICATION_FAILED).is_some() {
             self.respond(host, now, ExchangeType::INFORMATIONAL, &[]);
@@ -94,8 +98,8 @@ impl IkeSa {
             .collect();
         let answered: Vec<ChildSpi> =
             spis.into_iter().filter_map(|spi| self.on_child_deleted(host, now, spi)).collect();
-        let reply: Vec<Payload> =
-            (!answered.is_empty()).then(|| Payload::Delete(Delete::esp(answered))).into_iter().collect();
+        reply.extend((!answered.is_empty()).then(|| Payload::Delete(Delete::esp(answered))));
+        reply.extend(self.promise_idle_answer(now, message).map(idle_probe::ask));
         self.respond(host, now, ExchangeType::INFORMATIONAL, &reply);
         self.start_next(host, now);
     }
@@ -144,7 +148,12 @@ impl IkeSa {
         let (id, index, spi_in) = (child.id, child.index, child.spi_in);
         let both = match &established.local {
             Some(LocalExchange::DeleteChild(other, _)) => *other == id,
-            Some(LocalExchange::Liveness | LocalExchange::CreateChild(_) | LocalExchange::RekeyIkeSa(_))
+            Some(
+                LocalExchange::Liveness
+                | LocalExchange::Path(_)
+                | LocalExchange::CreateChild(_)
+                | LocalExchange::RekeyIkeSa(_),
+            )
             | None => false,
         };
         let reason = match child.phase {

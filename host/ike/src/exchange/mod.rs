@@ -3,28 +3,36 @@
 
 pub(crate) mod create_child_sa;
 pub(crate) mod delete;
+pub(crate) mod idle_probe;
 pub(crate) mod ike_auth;
 pub(crate) mod ike_sa_init;
 pub(crate) mod liveness;
+pub(crate) mod path_mtu;
 pub(crate) mod proposals;
 pub(crate) mod reauthenticate;
 pub(crate) mod rekey_child_sa;
 pub(crate) mod rekey_ike_sa;
+pub(crate) mod renegotiate;
+pub(crate) mod return_routability;
 pub(crate) mod selectors;
 pub(crate) mod shape;
+pub(crate) mod update_addresses;
 
 use std::time::Duration;
 
-use vpnhost_model::{ChildSaId, ChildSpi, IkeSpi, Now};
+use vpnhost_model::{ChildSaId, ChildSpi, IkeSpi, Now, Path};
 
 use crate::exchange::create_child_sa::{ChildDecision, LocalChild};
 use crate::exchange::ike_auth::RemoteAuth;
 use crate::exchange::rekey_ike_sa::{IkeRekeyDecision, LocalIkeRekey};
+use crate::exchange::return_routability::LocalCheck;
+use crate::exchange::update_addresses::{LocalAnnouncement, LocalUpdate};
 use crate::host::Host;
 use crate::input::JobResult;
 use crate::output::CloseReason;
 use crate::sa::IkeSa;
-use crate::sa::queue::Task;
+use crate::sa::path_test::{Heard, is_same};
+use crate::sa::queue::{PathTask, Task};
 use crate::sa::state::State;
 use crate::wire::Message;
 use crate::work::{Resumed, Track};
@@ -39,6 +47,28 @@ pub(crate) enum LocalExchange {
     RekeyIkeSa(Box<LocalIkeRekey>),
     /// INFORMATIONAL with the Delete of Child SAs.
     DeleteChild(ChildSaId, CloseReason),
+    /// INFORMATIONAL about the path (RFC 4555).
+    Path(Box<PathExchange>),
+}
+
+/// An INFORMATIONAL about the path.
+pub(crate) enum PathExchange {
+    /// Empty, on a path that is not in use.
+    Test(Path),
+    /// Empty, from an address that the peer has not heard of this host at.
+    Introduce(Path),
+    /// Empty, on every path.
+    TestAll,
+    /// On a port of its own, for an answer after a silence.
+    TryIdle,
+    /// With UPDATE_SA_ADDRESSES.
+    Update(LocalUpdate),
+    /// With the list of this host's addresses.
+    Announce(LocalAnnouncement),
+    /// With COOKIE2, to the peer's new address.
+    Check(LocalCheck),
+    /// Of a certain size, on the path in use.
+    Mtu((Path, u16)),
 }
 
 /// An exchange that the peer began on an established IKE SA, and whose answer is being decided.
@@ -62,6 +92,15 @@ impl IkeSa {
             Task::RekeyIkeSa => self.begin_rekey_ike_sa(host, now),
             Task::Reauthenticate => self.begin_reauthenticate(host, now),
             Task::AskReauthentication => self.begin_ask_reauthentication(host, now),
+            Task::GiveToken => self.begin_give_token(host, now),
+            Task::Path(PathTask::Update) => self.begin_update_addresses(host, now),
+            Task::Path(PathTask::Announce) => self.begin_announce_addresses(host, now),
+            Task::Path(PathTask::Check) => self.begin_check_route(host, now),
+            Task::Path(PathTask::Test(path)) => self.begin_test_path(host, now, path),
+            Task::Path(PathTask::Introduce) => self.begin_introduce(host, now),
+            Task::Path(PathTask::TestAll) => self.begin_test_paths(host, now),
+            Task::Path(PathTask::Mtu) => self.begin_test_mtu(host, now),
+            Task::Path(PathTask::TryIdle) => self.begin_idle_probe(host, now),
             Task::DeleteIkeSa(reason) => self.begin_delete_ike_sa(host, now, reason),
         }
     }
@@ -71,6 +110,12 @@ impl IkeSa {
         if track == Track::Plan {
             if let Resumed::Answer(answer, by) = resumed {
                 self.apply_plan(host, now, answer, by);
+            }
+            return;
+        }
+        if track == Track::Paths {
+            if let Resumed::Answer(answer, by) = resumed {
+                self.apply_ranking(host, now, answer, by);
             }
             return;
         }
@@ -105,7 +150,10 @@ impl IkeSa {
         match established.local.take() {
             Some(LocalExchange::CreateChild(child)) => self.resume_local_child(host, now, child, resumed),
             Some(LocalExchange::RekeyIkeSa(rekey)) => self.resume_local_ike_rekey(host, now, rekey, resumed),
-            other @ (Some(LocalExchange::Liveness | LocalExchange::DeleteChild(..)) | None) => {
+            other @ (Some(
+                LocalExchange::Liveness | LocalExchange::DeleteChild(..) | LocalExchange::Path(_),
+            )
+            | None) => {
                 established.local = other;
             }
         }
@@ -131,11 +179,16 @@ impl IkeSa {
         host: &mut Host,
         now: Now,
         message: &Message,
-        round_trip: Option<Duration>,
+        (round_trip, heard): (Option<Duration>, Option<Heard>),
     ) {
         if let State::Closing(reason) = &self.state {
             let reason = reason.clone();
             return self.end(host, now, reason);
+        }
+        // Another path has a time of its own.
+        let here = heard.filter(|heard| is_same(&heard.path, &self.path)).and_then(|heard| heard.round_trip);
+        if let Some(mobility) = self.mobility_mut() {
+            mobility.round_trip = here.or(mobility.round_trip);
         }
         let Some(established) = self.established_mut() else { return };
         match established.local.take() {
@@ -145,7 +198,35 @@ impl IkeSa {
             }
             Some(LocalExchange::RekeyIkeSa(rekey)) => self.on_rekey_ike_response(host, now, message, rekey),
             Some(LocalExchange::DeleteChild(id, reason)) => self.remove_child(host, now, id, reason),
+            Some(LocalExchange::Path(exchange)) => {
+                self.on_path_response(host, now, message, (*exchange, heard))
+            }
             None => {}
+        }
+    }
+
+    fn on_path_response(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        message: &Message,
+        (exchange, heard): (PathExchange, Option<Heard>),
+    ) {
+        match exchange {
+            PathExchange::Test(path) => {
+                self.on_path_tested(host, now, path, heard.and_then(|heard| heard.round_trip));
+            }
+            PathExchange::Introduce(path) => self.on_introduced(now, path),
+            // Which paths work was noted with each answer.
+            PathExchange::TestAll => {}
+            PathExchange::TryIdle => self.on_idle_response(host, now, message, heard),
+            PathExchange::Update(update) => self.on_update_response(host, now, message, (update, heard)),
+            PathExchange::Announce(local) => self.on_announcement_response(host, now, message, local),
+            PathExchange::Check(check) => self.on_check_response(host, now, message, (check, heard)),
+            // The path may be another by now, and the test be of no use.
+            PathExchange::Mtu((path, tested)) => {
+                self.on_mtu_tested(host, heard.filter(|heard| is_same(&heard.path, &path)), tested);
+            }
         }
     }
 
@@ -166,6 +247,7 @@ impl IkeSa {
             Some(
                 LocalExchange::Liveness
                 | LocalExchange::DeleteChild(..)
+                | LocalExchange::Path(_)
                 | LocalExchange::CreateChild(_)
                 | LocalExchange::RekeyIkeSa(_),
             )
@@ -192,7 +274,10 @@ impl IkeSa {
             State::Established(established) => match &established.local {
                 Some(LocalExchange::CreateChild(child)) => vec![child.spi_in],
                 Some(
-                    LocalExchange::Liveness | LocalExchange::RekeyIkeSa(_) | LocalExchange::DeleteChild(..),
+                    LocalExchange::Liveness
+                    | LocalExchange::RekeyIkeSa(_)
+                    | LocalExchange::Path(_)
+                    | LocalExchange::DeleteChild(..),
                 )
                 | None => Vec::new(),
             },
@@ -209,7 +294,10 @@ impl IkeSa {
     pub(crate) fn reserved_ike_spi(&self) -> Option<IkeSpi> {
         match self.established()?.local.as_ref()? {
             LocalExchange::RekeyIkeSa(rekey) => Some(rekey.spi),
-            LocalExchange::Liveness | LocalExchange::CreateChild(_) | LocalExchange::DeleteChild(..) => None,
+            LocalExchange::Liveness
+            | LocalExchange::CreateChild(_)
+            | LocalExchange::Path(_)
+            | LocalExchange::DeleteChild(..) => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Make before break: that the old one goes without a lost packet is the affair of `twins`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use vpnhost_model::{IkeSaId, Now};
@@ -40,7 +41,8 @@ impl IkeEndpoint {
         }
         let Some(connection) = self.host.connection(&name).cloned() else { return };
         let gateway = connection.gateways.iter().map(|gateway| gateway.address);
-        let gateway = gateway.clone().find(|address| address.ip() == remote).or(gateway.clone().next());
+        let same = |address: &SocketAddr| self.host.translators.is_same_host(address.ip(), remote);
+        let gateway = gateway.clone().find(same).or(gateway.clone().next());
         tracing::debug!(ike_sa = %id, connection = name, "the peers are authenticated anew");
         self.begin_with(now, &connection, gateway, addresses);
     }

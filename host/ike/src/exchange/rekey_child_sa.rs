@@ -134,7 +134,12 @@ impl IkeSa {
         let (index, phase) = (child.index, child.phase.clone());
         let rekeying = match &established.local {
             Some(LocalExchange::CreateChild(child)) => child.rekeys == Some(id),
-            Some(LocalExchange::Liveness | LocalExchange::RekeyIkeSa(_) | LocalExchange::DeleteChild(..))
+            Some(
+                LocalExchange::Liveness
+                | LocalExchange::Path(_)
+                | LocalExchange::RekeyIkeSa(_)
+                | LocalExchange::DeleteChild(..),
+            )
             | None => false,
         };
         if phase == ChildPhase::Active && !rekeying {

@@ -8,6 +8,7 @@ use crate::error::IkeError;
 use crate::exchange::create_child_sa::Refusal;
 use crate::exchange::ike_sa_init::{join, packet_layout};
 use crate::exchange::{LocalExchange, RemoteExchange, proposals};
+use crate::extension::crash_detection;
 use crate::host::{Host, Letter};
 use crate::input::JobResult;
 use crate::limits;
@@ -40,7 +41,13 @@ enum LocalStage {
     Ranking,
     StartingKeyExchange,
     Sent(Box<dyn ActiveKeyExchange>),
-    CompletingKeyExchange { suite: IkeSuite, spi_r: IkeSpi, nonce_r: Vec<u8> },
+    CompletingKeyExchange {
+        suite: IkeSuite,
+        spi_r: IkeSpi,
+        nonce_r: Vec<u8>,
+        /// The peer's token for the new IKE SA.
+        token: Option<SecretBytes>,
+    },
 }
 
 impl LocalIkeRekey {
@@ -130,7 +137,7 @@ impl IkeSa {
                 Err(error) => self.abandon_ike_rekey(host, now, rekey, error.into()),
             },
             (
-                LocalStage::CompletingKeyExchange { suite, spi_r, nonce_r },
+                LocalStage::CompletingKeyExchange { suite, spi_r, nonce_r, token },
                 Resumed::Work(JobResult::Completed(completed)),
             ) => {
                 let result = completed.map_err(IkeError::from).and_then(|shared| {
@@ -139,7 +146,10 @@ impl IkeSa {
                     self.successor(host, now, (rekey.id, Role::Initiator), &material)
                 });
                 match result {
-                    Ok(new) => {
+                    Ok(mut new) => {
+                        if let Some(established) = new.established_mut() {
+                            established.crash_token = token;
+                        }
                         self.finish_local_ike_rekey(host, now, new, &lowest_nonce(&rekey.nonce_i, &nonce_r))
                     }
                     Err(error) => self.abandon_ike_rekey(host, now, rekey, error),
@@ -230,7 +240,8 @@ impl IkeSa {
             && suite.key_exchange == rekey.method
         {
             let nonce_r = nonce.data.clone();
-            rekey.stage = LocalStage::CompletingKeyExchange { suite, spi_r, nonce_r };
+            let token = crash_detection::given(message);
+            rekey.stage = LocalStage::CompletingKeyExchange { suite, spi_r, nonce_r, token };
             self.set_local(LocalExchange::RekeyIkeSa(rekey));
             return self.work(host, Track::Local, Job::CompleteKeyExchange(active, ke.data.clone()));
         }
@@ -312,7 +323,8 @@ impl IkeSa {
         new.nat = self.nat;
         new.connection = self.connection.clone();
         new.fragmentation = self.fragmentation;
-        new.generation = self.generation;
+        new.rival_checks = self.rival_checks;
+        (new.probes_void, new.probe_after) = (self.probes_void, self.probe_after);
         // Unless it inherits soon, it is the redundant one of a simultaneous rekey.
         new.timers.set(Timer::ReplacedIkeSa, now.instant + limits::REPLACED_IKE_SA);
         Ok(new)
@@ -345,7 +357,9 @@ impl IkeSa {
         // RFC 7296, 2.25.2: not while a Child SA is created, rekeyed or closed, nor while this one is.
         let child_under_way = match &established.local {
             Some(LocalExchange::CreateChild(_) | LocalExchange::DeleteChild(..)) => true,
-            Some(LocalExchange::Liveness | LocalExchange::RekeyIkeSa(_)) | None => false,
+            Some(LocalExchange::Liveness | LocalExchange::Path(_) | LocalExchange::RekeyIkeSa(_)) | None => {
+                false
+            }
         };
         let taken = established.rival.is_some() || !self.announced || established.queue.ends_ike_sa();
         if child_under_way || taken {
@@ -441,11 +455,12 @@ impl IkeSa {
             host.directory.ike_spis.remove(&spi_r);
         })?;
         host.births.push(new);
-        let payloads = [
+        let mut payloads = vec![
             Payload::SecurityAssociation(proposals::choice(&Suite::Ike(suite), number, &spi_r.0)),
             Payload::Nonce(Nonce { data: nonce_r.clone() }),
             Payload::KeyExchange(KeyExchange { method: suite.key_exchange, data: public }),
         ];
+        payloads.extend(crash_detection::token(host, (spi_i, spi_r)));
         self.respond(host, now, ExchangeType::CREATE_CHILD_SA, &payloads);
         let lowest_nonce = lowest_nonce(&decision.nonce_i, &nonce_r);
         let Some(established) = self.established_mut() else { return Ok(()) };
@@ -455,7 +470,10 @@ impl IkeSa {
                 established.rival = Some(Rival { ike_sa: id, lowest_nonce })
             }
             Some(
-                LocalExchange::Liveness | LocalExchange::CreateChild(_) | LocalExchange::DeleteChild(..),
+                LocalExchange::Liveness
+                | LocalExchange::Path(_)
+                | LocalExchange::CreateChild(_)
+                | LocalExchange::DeleteChild(..),
             )
             | None => self.bequeath(host, now, id),
         }

@@ -58,7 +58,13 @@ pub(crate) fn admits(
 /// re-authentication, and ends when the new one carries everything.
 pub(crate) fn honour(host: &mut Host, connection: &PeerConfig, newcomer: &Newcomer<'_>) {
     let reason = match (connection.unique, newcomer.initial_contact) {
-        (Uniqueness::Never, _) | (Uniqueness::No | Uniqueness::Keep, false) => return,
+        // Many hosts share the identity: that one begins says nothing of the others.
+        (Uniqueness::Never, _) => return,
+        (Uniqueness::No | Uniqueness::Keep, false) => {
+            // Who begins another may have lost the one before, and its Delete may have been lost.
+            let others = others(host, connection, newcomer);
+            return others.into_iter().for_each(|other| host.write_letter(other, Letter::Newcomer));
+        }
         (Uniqueness::No | Uniqueness::Keep | Uniqueness::Replace, true) => CloseReason::InitialContact,
         (Uniqueness::Replace, false) => CloseReason::Replaced,
     };

@@ -4,6 +4,7 @@
 pub(crate) mod authorize_peer;
 pub(crate) mod narrow_selectors;
 pub(crate) mod plan_maintenance;
+pub(crate) mod rank_paths;
 pub(crate) mod rank_proposals;
 
 use std::collections::BTreeMap;

@@ -6,28 +6,35 @@ use vpnhost_model::LinkKind;
 use vpnhost_policy::{Answer, MaintenanceBounds, MaintenancePlan, Question, Situation, SituationCause};
 
 use crate::config::PeerConfig;
+use crate::host::Host;
 use crate::sa::IkeSa;
+use crate::sa::mapping::Network;
 use crate::sa::state::Plan;
 use crate::sa::window::Backoff;
 
 /// Builds the situation of an established IKE SA.
 pub(crate) fn question(
     sa: &IkeSa,
+    host: &Host,
     connection: &PeerConfig,
     cause: SituationCause,
     round_trip: Option<Duration>,
 ) -> Question {
     let native = native(connection);
+    let link = host.link_of(sa.path.local.ip(), sa.path.interface);
+    let memory = host.mappings.memory(Network::of(&sa.path));
     Question::PlanMaintenance(Situation {
         connection: connection.name.clone(),
         cause,
         role: sa.role,
         local_behind_nat: sa.nat.local,
         peer_behind_nat: sa.nat.peer,
-        kind: LinkKind::OTHER,
-        metered: false,
+        kind: link.map_or(LinkKind::OTHER, |link| link.kind),
+        metered: link.is_some_and(|link| link.metered),
         rtt_us: round_trip.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
         bounds: MaintenanceBounds::SAFE.including(&native),
+        idle_proven_ms: memory.proven.map(millis),
+        idle_failed_ms: memory.failed.map(millis),
         native,
         hints: Vec::new(),
     })
@@ -40,6 +47,8 @@ fn native(connection: &PeerConfig) -> MaintenancePlan {
     MaintenancePlan {
         liveness_idle_ms: millis(timing.liveness_idle),
         keepalive_ms: millis(timing.keepalive),
+        suspect_ms: millis(timing.suspect),
+        max_outage_secs: secs(timing.max_outage),
         retransmit_first_ms: millis(timing.retransmit_first),
         retransmit_factor_percent: timing.retransmit_factor_percent,
         retransmit_tries: timing.retransmit_tries,
@@ -61,6 +70,12 @@ pub(crate) fn plan(answer: Option<Answer>, connection: &PeerConfig) -> Option<Pl
     }
     if answer.keepalive_ms != native.keepalive_ms {
         plan.keepalive = millis(answer.keepalive_ms);
+    }
+    if answer.suspect_ms != native.suspect_ms {
+        plan.suspect = millis(answer.suspect_ms);
+    }
+    if answer.max_outage_secs != native.max_outage_secs {
+        plan.max_outage = secs(answer.max_outage_secs);
     }
     let kept = answer.retransmit_first_ms == native.retransmit_first_ms;
     plan.backoff = Backoff {

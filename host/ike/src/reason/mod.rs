@@ -5,6 +5,7 @@
 //! apart, in [`CloseReason::detail`]; [`CloseReason::in_full`] has both.
 
 mod foresight;
+mod hindrance;
 mod identities;
 mod proposals;
 mod refusal;
@@ -12,6 +13,7 @@ mod selectors;
 mod silence;
 
 pub use foresight::Foresight;
+pub use hindrance::Hindrance;
 pub use identities::{IdentityGap, Nearest};
 pub use proposals::{Difference, ProposalGap};
 pub use refusal::{Asked, Proof};
@@ -39,6 +41,9 @@ pub enum CloseReason {
     /// The peer said INITIAL_CONTACT: what it had before is gone (RFC 7296 §2.4).
     #[error("the peer started anew (INITIAL_CONTACT)")]
     InitialContact,
+    /// The peer proved that it has lost its state (RFC 6290).
+    #[error("the peer lost its state: its token proves it")]
+    PeerLostState,
     /// Nothing came back, retransmissions included.
     #[error("{0}")]
     PeerDead(Box<Silence>),
@@ -106,6 +111,9 @@ pub enum CloseReason {
     /// It reached the end of its life before it could be rekeyed.
     #[error("it could not be rekeyed in time")]
     Expired,
+    /// This machine was suspended for longer than an outage may last.
+    #[error("this machine slept for {} s, longer than an outage may last (max_outage)", .0.as_secs())]
+    Asleep(std::time::Duration),
     /// The peer was not authenticated anew in time (RFC 4478).
     #[error("the peer was not authenticated anew in time")]
     AuthenticationExpired,
@@ -122,6 +130,7 @@ impl CloseReason {
             Self::DeletedByPeer => "deleted-by-peer",
             Self::Replaced => "replaced",
             Self::InitialContact => "initial-contact",
+            Self::PeerLostState => "peer-lost-state",
             Self::PeerDead(silence) if silence.is_nat_traversal_blocked() => "nat-t-blocked",
             Self::PeerDead(_) => "peer-silent",
             Self::RefusedByPeer { asked, notify } => asked.code(notify),
@@ -144,6 +153,7 @@ impl CloseReason {
             Self::Internal(_) => "internal",
             Self::HalfOpenTimeout => "half-open-timeout",
             Self::Expired => "not-rekeyed-in-time",
+            Self::Asleep(_) => "slept-too-long",
             Self::AuthenticationExpired => "not-authenticated-anew",
             Self::Reconfigured => "reconfigured",
         }
@@ -179,6 +189,7 @@ impl CloseReason {
             | Self::DeletedByPeer
             | Self::Replaced
             | Self::InitialContact
+            | Self::PeerLostState
             | Self::Refused(_)
             | Self::NoProposalChosen(_)
             | Self::NothingToOffer(_)
@@ -194,6 +205,7 @@ impl CloseReason {
             | Self::Internal(_)
             | Self::HalfOpenTimeout
             | Self::Expired
+            | Self::Asleep(_)
             | Self::AuthenticationExpired
             | Self::Reconfigured => None,
         }

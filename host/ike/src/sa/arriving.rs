@@ -1,16 +1,17 @@
 //! What comes in for an IKE SA: placed in the window, opened, given to its exchange; and where its peer is.
 
-use vpnhost_model::{Encapsulation, Now, Path};
-use vpnhost_policy::SituationCause;
+use vpnhost_model::{Encapsulation, Instant, Now, Path};
 
 use crate::auth::certificates;
 use crate::config::EncapsulationPolicy;
 use crate::exchange::shape;
+use crate::extension::nat_detection::NatFindings;
 use crate::host::Host;
 use crate::limits;
-use crate::output::{CloseReason, Event, Output};
+use crate::output::CloseReason;
 use crate::reason::Asked;
 use crate::sa::IkeSa;
+use crate::sa::path_test::is_same;
 use crate::sa::secured::{Secured, Unsealed};
 use crate::sa::state::State;
 use crate::sa::window::Incoming;
@@ -30,12 +31,13 @@ impl IkeSa {
             return self.handle_init_response(host, now, path, datagram);
         }
         let Ok(Some(envelope)) = Envelope::find(datagram) else {
+            self.hear_of_loss(host, now, &header, datagram);
             tracing::trace!(ike_sa = %self.id, "message in clear or malformed");
             return;
         };
         if header.flags.response {
             if !self.window.awaits(header.message_id) {
-                return;
+                return self.take_late_answer(host, now, path, (envelope, datagram));
             }
         } else {
             match self.window.place(header.message_id) {
@@ -62,6 +64,7 @@ impl IkeSa {
             host.tally.fragments_dropped += 1;
             return;
         }
+        let octets = datagram.len();
         let Some(secured) = &mut self.secured else { return };
         let unsealed = secured.open(envelope, datagram);
         self.count_fragments(host);
@@ -72,17 +75,18 @@ impl IkeSa {
                 }
             }
             Unsealed::Fragment => {
-                self.heard(now);
+                self.heard(host, now);
                 self.timers.set_earlier(Timer::Fragments, now.instant + limits::FRAGMENTS_WAIT);
             }
             Unsealed::Message(message) => {
                 self.timers.stop(Timer::Fragments);
-                self.heard(now);
+                self.count_octets(&path, octets);
+                self.heard(host, now);
                 self.follow(host, now, path);
                 if header.flags.response {
-                    self.take_response(host, now, &header, message);
+                    self.take_response(host, now, (path, &header), message);
                 } else {
-                    self.reply_path = path;
+                    self.reply_path = self.bound(path);
                     self.take_request(host, now, &header, message);
                 }
             }
@@ -113,11 +117,35 @@ impl IkeSa {
             return;
         }
         tracing::debug!(ike_sa = %self.id, "a repeated request gets its answer again");
-        for datagram in self.window.reply() {
+        let path = self.bound(path);
+        let elsewhere = !is_same(&path, &self.reply_path) && !is_same(&path, &self.path);
+        for datagram in self.window.repeat_reply(elsewhere) {
             host.transmit(self.id, path, datagram.clone());
         }
-        self.last_sent = now.instant;
+        // What goes elsewhere keeps no NAT's mapping of the IKE SA's own path.
+        if is_same(&path, &self.path) {
+            self.last_sent = now.instant;
+        }
         self.unconfirmed_until = self.unconfirmed_until.map(|_| now.instant + limits::ANSWER_ARRIVES);
+    }
+
+    /// Takes an answer that came before on another path: it tells that this one works, too.
+    fn take_late_answer(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        path: Path,
+        (envelope, datagram): (Envelope, &mut [u8]),
+    ) {
+        let message_id = envelope.header.message_id;
+        if self.take_idle_answer(host, now, path, (envelope, &mut *datagram)) {
+            return;
+        }
+        let is_news = self.test.awaits(message_id, &path) && envelope.fragment.is_none();
+        let Some(secured) = self.secured.as_mut().filter(|_| is_news) else { return };
+        if secured.is_authentic(envelope, datagram) {
+            self.on_late_answer(host, now, message_id, &path);
+        }
     }
 
     fn take_request(
@@ -142,6 +170,7 @@ impl IkeSa {
         };
         let (exchange, message_id) = (header.exchange, header.message_id);
         tracing::debug!(ike_sa = %self.id, %exchange, message_id, form = shape.name, "request");
+        self.keep_token(header, &message);
         match header.exchange {
             ExchangeType::IKE_AUTH => {
                 host.tally.certificates_left_out += certificates::left_out(&message);
@@ -179,11 +208,14 @@ impl IkeSa {
         &mut self,
         host: &mut Host,
         now: Now,
-        header: &Header,
+        (path, header): (Path, &Header),
         message: Result<Message, DecodeError>,
     ) {
         let round_trip = self.window.accept_response(now.instant, header.message_id);
         self.timers.stop(Timer::Retransmit);
+        let heard = self.note_path_answer(now, header.message_id, &path);
+        self.go_on_where_answered(&path);
+        self.go_on_beside(host, &path);
         let message = match message {
             Ok(message) if shape::find(&message).is_some() => message,
             Ok(_) => return self.refuse_answer(host, now, "a payload is missing".into()),
@@ -194,13 +226,15 @@ impl IkeSa {
             return self.end(host, now, reason);
         }
         tracing::debug!(ike_sa = %self.id, exchange = %header.exchange, message_id = header.message_id, "response");
+        self.keep_token(header, &message);
         match header.exchange {
             ExchangeType::IKE_AUTH => {
                 host.tally.certificates_left_out += certificates::left_out(&message);
                 self.on_auth_response(host, now, message);
             }
-            _ => self.on_local_response(host, now, &message, round_trip),
+            _ => self.on_local_response(host, now, &message, (round_trip, heard)),
         }
+        self.settle_path_test(host, now, heard);
         self.start_next(host, now);
     }
 
@@ -223,9 +257,27 @@ impl IkeSa {
         }
     }
 
-    /// Notes an authentic message or packet of the peer.
-    pub(crate) fn heard(&mut self, now: Now) {
+    /// Notes an authentic message of the peer.
+    pub(crate) fn heard(&mut self, host: &mut Host, now: Now) {
         self.last_heard = now.instant;
+        self.unanswered = None;
+        self.trust(now.instant, false);
+        self.dismiss_doubt(host, now.instant);
+    }
+
+    /// Notes packets of the peer, the last at `at`.
+    pub(crate) fn heard_traffic(&mut self, host: &mut Host, at: Instant) {
+        if at > self.last_heard {
+            self.last_heard = at;
+            self.dismiss_doubt(host, at);
+        }
+        self.unanswered.take_if(|since| *since <= at);
+        self.trust(at, true);
+        if let Some(pair) = self.current_pair()
+            && let Some(mobility) = self.mobility_mut()
+        {
+            mobility.paths.note_traffic(at, pair);
+        }
     }
 
     /// Follows the peer to the address that its last authentic message came from.
@@ -243,8 +295,11 @@ impl IkeSa {
                 self.choose_encapsulation(host);
             }
             // An initiator behind a NAT of its own stays with the gateway that it chose.
+            // With MOBIKE only an update moves it (RFC 4555 §3.8).
+            State::Established(_) if self.mobility().is_some_and(|mobility| mobility.enabled) => {}
             State::Established(_) if self.nat.peer && !(self.nat.local && self.role.is_initiator()) => {
-                self.move_to(host, now, path);
+                tracing::debug!(ike_sa = %self.id, "the peer's address changed");
+                self.adopt_path(host, now, path, "the peer's NAT gave it another address");
             }
             State::Established(_)
             | State::SaInitSent(_)
@@ -257,28 +312,39 @@ impl IkeSa {
         }
     }
 
-    fn move_to(&mut self, host: &mut Host, now: Now, path: Path) {
-        tracing::debug!(ike_sa = %self.id, "the peer's address changed");
-        self.path = path;
-        host.directory.note_remote(self.id, path.remote);
-        host.output(Output::MoveChildSas(self.id, path));
-        host.event(Event::Moved { ike_sa: self.id, path });
-        self.configure_host(host);
-        self.plan_maintenance(host, now, SituationCause::MOVED, None);
-    }
-
     /// The packet path saw authentic ESP from another address.
+    ///
+    /// RFC 4555, 3.8: with MOBIKE it is a NAT's new mapping, if the peer is behind one, and checked like any new address.
     pub(crate) fn on_moved(&mut self, host: &mut Host, now: Now, path: Path) {
-        self.heard(now);
-        let path = Path { local: self.path.local, interface: self.path.interface, ..path };
-        self.follow(host, now, path);
+        self.heard_traffic(host, now.instant);
+        // A NAT gives another address of the same family. Of the other one it is a move, and an update tells of it.
+        if path.remote.is_ipv4() != self.path.remote.is_ipv4() {
+            return;
+        }
+        let path = Path {
+            local: self.path.local,
+            interface: self.path.interface,
+            encapsulation: self.path.encapsulation,
+            ..path
+        };
+        if !self.mobility().is_some_and(|mobility| mobility.enabled) {
+            return self.follow(host, now, path);
+        }
+        if self.nat.peer && !self.looks_after_path() {
+            self.follow_traffic(host, now, path);
+        }
     }
 
-    /// Decides how ESP travels once the ports are known: in UDP on the NAT traversal port, raw else.
+    /// Decides how ESP travels once the ports are known.
     pub(crate) fn choose_encapsulation(&mut self, host: &Host) {
-        let on_nat_port = self.path.local.port() == host.config.ports[1];
-        let wrapped = on_nat_port && (self.nat.local || self.nat.peer || self.wants_encapsulation());
-        self.path.encapsulation = if wrapped { Encapsulation::Udp } else { Encapsulation::Raw };
+        self.path.encapsulation = self.encapsulation_on(host, &self.path, self.nat);
+    }
+
+    /// Returns how ESP travels on a path: in UDP on the NAT traversal port where a NAT is, or is feigned; raw else.
+    pub(crate) fn encapsulation_on(&self, host: &Host, path: &Path, nat: NatFindings) -> Encapsulation {
+        let on_nat_port = path.local.port() == host.config.ports[1];
+        let wrapped = on_nat_port && (nat.local || nat.peer || self.wants_encapsulation());
+        if wrapped { Encapsulation::Udp } else { Encapsulation::Raw }
     }
 
     /// Tells whether the operator wants ESP in UDP even without a NAT.

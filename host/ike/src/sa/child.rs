@@ -16,6 +16,7 @@ use crate::output::{ChildSaKeys, CloseReason, Event, HostConfiguration, Output};
 use crate::sa::IkeSa;
 use crate::sa::estate::{ChildPhase, ChildSa};
 use crate::sa::keys::{self, Nonces};
+use crate::sa::queue::Task;
 use crate::sa::state::State;
 use crate::timer::Timer;
 
@@ -141,6 +142,10 @@ impl IkeSa {
 
     /// Sends on a Child SA from now on.
     pub(crate) fn activate_child(&mut self, host: &mut Host, id: ChildSaId) {
+        if self.redundant_since.is_some() {
+            // Its twin may have to be the one that is sent on.
+            host.twins.push(self.id);
+        }
         let Some(established) = self.established_mut() else { return };
         let Some(child) = established.estate.children.get_mut(&id) else { return };
         if !child.sends {
@@ -162,7 +167,7 @@ impl IkeSa {
 
     /// Traffic came in on a Child SA for the first time: its peer sends on it, and so may this host.
     pub(crate) fn on_first_inbound(&mut self, host: &mut Host, now: Now, id: ChildSaId) {
-        self.heard(now);
+        self.heard(host, now);
         self.activate_child(host, id);
     }
 
@@ -216,7 +221,7 @@ impl IkeSa {
 
     /// Tells the host what this IKE SA's tunnels need, when that changed.
     pub(crate) fn configure_host(&mut self, host: &mut Host) {
-        let (ike_sa, role, path) = (self.id, self.role, self.path);
+        let (ike_sa, role) = (self.id, self.role);
         let Some(established) = self.established_mut() else { return };
         let estate = &mut established.estate;
         if estate.children.is_empty() && estate.configured.is_none() {
@@ -236,7 +241,6 @@ impl IkeSa {
             peer_addresses: estate.peer_addresses.clone(),
             remote,
             local,
-            path,
         };
         if estate.configured.as_ref() != Some(&configuration) {
             estate.configured = Some(configuration.clone());
@@ -271,7 +275,7 @@ impl IkeSa {
     ///
     /// RFC 7296, 2.18: the new IKE SA inherits the Child SAs.
     pub(crate) fn bequeath(&mut self, host: &mut Host, now: Now, to: IkeSaId) {
-        let from = self.id;
+        let (from, place) = (self.id, (self.path, self.nat));
         // The exchange that made the heir shows that the answers before it have arrived.
         for id in self.timers.awaiting_activation() {
             self.activate_child(host, id);
@@ -285,29 +289,36 @@ impl IkeSa {
         }
         host.directory.leave(from);
         host.pools.rename(from, to);
-        let inheritance = Inheritance { from, connection, estate, tasks };
+        let inheritance = Inheritance { from, connection, estate, tasks, place };
         host.write_letter(to, Letter::Inherit(Box::new(inheritance)));
         self.waits.clear();
         self.timers.clear();
         self.timers.set(Timer::ReplacedIkeSa, now.instant + limits::REPLACED_IKE_SA);
+        self.forget_idle_probe(host);
         self.state = State::Rekeyed;
     }
 
     /// Takes over from the IKE SA that this one replaces.
     pub(crate) fn inherit(&mut self, host: &mut Host, now: Now, inheritance: Inheritance) {
-        let (id, role, path) = (self.id, self.role, self.path);
+        let (id, role) = (self.id, self.role);
+        (self.path, self.nat) = inheritance.place;
+        let path = self.path;
         let Some(established) = self.established_mut() else {
             return Self::bury(host, id, inheritance);
         };
         let Inheritance { from, estate, tasks, .. } = inheritance;
         established.estate = estate;
+        established.estate.mobility.predecessor = Some(from);
         if let Some(configured) = &mut established.estate.configured {
             // The driver renames what it keeps: only what else changed is told again.
             configured.ike_sa = id;
-            configured.path = path;
             configured.role = role;
         }
         tasks.into_iter().for_each(|task| established.queue.push(task));
+        // What was said of the path and not answered yet is said anew.
+        for task in established.estate.mobility.unanswered() {
+            established.queue.push_first(Task::Path(task));
+        }
         let handovers: Vec<ChildSaId> = established
             .estate
             .children
@@ -339,6 +350,8 @@ impl IkeSa {
             }
         }
         self.start_maintenance(host, now, SituationCause::REKEYED);
+        self.resume_choice(host, now);
+        self.want_token_given(host);
         self.start_next(host, now);
     }
 

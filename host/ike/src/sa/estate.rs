@@ -7,6 +7,7 @@ use vpnhost_model::{ChildSaId, ChildSpi, EspSuite, Instant, Mode, TrafficSelecto
 
 use crate::output::HostConfiguration;
 use crate::sa::failing::Failures;
+use crate::sa::mobility::Mobility;
 
 /// What a successor inherits (RFC 7296 §2.18).
 #[derive(Debug, Default)]
@@ -23,6 +24,10 @@ pub(crate) struct Estate {
     pub(crate) configured: Option<HostConfiguration>,
     /// How each child of the connection failed lately.
     pub(crate) failures: BTreeMap<usize, Failures>,
+    /// The peer answers once more after a time that it is asked for, and this host does so for it.
+    pub(crate) answers_late: bool,
+    /// What MOBIKE knows.
+    pub(crate) mobility: Mobility,
 }
 
 /// A pair of ESP SAs as IKE sees it.
@@ -94,10 +99,23 @@ impl Estate {
         self.children.values().any(|child| child.index == index && child.phase != ChildPhase::Closing)
     }
 
+    /// Tells whether an address lies behind the peer, so that it is reached through the tunnel and not beside it. What is
+    /// for everything, a full tunnel, tells nothing of where its ends are.
+    pub(crate) fn is_behind(&self, address: IpAddr) -> bool {
+        self.children.values().any(|child| holds(&child.remote, address))
+    }
+
     /// Tells whether a Child SA is the one to use, not one on its way out.
     pub(crate) fn is_active(&self, id: ChildSaId) -> bool {
         self.children.get(&id).is_some_and(|child| child.phase == ChildPhase::Active)
     }
+}
+
+/// Tells whether selectors that are not for everything hold an address.
+pub(crate) fn holds(selectors: &[TrafficSelector], address: IpAddr) -> bool {
+    let everything = [TrafficSelector::any_v4(), TrafficSelector::any_v6()];
+    let mut some = selectors.iter().filter(|selector| !everything.contains(selector));
+    some.any(|selector| selector.contains_address(address))
 }
 
 /// Returns the lower of an exchange's two nonces (RFC 7296 §2.8.1).

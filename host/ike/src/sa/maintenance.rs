@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use vpnhost_model::{ChildSaId, Encapsulation, Now};
-use vpnhost_policy::{Answer, SituationCause};
+use vpnhost_model::{ChildSaId, Encapsulation, Instant, Now};
+use vpnhost_policy::{Answer, PathCause, SituationCause};
 
 use crate::host::Host;
 use crate::limits;
@@ -11,8 +11,9 @@ use crate::output::{CloseReason, Output, Transmit, TransmitKind};
 use crate::question::plan_maintenance;
 use crate::sa::IkeSa;
 use crate::sa::estate::ChildPhase;
+use crate::sa::mapping::Network;
 use crate::sa::queue::Task;
-use crate::sa::state::State;
+use crate::sa::state::{Plan, State};
 use crate::timer::Timer;
 use crate::wire::Payload;
 use crate::wire::payload::Delete;
@@ -39,7 +40,7 @@ impl IkeSa {
         round_trip: Option<Duration>,
     ) {
         let Some(established) = self.established() else { return };
-        let question = plan_maintenance::question(self, &established.connection, cause, round_trip);
+        let question = plan_maintenance::question(self, host, &established.connection, cause, round_trip);
         self.ask(host, now, Track::Plan, question);
     }
 
@@ -53,6 +54,7 @@ impl IkeSa {
         if let Some(after) = plan.review_after {
             self.timers.set(Timer::Review, now.instant + after);
         }
+        self.set_idle_probe(host, now);
         if !changes.is_empty() {
             self.set_timers(host, now);
             let why = why.map_or_else(String::new, |why| format!(" ({why})"));
@@ -67,6 +69,7 @@ impl IkeSa {
         self.timers.stop(Timer::Liveness);
         self.set_liveness(host, now);
         self.set_keepalive();
+        self.set_idle_probe(host, now);
         if plan.rekey_ike.is_zero() {
             self.timers.stop(Timer::RekeyIkeSa);
             self.timers.stop(Timer::IkeSaExpires);
@@ -102,27 +105,59 @@ impl IkeSa {
         }
     }
 
+    /// Returns when there is reason to ask whether the peer is there: what went out was not answered for as long as the
+    /// plan says, or neither end said anything for so long that the peer may have vanished.
+    fn liveness_due(&self) -> Option<Instant> {
+        let idle = self.established().map(|it| it.plan.liveness_idle).filter(|idle| !idle.is_zero())?;
+        let vanished = self.last_heard + idle.max(limits::SILENT_PEER);
+        let since = self.unanswered.or((self.rival_checks > 0).then_some(self.last_heard));
+        Some(since.map_or(vanished, |since| vanished.min(since + idle)))
+    }
+
     fn set_liveness(&mut self, host: &mut Host, now: Now) {
-        let Some(established) = self.established() else { return };
-        let idle = established.plan.liveness_idle;
-        if idle.is_zero() {
-            return;
-        }
+        let Some(due) = self.liveness_due() else { return };
+        let idle = self.established().map(|it| it.plan.liveness_idle).unwrap_or_default();
+        let wait = due.saturating_since(now.instant).as_nanos().min(u64::MAX.into()) as u64;
         // A little later for each, so that a thousand peers are not asked at once.
-        let later = Duration::from_nanos(host.draw_up_to(idle.as_nanos().min(u64::MAX.into()) as u64 / 10));
-        let due = self.last_heard + idle + later;
-        self.timers.set(Timer::Liveness, due.max(now.instant + idle / 4));
+        let later = Duration::from_nanos(host.draw_up_to(wait / 10));
+        self.timers.set(Timer::Liveness, (due + later).max(now.instant + idle / 4));
+    }
+
+    /// Notes packets to the peer, the last at `at`: if nothing comes back, the peer is asked.
+    pub(crate) fn sent_traffic(&mut self, at: Instant) {
+        self.last_sent = self.last_sent.max(at);
+        if at > self.last_heard && self.unanswered.is_none() {
+            self.unanswered = Some(at);
+            self.hasten_liveness();
+        }
+    }
+
+    /// The peer has begun another IKE SA: it may have lost this one, and its Delete may have been lost. Once this one is
+    /// silent, the peer is asked whether it still has it.
+    pub(crate) fn note_newcomer(&mut self) {
+        self.rival_checks = limits::RIVAL_CHECKS;
+        self.hasten_liveness();
+    }
+
+    fn hasten_liveness(&mut self) {
+        if let Some(due) = self.liveness_due() {
+            self.timers.set_earlier(Timer::Liveness, due);
+        }
+    }
+
+    /// Returns how often a NAT's mapping is kept alive.
+    ///
+    /// RFC 7296, 2.23; RFC 3948, 4: only who is behind a NAT does.
+    pub(crate) fn keepalive(&self) -> Option<Duration> {
+        let every = self.established()?.plan.keepalive;
+        let wanted = self.nat.local && self.path.encapsulation == Encapsulation::Udp && !every.is_zero();
+        wanted.then_some(every)
     }
 
     fn set_keepalive(&mut self) {
-        let Some(established) = self.established() else { return };
-        let every = established.plan.keepalive;
-        // RFC 7296, 2.23; RFC 3948, 4: only who is behind a NAT keeps its mapping alive.
-        let wanted = self.nat.local && self.path.encapsulation == Encapsulation::Udp && !every.is_zero();
-        if wanted {
-            self.timers.set(Timer::Keepalive, self.last_sent + every);
-        } else {
-            self.timers.stop(Timer::Keepalive);
+        match self.keepalive() {
+            Some(every) => self.timers.set(Timer::Keepalive, self.last_sent + every),
+            None => self.timers.stop(Timer::Keepalive),
         }
     }
 
@@ -147,11 +182,13 @@ impl IkeSa {
             Timer::UnprotectedError => self.believe_refusal(host, now),
             Timer::Liveness => self.on_liveness_timer(host, now),
             Timer::Keepalive => self.on_keepalive_timer(host, now),
+            Timer::IdleProbe => self.on_idle_probe_timer(host, now),
+            Timer::IdleAnswer => self.on_idle_answer_timer(host, now),
             Timer::RekeyIkeSa => self.want(Task::RekeyIkeSa),
             Timer::RekeyChildSa(id) => self.want_child_rekey(id),
             Timer::IkeSaExpires => self.want(Task::DeleteIkeSa(CloseReason::Expired)),
             Timer::ChildSaExpires(id) => self.on_child_expired(now, id),
-            Timer::Activate(id) => self.activate_child(host, id),
+            Timer::Activate(id) => self.on_activate_timer(host, now, id),
             Timer::Twins => host.twins.push(self.id),
             Timer::Reauthenticate => self.on_reauthentication_timer(host, now),
             Timer::AuthenticationExpires => self.want(Task::DeleteIkeSa(CloseReason::AuthenticationExpired)),
@@ -164,6 +201,11 @@ impl IkeSa {
                 }
                 self.count_fragments(host);
             }
+            Timer::Suspect => self.on_suspect_timer(host, now),
+            Timer::Doubt => self.on_doubt_timer(host, now),
+            Timer::PathTest => self.on_path_test_timer(host, now),
+            Timer::PathSettled => self.consider_paths(host, now, PathCause::REVIEW),
+            Timer::PathReview => self.on_path_review_timer(host, now),
             Timer::Resume => self.on_resume_timer(now),
             Timer::Review => self.plan_maintenance(host, now, SituationCause::REVIEW, None),
             // These are the endpoint's own.
@@ -231,26 +273,49 @@ impl IkeSa {
     }
 
     fn on_liveness_timer(&mut self, host: &mut Host, now: Now) {
-        let (busy, silence) = (self.window.is_busy(), now.instant - self.last_heard);
-        let silent = self.established().is_some_and(|it| silence >= it.plan.liveness_idle);
         // A request that is outstanding shows as well whether the peer is there.
-        if let Some(established) = self.established_mut()
-            && silent
-            && !busy
-        {
-            established.queue.push(Task::Liveness);
+        if self.liveness_due().is_some_and(|due| due <= now.instant) && !self.window.is_busy() {
+            self.rival_checks = self.rival_checks.saturating_sub(1);
+            self.want(Task::Liveness);
         }
         self.set_liveness(host, now);
     }
 
     fn on_keepalive_timer(&mut self, host: &mut Host, now: Now) {
-        let Some(established) = self.established() else { return };
-        if now.instant - self.last_sent >= established.plan.keepalive {
+        if host.mappings.lapse(now.instant, Network::of(&self.path)) {
+            self.plan_maintenance(host, now, SituationCause::MAPPING, None);
+        }
+        let Some(Plan { keepalive, liveness_idle, .. }) = self.established().map(|it| it.plan) else {
+            return;
+        };
+        let is_silent = !liveness_idle.is_zero() && now.instant - self.last_heard >= liveness_idle;
+        if now.instant - self.last_sent >= keepalive && is_silent && !self.window.is_busy() {
+            // The radio wakes up anyway: a question keeps the mapping as well, and its answer shows that the peer is there.
+            self.want(Task::Liveness);
+            self.start_next(host, now);
+        }
+        if now.instant - self.last_sent >= keepalive {
             let (ike_sa, path, kind) = (Some(self.id), self.path, TransmitKind::Keepalive);
             host.output(Output::Transmit(Transmit { ike_sa, path, octets: vec![0xff], kind }));
             self.last_sent = now.instant;
         }
         self.set_keepalive();
+        // The plan may have been made before the IKE SA was announced.
+        if self.timers.deadline(Timer::IdleProbe).is_none() {
+            self.set_idle_probe(host, now);
+        }
+    }
+
+    /// The peer should know a Child SA by now that does what another does as well. If it was heard of since it does; else
+    /// it is asked: it may have moved, and never have got the answer that told it.
+    fn on_activate_timer(&mut self, host: &mut Host, now: Now, id: ChildSaId) {
+        let child = self.established().and_then(|established| established.estate.children.get(&id));
+        let Some(since) = child.map(|child| child.since) else { return };
+        if self.last_heard > since {
+            return self.activate_child(host, id);
+        }
+        self.want(Task::Liveness);
+        self.timers.set(Timer::Activate(id), now.instant + limits::ANSWER_ARRIVES);
     }
 
     /// The peer that replaced a Child SA neither sent on the new one nor deleted the old one.
@@ -297,11 +362,14 @@ impl IkeSa {
             let busy = self.window.is_busy();
             let worn = self.window.is_worn_out();
             let unconfirmed = self.unconfirmed_until.filter(|until| now.instant < *until);
+            let tests = self.timers.deadline(Timer::PathTest).is_some();
             let Some(established) = self.established_mut() else { return };
-            if busy || established.local.is_some() || established.remote.is_some() {
+            // Answers that come on other paths are known by the last request.
+            let tests = tests && !established.queue.ends_ike_sa();
+            if busy || tests || established.local.is_some() || established.remote.is_some() {
                 return;
             }
-            if let Some(until) = unconfirmed.filter(|_| !established.queue.ends_ike_sa()) {
+            if let Some(until) = unconfirmed.filter(|_| !established.queue.waits_for_nothing()) {
                 return self.timers.set_earlier(Timer::Resume, until);
             }
             if worn && !established.queue.holds(&Task::RekeyIkeSa) {

@@ -8,12 +8,19 @@ pub(crate) mod failing;
 mod foretelling;
 pub(crate) mod keys;
 pub(crate) mod maintenance;
+pub(crate) mod mapping;
+pub(crate) mod mobility;
 pub(crate) mod pace;
+pub(crate) mod path_mtu;
+pub(crate) mod path_test;
+pub(crate) mod paths;
 pub(crate) mod queue;
+mod resuming;
 pub(crate) mod secured;
 mod sending;
 pub(crate) mod state;
 pub(crate) mod window;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -25,10 +32,13 @@ use vpnhost_policy::Question;
 
 use crate::config::PeerConfig;
 use crate::error::IkeError;
+use crate::exchange::idle_probe::{IdleProbe, OwedAnswer};
+use crate::exchange::renegotiate::Beside;
 use crate::extension::nat_detection::NatFindings;
 use crate::host::Host;
 use crate::output::{IkeSaFacts, Job};
 use crate::question::Asked;
+use crate::sa::path_test::{Aim, PathTest};
 use crate::sa::secured::Secured;
 use crate::sa::state::{Established, State};
 use crate::sa::window::Window;
@@ -50,6 +60,18 @@ pub(crate) struct IkeSa {
     pub(crate) state: State,
     pub(crate) secured: Option<Secured>,
     pub(crate) window: Window,
+    /// Where the outstanding request goes.
+    pub(crate) test: PathTest,
+    /// Where the next one goes.
+    pub(crate) next_aim: Aim,
+    /// The silence that is being tried.
+    pub(crate) probe: Option<IdleProbe>,
+    /// How often in a row one could not be tried.
+    pub(crate) probes_void: u32,
+    /// Before that no silence is tried.
+    pub(crate) probe_after: Option<Instant>,
+    /// What the peer is owed once more.
+    pub(crate) owed: Option<OwedAnswer>,
     pub(crate) timers: TimerTable,
     pub(crate) waits: BTreeMap<Track, Wait>,
     /// Both sides said IKEV2_FRAGMENTATION_SUPPORTED.
@@ -57,6 +79,10 @@ pub(crate) struct IkeSa {
     pub(crate) begun: Instant,
     pub(crate) last_sent: Instant,
     pub(crate) last_heard: Instant,
+    /// Since when packets went out and none has come in.
+    pub(crate) unanswered: Option<Instant>,
+    /// How often silence is still a reason to ask the peer whether it is there, because it has begun another IKE SA.
+    pub(crate) rival_checks: u8,
     pub(crate) counted_half_open: Option<IpAddr>,
     /// Its failed login is held against where it comes from; once is enough.
     pub(crate) counted_failed: bool,
@@ -67,10 +93,12 @@ pub(crate) struct IkeSa {
     pub(crate) unconfirmed_until: Option<Instant>,
     /// What the peer deleted here before this IKE SA inherited it, by the SPIs that it receives on.
     pub(crate) early_deletes: Vec<ChildSpi>,
-    /// How many IKE SAs of the same initiator this one takes the place of by re-authentication.
-    pub(crate) generation: u32,
     /// Virtual addresses that this host had, and wants again.
     pub(crate) wanted_addresses: Vec<IpAddr>,
+    /// IKE_AUTH was repeated from another address than it went out from.
+    pub(crate) moved_early: bool,
+    /// The IKE SA of a doubted peer that this one was begun beside.
+    pub(crate) beside: Option<Beside>,
     /// Since when another IKE SA does the same, and stays.
     pub(crate) redundant_since: Option<Instant>,
     /// Where IKE_SA_INIT was exchanged, if this host then moved to the NAT traversal port.
@@ -102,19 +130,28 @@ impl IkeSa {
             state,
             secured: None,
             window: Window::default(),
+            test: PathTest::default(),
+            next_aim: Aim::Current,
+            probe: None,
+            probes_void: 0,
+            probe_after: None,
+            owed: None,
             timers: TimerTable::default(),
             waits: BTreeMap::new(),
             fragmentation: false,
             begun: now.instant,
             last_sent: now.instant,
             last_heard: now.instant,
+            unanswered: None,
+            rival_checks: 0,
             counted_half_open: None,
             counted_failed: false,
             counted_fragments: 0,
             unconfirmed_until: None,
             early_deletes: Vec::new(),
-            generation: 0,
             wanted_addresses: Vec::new(),
+            moved_early: false,
+            beside: None,
             redundant_since: None,
             floated_from: None,
             announced: false,
@@ -158,6 +195,11 @@ impl IkeSa {
             | State::Gone
             | State::Closed => None,
         }
+    }
+
+    /// Returns this host's role in the first of the IKE SAs that took each other's place by rekeying.
+    pub(crate) fn first_role(&self) -> Option<Role> {
+        self.established().map(|established| established.first_role)
     }
 
     /// Returns the protection of the messages.

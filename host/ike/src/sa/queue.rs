@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use vpnhost_model::{ChildSaId, Instant};
+use vpnhost_model::{ChildSaId, Instant, Path};
 
 use crate::limits;
 use crate::output::CloseReason;
@@ -24,8 +24,33 @@ pub(crate) enum Task {
     Reauthenticate,
     /// An INFORMATIONAL that asks the peer to authenticate anew.
     AskReauthentication,
+    /// An INFORMATIONAL with the token that proves a loss of this IKE SA (RFC 6290).
+    GiveToken,
+    /// Something about the path.
+    Path(PathTask),
     /// The end of the IKE SA.
     DeleteIkeSa(CloseReason),
+}
+
+/// An exchange about the path (RFC 4555).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PathTask {
+    /// UPDATE_SA_ADDRESSES: the IKE SA takes another path.
+    Update,
+    /// The list of this host's addresses.
+    Announce,
+    /// A check that the peer is where it was heard.
+    Check,
+    /// An empty INFORMATIONAL on a path that is not in use.
+    Test(Path),
+    /// An empty INFORMATIONAL from an address that the peer has not heard of this host at.
+    Introduce,
+    /// An empty INFORMATIONAL on every path.
+    TestAll,
+    /// An INFORMATIONAL of a certain size on the path in use.
+    Mtu,
+    /// The trial of a silence.
+    TryIdle,
 }
 
 /// The waiting exchanges.
@@ -55,7 +80,17 @@ impl Queue {
             | Task::DeleteChild(..)
             | Task::Reauthenticate
             | Task::AskReauthentication
+            | Task::GiveToken
+            | Task::Path(_)
             | Task::RekeyIkeSa => self.ready.push_back(task),
+        }
+    }
+
+    /// Adds an exchange before all others, but not before the end of the IKE SA.
+    pub(crate) fn push_first(&mut self, task: Task) {
+        if !self.ends_ike_sa() {
+            self.ready.retain(|other| *other != task);
+            self.ready.push_front(task);
         }
     }
 
@@ -96,6 +131,11 @@ impl Queue {
         self.ready.iter().any(|task| matches!(task, Task::DeleteIkeSa(_)))
     }
 
+    /// Tells whether what comes next is about no Child SA, so that it does not matter which of them the peer knows.
+    pub(crate) fn waits_for_nothing(&self) -> bool {
+        self.ends_ike_sa() || matches!(self.ready.front(), Some(Task::Path(_)))
+    }
+
     /// Forgets every exchange about a Child SA.
     pub(crate) fn forget_child(&mut self, id: ChildSaId) {
         let about = |task: &Task| match task {
@@ -105,13 +145,15 @@ impl Queue {
             | Task::RekeyIkeSa
             | Task::Reauthenticate
             | Task::AskReauthentication
+            | Task::GiveToken
+            | Task::Path(_)
             | Task::DeleteIkeSa(_) => false,
         };
         self.ready.retain(|task| !about(task));
         self.put_off.retain(|(_, task)| !about(task));
     }
 
-    /// Takes everything that concerns Child SAs, for the IKE SA that inherits them.
+    /// Takes everything that concerns Child SAs and the path, for the IKE SA that inherits them.
     pub(crate) fn take_for_successor(&mut self) -> Vec<Task> {
         let put_off = std::mem::take(&mut self.put_off).into_iter().map(|(_, task)| task);
         let all: Vec<Task> = self.ready.drain(..).chain(put_off).collect();
@@ -121,8 +163,19 @@ impl Queue {
                 | Task::RekeyChild(_)
                 | Task::DeleteChild(..)
                 | Task::Reauthenticate
+                | Task::Path(
+                    PathTask::Update
+                    | PathTask::Announce
+                    | PathTask::Check
+                    | PathTask::Mtu
+                    | PathTask::Introduce,
+                )
                 | Task::AskReauthentication => true,
-                Task::Liveness | Task::RekeyIkeSa | Task::DeleteIkeSa(_) => false,
+                Task::Liveness
+                | Task::RekeyIkeSa
+                | Task::GiveToken
+                | Task::Path(PathTask::Test(_) | PathTask::TestAll | PathTask::TryIdle)
+                | Task::DeleteIkeSa(_) => false,
             })
             .collect()
     }
@@ -146,6 +199,21 @@ mod tests {
         queue.push(Task::CreateChild(1));
         assert_eq!(queue.pop(), Some(Task::CreateChild(1)));
         assert_eq!(queue.pop(), Some(Task::Liveness));
+        assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn a_move_comes_before_everything_but_the_end() {
+        let mut queue = Queue::default();
+        queue.push(Task::Liveness);
+        queue.push(Task::Path(PathTask::Update));
+        queue.push_first(Task::Path(PathTask::Update));
+        assert_eq!(queue.pop(), Some(Task::Path(PathTask::Update)));
+        assert_eq!(queue.pop(), Some(Task::Liveness));
+        assert_eq!(queue.pop(), None);
+        queue.push(Task::DeleteIkeSa(CloseReason::Local));
+        queue.push_first(Task::Path(PathTask::Update));
+        assert_eq!(queue.pop(), Some(Task::DeleteIkeSa(CloseReason::Local)));
         assert_eq!(queue.pop(), None);
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vpnhost_model::{Identity, IkeSaId, Instant};
+use vpnhost_crypto::SecretBytes;
+use vpnhost_model::{Identity, IkeSaId, Instant, Role};
 
 use crate::auth::verified::AuthVerified;
 use crate::config::{PeerConfig, Timing};
@@ -69,6 +70,8 @@ pub(crate) struct Established {
     pub(crate) connection: Arc<PeerConfig>,
     pub(crate) local_id: Identity,
     pub(crate) peer_id: Identity,
+    /// This host's role in the first of the IKE SAs that took each other's place by rekeying (RFC 4555 §1.3).
+    pub(crate) first_role: Role,
     pub(crate) since: Instant,
     /// When the peers were authenticated; a rekey does not do that again.
     pub(crate) authenticated: Instant,
@@ -87,6 +90,8 @@ pub(crate) struct Established {
     pub(crate) tell_alive: bool,
     /// How many more SAs the peer may have made.
     pub(crate) pace: Pace,
+    /// By what the peer proves that it has lost this IKE SA (RFC 6290).
+    pub(crate) crash_token: Option<SecretBytes>,
 }
 
 impl Established {
@@ -95,6 +100,7 @@ impl Established {
         proof: AuthVerified,
         connection: Arc<PeerConfig>,
         (local_id, peer_id): (Identity, Identity),
+        first_role: Role,
     ) -> Self {
         let plan = Plan::from(&connection.timing);
         Self {
@@ -102,6 +108,7 @@ impl Established {
             connection,
             local_id,
             peer_id,
+            first_role,
             since: now,
             authenticated: now,
             announced_lifetime: None,
@@ -114,13 +121,15 @@ impl Established {
             put_offs: 0,
             tell_alive: false,
             pace: Pace::new(now),
+            crash_token: None,
         }
     }
 
     /// Makes the state of the IKE SA that takes this one's place; it inherits the proof.
     pub(crate) fn successor(&self, now: Instant) -> Self {
         let ids = (self.local_id.clone(), self.peer_id.clone());
-        let mut successor = Self::new(now, self.proof.clone(), Arc::clone(&self.connection), ids);
+        let mut successor =
+            Self::new(now, self.proof.clone(), Arc::clone(&self.connection), ids, self.first_role);
         successor.plan = self.plan;
         successor.authenticated = self.authenticated;
         successor.pace = self.pace;
@@ -141,6 +150,10 @@ pub(crate) struct Rival {
 pub(crate) struct Plan {
     pub(crate) liveness_idle: Duration,
     pub(crate) keepalive: Duration,
+    /// Outbound traffic and nothing inbound for so long: every path is probed; zero never.
+    pub(crate) suspect: Duration,
+    /// Without any path for longer, the SA is not moved but negotiated anew.
+    pub(crate) max_outage: Duration,
     pub(crate) backoff: Backoff,
     pub(crate) rekey_ike: Duration,
     pub(crate) rekey_jitter_percent: u8,
@@ -157,6 +170,8 @@ impl Plan {
             [
                 ("dpd", span(plan.liveness_idle)),
                 ("keepalive", span(plan.keepalive)),
+                ("suspect", span(plan.suspect)),
+                ("max_outage", span(plan.max_outage)),
                 ("retransmit first", span(plan.backoff.first)),
                 ("retransmit factor", format!("{} %", plan.backoff.factor_percent)),
                 ("retransmit tries", plan.backoff.tries.to_string()),
@@ -182,6 +197,8 @@ impl From<&Timing> for Plan {
         Self {
             liveness_idle: timing.liveness_idle,
             keepalive: timing.keepalive,
+            suspect: timing.suspect,
+            max_outage: timing.max_outage,
             backoff: Backoff::from(timing),
             rekey_ike: timing.rekey_ike,
             rekey_jitter_percent: timing.rekey_jitter_percent,
@@ -203,5 +220,7 @@ mod tests {
         assert_eq!(old.changes(&new), "dpd 30s → 10s, child rekey as configured → 600s");
         assert_eq!(new.changes(&Plan { liveness_idle: Duration::ZERO, ..new }), "dpd 10s → never");
         assert_eq!(old.changes(&old), "");
+        let keen = Plan { suspect: Duration::from_millis(300), max_outage: Duration::from_secs(600), ..old };
+        assert_eq!(old.changes(&keen), "suspect 1s → 300ms, max_outage 28800s → 600s");
     }
 }

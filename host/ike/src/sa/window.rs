@@ -17,6 +17,8 @@ pub(crate) struct Window {
     expected: u32,
     deciding: bool,
     reply: Vec<Vec<u8>>,
+    /// How often the reply went to where the peer is not known to be.
+    elsewhere: u8,
 }
 
 /// A request that waits for its response.
@@ -127,6 +129,47 @@ impl Window {
         (request.retransmissions == 0).then(|| now - request.first_sent)
     }
 
+    /// Begins the repetitions of the outstanding request anew; returns it, and when it has to be repeated.
+    pub(crate) fn restart(&mut self, now: Instant, backoff: Backoff) -> Option<(Vec<Vec<u8>>, Instant)> {
+        let request = self.outstanding.as_mut()?;
+        request.retransmissions = 1;
+        request.wait = backoff.first;
+        Some((request.datagrams.clone(), now + backoff.first))
+    }
+
+    /// Has the outstanding request repeated by other datagrams of the same content, the first time after `wait`; returns
+    /// when.
+    pub(crate) fn repeat_as(&mut self, now: Instant, datagrams: Vec<Vec<u8>>, wait: Duration) -> Instant {
+        if let Some(request) = &mut self.outstanding {
+            request.datagrams = datagrams;
+        }
+        now + wait
+    }
+
+    /// Repeats the outstanding request once more than planned; returns it.
+    pub(crate) fn once_more(&mut self) -> Option<Vec<Vec<u8>>> {
+        let request = self.outstanding.as_mut()?;
+        request.retransmissions = request.retransmissions.saturating_add(1);
+        Some(request.datagrams.clone())
+    }
+
+    /// Takes the outstanding request for one that goes out now: nobody could have heard an answer before.
+    pub(crate) fn rejuvenate(&mut self, now: Instant) {
+        if let Some(request) = &mut self.outstanding {
+            request.first_sent = now;
+        }
+    }
+
+    /// Returns when the outstanding request went out first.
+    pub(crate) fn first_sent(&self) -> Option<Instant> {
+        self.outstanding.as_ref().map(|request| request.first_sent)
+    }
+
+    /// Returns how often the outstanding request was repeated.
+    pub(crate) fn repetitions(&self) -> u16 {
+        self.outstanding.as_ref().map_or(0, |request| request.retransmissions)
+    }
+
     /// Decides what a due timer does.
     pub(crate) fn retransmit(&mut self, now: Instant, backoff: Backoff) -> Retransmission {
         let Some(request) = &mut self.outstanding else { return Retransmission::Nothing };
@@ -167,10 +210,21 @@ impl Window {
         self.deciding = false;
         self.expected = self.expected.saturating_add(1);
         self.reply = datagrams;
+        self.elsewhere = 0;
     }
 
     /// Returns the answer to the last request.
     pub(crate) fn reply(&self) -> &[Vec<u8>] {
+        &self.reply
+    }
+
+    /// Returns the answer to the last request for who asks again; nothing if it went too often to where the peer is not
+    /// known to be.
+    pub(crate) fn repeat_reply(&mut self, elsewhere: bool) -> &[Vec<u8>] {
+        if elsewhere && self.elsewhere >= limits::REPLIES_ELSEWHERE {
+            return &[];
+        }
+        self.elsewhere += u8::from(elsewhere);
         &self.reply
     }
 }
@@ -225,6 +279,9 @@ mod tests {
         window.answer(vec![vec![9]]);
         assert_eq!(window.place(0), Incoming::Repeated);
         assert_eq!(window.reply(), [vec![9]]);
+        let copies = (0..100).filter(|_| !window.repeat_reply(true).is_empty()).count();
+        assert_eq!(copies, usize::from(limits::REPLIES_ELSEWHERE), "elsewhere an answer goes so often");
+        assert_eq!(window.repeat_reply(false), [vec![9]], "and to the peer as often as it asks");
         assert_eq!(window.place(1), Incoming::New);
         window.answer(vec![vec![8]]);
         assert_eq!(window.place(0), Incoming::Outside);

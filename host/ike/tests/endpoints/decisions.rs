@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vpnhost_ike::{CloseReason, Command, Event};
+use vpnhost_ike::{CloseReason, Command, Event, TrafficReport};
 use vpnhost_policy::{Answer, Authorization, Question, QuestionKind, QuestionSet, Ranking};
 
 use crate::pump::*;
@@ -154,8 +154,10 @@ fn a_plan_takes_effect() {
     });
     pump.assert_connected(1);
     assert!(pump.ike_sa(B).children[0].rekey_in.unwrap() <= Duration::from_secs(120));
-    let before = pump.sides[B].sent.len();
-    pump.run_for(Duration::from_secs(7));
+    let (before, child) = (pump.sides[B].sent.len(), pump.child_sa(B));
+    pump.run_for(Duration::from_secs(1));
+    pump.traffic(B, TrafficReport::Outbound(child, pump.now.instant));
+    pump.run_for(Duration::from_secs(6));
     assert!(pump.sides[B].sent.len() > before, "liveness was checked");
     assert_eq!(decided_by(&pump, "plan_maintenance"), ["plugins"]);
 }

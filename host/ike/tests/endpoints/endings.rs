@@ -125,6 +125,10 @@ fn a_silent_peer_is_found_dead_and_a_living_one_is_not() {
     pump.run_for(Duration::from_secs(120));
     pump.assert_connected(1);
     pump.filter = Box::new(|_, _| false);
+    for side in [A, B] {
+        let child = pump.child_sa(side);
+        pump.traffic(side, TrafficReport::Outbound(child, pump.now.instant));
+    }
     pump.run_for(Duration::from_secs(150));
     for side in [A, B] {
         assert!(pump.saw(side, |event| {
@@ -141,6 +145,7 @@ fn a_silent_peer_is_found_dead_and_a_living_one_is_not() {
 fn inbound_traffic_is_proof_of_life() {
     let mut a = initiator(IKE, vec![child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24")]);
     a.timing.liveness_idle = Duration::from_secs(10);
+    a.timing.suspect = Duration::ZERO;
     let mut b = responder(&a);
     b.timing.liveness_idle = Duration::ZERO;
     let mut pump = Pump::new(config(a), config(b));
@@ -150,11 +155,55 @@ fn inbound_traffic_is_proof_of_life() {
     let before = pump.sides[A].sent.len();
     for _ in 0..20 {
         pump.run_for(Duration::from_secs(5));
-        pump.traffic(A, TrafficReport::Inbound(child));
+        pump.traffic(A, TrafficReport::Inbound(child, pump.now.instant));
     }
     assert_eq!(pump.sides[A].sent.len(), before);
-    pump.run_for(Duration::from_secs(15));
+    pump.run_for(Duration::from_secs(1));
+    pump.traffic(A, TrafficReport::Outbound(child, pump.now.instant));
+    pump.run_for(Duration::from_secs(5));
+    assert_eq!(pump.sides[A].sent.len(), before, "the peer has time to answer");
+    pump.run_for(Duration::from_secs(10));
     assert_eq!(pump.sides[A].sent.len(), before + 1);
+}
+
+#[test]
+fn nobody_is_asked_at_rest_but_who_vanished_is_forgotten_in_the_end() {
+    let mut a = initiator(IKE, vec![child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24")]);
+    a.timing.liveness_idle = Duration::from_secs(10);
+    let mut pump = pair_of(a);
+    pump.command(A, Command::Initiate("b".into()));
+    pump.settle();
+    pump.run_for(Duration::from_secs(60));
+    assert_eq!(pump.sides[B].sent.len(), 3, "a responder sees whether its last answer arrived");
+    let before = [A, B].map(|side| pump.sides[side].sent.len());
+    pump.run_for(Duration::from_secs(14 * 60));
+    assert_eq!([A, B].map(|side| pump.sides[side].sent.len()), before, "there is no reason to ask");
+    pump.run_for(Duration::from_secs(4 * 60));
+    pump.assert_connected(1);
+    let said: usize = [A, B].iter().map(|&side| pump.sides[side].sent.len() - before[side]).sum();
+    assert_eq!(said, 2, "one end asked, which told both that the other is there");
+    pump.filter = Box::new(|_, _| false);
+    pump.run_for(Duration::from_secs(25 * 60));
+    for side in [A, B] {
+        let is_dead =
+            |event: &Event| matches!(event, Event::IkeSaClosed { reason: CloseReason::PeerDead { .. }, .. });
+        assert!(pump.saw(side, is_dead));
+    }
+}
+
+#[test]
+fn an_answer_to_the_peers_question_asks_for_no_question_of_our_own() {
+    let mut a = initiator(IKE, vec![child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24")]);
+    a.timing.liveness_idle = Duration::from_secs(10);
+    let mut pump = pair_of(a);
+    pump.command(A, Command::Initiate("b".into()));
+    pump.settle();
+    let id = pump.ike_sa(A).id;
+    pump.command(A, Command::CheckLiveness(id));
+    pump.settle();
+    let before = [A, B].map(|side| pump.sides[side].sent.len());
+    pump.run_for(Duration::from_secs(300));
+    assert_eq!([A, B].map(|side| pump.sides[side].sent.len()), before);
 }
 
 #[test]
@@ -176,6 +225,8 @@ fn a_dead_peer_of_a_connection_that_is_kept_up_is_tried_again() {
     pump.run_for(Duration::from_secs(5));
     pump.assert_connected(1);
     pump.filter = Box::new(|_, _| false);
+    let child = pump.child_sa(A);
+    pump.traffic(A, TrafficReport::Outbound(child, pump.now.instant));
     pump.run_for(Duration::from_secs(300));
     pump.filter = Box::new(|_, _| true);
     pump.run_for(Duration::from_secs(150));

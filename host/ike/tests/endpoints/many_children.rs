@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use vpnhost_ike::{ChildConfig, Command, Event};
+use vpnhost_ike::{ChildConfig, Command, Event, PeerConfig};
 use vpnhost_model::{ChildSaId, Instant};
 
 use crate::pump::*;
@@ -126,4 +126,25 @@ fn after_temporary_failure_it_is_asked_again_after_longer_and_longer_pauses() {
     duel.pump.filter = Box::new(|_, _| true);
     duel.connected(1);
     assert_ne!(duel.pump.child_sa(A), child, "it was renewed in the end");
+}
+
+#[test]
+fn fifty_children_move_with_their_ike_sa_by_one_update() {
+    let config = PeerConfig { mobike: true, ..initiator(IKE, nets(MANY)) };
+    let mut pump = pair_of(config);
+    pump.set_addresses(B, &["192.0.2.2"]);
+    pump.set_addresses(A, &["192.0.2.1"]);
+    pump.command(A, Command::Initiate("b".into()));
+    pump.run_for(Duration::from_secs(10));
+    pump.assert_connected(MANY);
+    let before = [A, B].map(|side| children(&pump, side));
+    let sent = pump.sides[A].sent.len();
+    pump.set_addresses(A, &["192.0.2.11"]);
+    pump.settle();
+    pump.assert_connected(MANY);
+    assert_eq!([A, B].map(|side| children(&pump, side)), before, "none is another");
+    assert_eq!(pump.sides[A].sent.len() - sent, 2, "the update, and the answer to the check");
+    let away = "192.0.2.11:4500".parse().unwrap();
+    assert!(pump.sides[A].installed.values().all(|child| child.path.local == away));
+    assert!(pump.sides[B].installed.values().all(|child| child.path.remote == away));
 }

@@ -13,8 +13,8 @@ use vpnhost_ike::{
     TrafficReport, Transmit, TransmitKind, limits,
 };
 use vpnhost_model::{
-    ChildSaId, ChildSpi, Encapsulation, EspSuite, Identity, IkeSaId, IkeSuite, Instant, Lifetime, Mode, Now,
-    Path, Sequence, TrafficSelector,
+    AddressPair, ChildSaId, ChildSpi, Encapsulation, EspSuite, Identity, IkeSaId, IkeSuite, Instant,
+    Lifetime, LinkKind, LocalAddress, Mode, Now, Path, Sequence, TrafficSelector, Translator,
 };
 use vpnhost_policy::Question;
 use vpnhost_policy_standard::Standard;
@@ -71,9 +71,17 @@ pub(crate) struct Side {
     pub(crate) reserved: BTreeSet<ChildSpi>,
     pub(crate) host: BTreeMap<IkeSaId, HostConfiguration>,
     pub(crate) sent: Vec<Transmit>,
+    /// Path MTUs that were measured.
+    pub(crate) path_mtus: Vec<(Path, u16)>,
     pub(crate) questions: Vec<(QuestionId, Question)>,
     pub(crate) jobs: VecDeque<(JobId, Job)>,
     pub(crate) hold_jobs: bool,
+    /// The peers' addresses for which pairs are asked.
+    pub(crate) remotes: BTreeSet<IpAddr>,
+    /// This side's addresses, where a test says which; else it has `address` alone.
+    pub(crate) addresses: Option<Vec<IpAddr>>,
+    /// Those of them on which traffic costs money.
+    pub(crate) metered: Vec<IpAddr>,
 }
 
 /// Whether a datagram arrives.
@@ -85,6 +93,8 @@ pub(crate) struct Pump {
     pub(crate) sides: [Side; 2],
     pub(crate) wire: VecDeque<(Instant, usize, Transmit)>,
     pub(crate) latency: Duration,
+    /// An address to and from which everything takes longer, and by how much.
+    pub(crate) slow: Option<(IpAddr, Duration)>,
     pub(crate) filter: Filter,
     pub(crate) weather: Option<Weather>,
     /// What each side is configured with.
@@ -95,7 +105,17 @@ pub(crate) struct Pump {
     pub(crate) nonces: [Script; 2],
     /// What `A` looks like from `B`: address and port behind a NAT.
     pub(crate) masquerade: Option<SocketAddr>,
+    /// The side that is suspended: it hears nothing, and nothing wakes it.
+    pub(crate) asleep: Option<usize>,
+    /// The NAT64 that `A`'s IPv6 goes through, and the address that `B` sees.
+    pub(crate) nat64: Option<(Translator, IpAddr)>,
 }
+
+/// The port that silences are tried on; a NAT gives it the mapping after the other.
+pub(crate) const IDLE_PORT: u16 = 4511;
+
+/// How far the ports of a NAT64 are from those of its client.
+pub(crate) const NAT64_PORTS: u16 = 10_000;
 
 /// What the network does by itself, in percent.
 pub(crate) struct Weather {
@@ -131,14 +151,60 @@ impl Side {
             reserved: BTreeSet::new(),
             host: BTreeMap::new(),
             sent: Vec::new(),
+            path_mtus: Vec::new(),
             questions: Vec::new(),
             jobs: VecDeque::new(),
             hold_jobs: false,
+            remotes: BTreeSet::new(),
+            addresses: None,
+            metered: Vec::new(),
         }
     }
 }
 
+impl Side {
+    /// Tells whether an address is this side's.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        self.addresses.as_ref().map_or(address == self.address, |own| own.contains(&address))
+    }
+}
+
 impl Pump {
+    /// Gives a side other addresses, each on an interface of its own.
+    pub(crate) fn set_addresses(&mut self, side: usize, addresses: &[&str]) {
+        self.sides[side].addresses = Some(addresses.iter().map(|text| text.parse().unwrap()).collect());
+        self.tell_links(side);
+        self.drain();
+    }
+
+    fn tell_links(&mut self, side: usize) {
+        let now = self.now;
+        let side = &mut self.sides[side];
+        let Some(addresses) = &side.addresses else { return };
+        let number = |at: usize| u32::try_from(at).unwrap() + 2;
+        let link = |(at, address): (usize, &IpAddr)| LocalAddress {
+            address: *address,
+            interface: number(at),
+            name: format!("eth{at}"),
+            kind: LinkKind::ETHERNET,
+            mtu: 1500,
+            metered: side.metered.contains(address),
+        };
+        let links: Vec<LocalAddress> = addresses.iter().enumerate().map(link).collect();
+        let pair = |remote: IpAddr, link: &LocalAddress| AddressPair {
+            local: link.address,
+            interface: link.interface,
+            remote,
+        };
+        let pairs: Vec<AddressPair> = side
+            .remotes
+            .iter()
+            .flat_map(|remote| links.iter().map(move |link| pair(*remote, link)))
+            .filter(|pair| pair.local.is_ipv4() == pair.remote.is_ipv4())
+            .collect();
+        side.endpoint.handle_links(now, &links, &pairs);
+    }
+
     /// A side loses all that it knows, and starts anew.
     pub(crate) fn restart(&mut self, side: usize, seed: u64) {
         let config = self.configs[side].clone();
@@ -168,9 +234,12 @@ impl Pump {
             configs: [a, b],
             wire: VecDeque::new(),
             latency: Duration::from_millis(10),
+            slow: None,
             filter: Box::new(|_, _| true),
             weather: None,
             masquerade: None,
+            asleep: None,
+            nat64: None,
         }
     }
 
@@ -212,6 +281,7 @@ impl Pump {
                     .filter(|keys| keys.ike_sa == id)
                     .for_each(|keys| keys.path = path);
             }
+            Output::PathMtu(path, octets) => side.path_mtus.push((path, octets)),
             Output::RemoveChildSa(id) => {
                 assert!(side.installed.remove(&id).is_some(), "removed before it was installed");
                 side.sends_on.retain(|other| *other != id);
@@ -232,10 +302,17 @@ impl Pump {
             Output::Transmit(transmit) => {
                 side.sent.push(transmit.clone());
                 if transmit.kind == TransmitKind::Ike && (self.filter)(index, &transmit) {
+                    let ends = [transmit.path.local.ip(), transmit.path.remote.ip()];
+                    let more = self.slow.filter(|(slow, _)| ends.contains(slow)).map(|(_, more)| more);
                     for delay in self.delays() {
+                        let delay = delay + more.unwrap_or_default();
                         self.wire.push_back((self.now.instant + delay, index, transmit.clone()));
                     }
                 }
+            }
+            Output::FindPairs(remotes) => {
+                side.remotes = remotes;
+                self.tell_links(index);
             }
             Output::Ask(id, question) => side.questions.push((id, *question)),
             Output::Work(id, job) if side.hold_jobs => side.jobs.push_back((id, job)),
@@ -269,20 +346,51 @@ impl Pump {
     pub(crate) fn deliver(&mut self, from: usize, transmit: &Transmit) {
         let to = 1 - from;
         let mut local = transmit.path.remote;
-        let mut remote = SocketAddr::new(self.sides[from].address, transmit.path.local.port());
+        let source = transmit.path.local.ip();
+        let source = if source.is_unspecified() { self.sides[from].address } else { source };
+        if !self.sides[from].has(source) || self.asleep == Some(to) {
+            return;
+        }
+        let mut remote = SocketAddr::new(source, transmit.path.local.port());
         match self.masquerade {
-            Some(outside) if from == A => remote = outside,
+            Some(outside) if from == A => {
+                let more = u16::from(transmit.path.local.port() == IDLE_PORT);
+                remote = SocketAddr::new(outside.ip(), outside.port() + more);
+            }
+            Some(outside) if local == SocketAddr::new(outside.ip(), outside.port() + 1) => {
+                local = SocketAddr::new(self.sides[A].address, IDLE_PORT);
+            }
             // The NAT knows one mapping, and forwards it to the port that it was made for.
             Some(outside) if local == outside => {
                 local = SocketAddr::new(
                     self.sides[A].address,
-                    self.sides[A].sent.last().unwrap().path.local.port(),
+                    self.sides[A]
+                        .sent
+                        .iter()
+                        .rev()
+                        .map(|sent| sent.path.local.port())
+                        .find(|port| *port != IDLE_PORT)
+                        .unwrap(),
                 );
             }
             Some(_) => return,
             None => {}
         }
-        if local.ip() != self.sides[to].address {
+        match self.nat64 {
+            Some((translator, outside)) if from == A && source.is_ipv6() => {
+                let Some(original) = translator.extract(local.ip()) else { return };
+                local.set_ip(original);
+                remote = SocketAddr::new(outside, remote.port() + NAT64_PORTS);
+            }
+            Some((translator, outside)) if local.ip() == outside => {
+                let own = self.sides[A].addresses.iter().flatten().find(|address| address.is_ipv6());
+                let Some(own) = own.copied() else { return };
+                local = SocketAddr::new(own, local.port() - NAT64_PORTS);
+                remote.set_ip(translator.synthesize(source).unwrap());
+            }
+            Some(_) | None => {}
+        }
+        if !self.sides[to].has(local.ip()) {
             return;
         }
         let path = Path { local, remote, interface: None, encapsulation: Encapsulation::Raw };
@@ -309,7 +417,8 @@ impl Pump {
         self.drain();
         loop {
             let arrival = self.wire.iter().map(|(at, ..)| *at).min();
-            let timers = self.sides.iter().filter_map(|side| side.endpoint.poll_timeout());
+            let awake: Vec<usize> = [A, B].into_iter().filter(|side| self.asleep != Some(*side)).collect();
+            let timers = awake.iter().filter_map(|side| self.sides[*side].endpoint.poll_timeout());
             let timer = timers.map(|(at, _)| at).min();
             let Some(next) = arrival.into_iter().chain(timer).min().filter(|next| *next <= until) else {
                 break;
@@ -321,13 +430,28 @@ impl Pump {
                 let (_, from, transmit) = self.wire.remove(at).unwrap();
                 self.deliver(from, &transmit);
             } else {
-                for index in [A, B] {
+                for index in awake {
                     self.sides[index].endpoint.handle_timeout(self.now);
                 }
                 self.drain();
             }
         }
         self.advance_to(until);
+    }
+
+    /// Suspends a side for so long.
+    pub(crate) fn sleep(&mut self, side: usize, span: Duration) {
+        self.asleep = Some(side);
+        self.run_for(span);
+        self.wake(side, span);
+    }
+
+    /// Has a side go on that slept for so long, as a driver does.
+    pub(crate) fn wake(&mut self, side: usize, slept: Duration) {
+        self.asleep = None;
+        self.sides[side].endpoint.handle_resume(self.now, slept);
+        self.sides[side].endpoint.handle_timeout(self.now);
+        self.drain();
     }
 
     fn advance_to(&mut self, instant: Instant) {
@@ -442,6 +566,8 @@ pub(crate) fn initiator(ike: &str, children: Vec<ChildConfig>) -> PeerConfig {
         request_address: RequestAddress::default(),
         pools: Vec::new(),
         encapsulation: EncapsulationPolicy::Auto,
+        mobike: false,
+        return_routability: vpnhost_ike::ReturnRoutability::default(),
         timing: Timing { liveness_idle: Duration::ZERO, ..Timing::default() },
         unique: vpnhost_ike::Uniqueness::default(),
         on_child_failed: vpnhost_ike::ChildFailure::default(),

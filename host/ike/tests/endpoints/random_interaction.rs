@@ -172,7 +172,8 @@ fn run(seed: u64, told: bool) -> Pump {
         carry_out(&mut pump, step, &mut random);
     }
     pump.weather = None;
-    pump.run_for(Duration::from_secs(400));
+    // Long enough for who says nothing, and hears nothing, to find out that the other has lost everything.
+    pump.run_for(Duration::from_secs(1600));
     if told {
         tell(&pump, &mut read);
     }

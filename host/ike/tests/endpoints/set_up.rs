@@ -275,7 +275,7 @@ fn a_kernel_chosen_source_needs_the_addresses_to_show_that_there_is_no_nat() {
         mtu: 1500,
         metered: false,
     };
-    pump.sides[A].endpoint.handle_links(pump.now, &[link]);
+    pump.sides[A].endpoint.handle_links(pump.now, &[link], &[]);
     pump.command(A, Command::Initiate("b".into()));
     pump.settle();
     pump.assert_connected(1);
@@ -397,6 +397,8 @@ fn behind_a_nat_esp_is_wrapped_the_mapping_kept_alive_and_its_loss_followed() {
     let keepalives =
         |pump: &Pump, side: usize| pump.sides[side].sent.iter().filter(|sent| sent.octets == [0xff]).count();
     assert_eq!((keepalives(&pump, A), keepalives(&pump, B)), (2, 0));
+    pump.run_for(Duration::from_secs(50));
+    assert_eq!(keepalives(&pump, A), 4, "after a minute of silence one of them was a question");
     // The NAT forgets and maps anew; the next authentic message shows where.
     pump.masquerade = Some("203.0.113.8:2048".parse().unwrap());
     pump.run_for(Duration::from_secs(60));

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use vpnhost_ike::{ChildSaKeys, HostConfiguration, Output, OutputFailure, Transmit, TransmitKind};
 use vpnhost_ipsec::{InboundCommand, OutboundCommand, SaActivity};
 use vpnhost_model::{ChildSaId, IkeSaId, Now, Path};
-use vpnhost_policy_standard::Standard;
 
-use super::{Activity, HostUnderTest, Pending};
+use super::{Activity, HostUnderTest, IDLE_PORT, Pending};
 use crate::keys;
 use crate::network::{Carrier, Datagram};
 
@@ -27,6 +26,10 @@ impl HostUnderTest {
             Output::InstallChildSa(keys) => self.install(now, *keys),
             Output::ActivateOutbound(id) => self.order_outbound(now, OutboundCommand::Activate(id)),
             Output::MoveChildSas(ike_sa, path) => self.move_children(now, ike_sa, path),
+            Output::PathMtu(path, octets) => {
+                self.order_inbound(now, InboundCommand::MeasuredMtu(path, octets));
+                self.order_outbound(now, OutboundCommand::MeasuredMtu(path, octets));
+            }
             Output::RemoveChildSa(id) => self.remove(now, id),
             Output::ConfigureHost(configuration) => {
                 self.configured.insert(configuration.ike_sa, *configuration);
@@ -35,9 +38,13 @@ impl HostUnderTest {
                 assert!(self.configured.remove(&id).is_some(), "{id} was released and is not configured");
             }
             Output::RenameIkeSa { old, new } => self.rename(old, new),
+            Output::FindPairs(remotes) => {
+                self.remotes = remotes;
+                self.pend(now.instant, Pending::Pairs);
+            }
             Output::Transmit(transmit) => self.transmit(&transmit),
             Output::Ask(id, question) => {
-                let answer = question.put_to(&Standard);
+                let answer = question.put_to(&*self.policy);
                 let at = now.instant + self.chance.between(self.delays.answer);
                 self.pend(at, Pending::Answer(id, answer));
             }
@@ -111,15 +118,20 @@ impl HostUnderTest {
     /// front, a keepalive has not.
     fn transmit(&mut self, transmit: &Transmit) {
         let path = transmit.path;
-        let marked = transmit.kind == TransmitKind::Ike && path.local.port() == 4500;
+        let marked = transmit.kind == TransmitKind::Ike && [4500, IDLE_PORT].contains(&path.local.port());
         let mut octets = if marked { vec![0; 4] } else { Vec::new() };
         octets.extend(&transmit.octets);
         self.post(path, Carrier::Udp, 0, octets);
     }
 
-    /// Puts a datagram into the outbox; the unspecified address is this host's only one.
+    /// Puts a datagram into the outbox; the unspecified address is this host's first one. What comes from an address that
+    /// the host does not have any more goes nowhere.
     pub(super) fn post(&mut self, path: Path, carrier: Carrier, tos: u8, octets: Vec<u8>) {
-        let ip = if path.local.ip().is_unspecified() { self.address } else { path.local.ip() };
+        let first = || self.links.first().map_or(self.address, |link| link.address);
+        let ip = if path.local.ip().is_unspecified() { first() } else { path.local.ip() };
+        if !self.has(ip) {
+            return;
+        }
         let source = SocketAddr::new(ip, path.local.port());
         self.outbox.push_back(Datagram { source, destination: path.remote, carrier, tos, octets });
     }

@@ -1,17 +1,17 @@
 //! What comes from the network and from the TUN, and what the packet path tells.
 
-use vpnhost_ike::TrafficReport;
+use vpnhost_ike::{Resumption, TrafficReport};
 use vpnhost_ipsec::{Arrival, Verdict};
 use vpnhost_model::{Encapsulation, Now, Path};
 
-use super::{ACTIVITY_INTERVAL, HostUnderTest, Pending};
+use super::{ACTIVITY_INTERVAL, HostUnderTest, IDLE_PORT, Pending};
 use crate::network::{Carrier, Datagram};
 
 impl HostUnderTest {
     /// Takes a datagram from the network; one that is for another host is dropped.
     pub fn receive(&mut self, now: Now, datagram: Datagram) {
         let Datagram { source, destination, carrier, tos, mut octets } = datagram;
-        if destination.ip() != self.address {
+        if !self.has(destination.ip()) {
             return;
         }
         let encapsulation = if carrier == Carrier::Udp { Encapsulation::Udp } else { Encapsulation::Raw };
@@ -19,7 +19,7 @@ impl HostUnderTest {
         match (carrier, destination.port()) {
             (Carrier::Udp, 500) => self.endpoint.handle_datagram(now, path, &mut octets),
             (Carrier::Udp, 4500) if octets == [0xff] => {}
-            (Carrier::Udp, 4500) if octets.starts_with(&[0; 4]) => {
+            (Carrier::Udp, 4500 | IDLE_PORT) if octets.starts_with(&[0; 4]) => {
                 self.endpoint.handle_datagram(now, path, &mut octets[4..]);
             }
             (Carrier::Udp, 4500) | (Carrier::Esp, _) => self.open(now, path, tos, &octets),
@@ -46,12 +46,13 @@ impl HostUnderTest {
         if any {
             self.note_activity(now);
         }
-        for (path, tos, octets) in sent {
+        for (path, tos, sealed) in sent {
+            self.in_clear += u64::from(sealed.windows(octets.len()).any(|part| part == octets));
             let carrier = match path.encapsulation {
                 Encapsulation::Udp => Carrier::Udp,
                 Encapsulation::Raw => Carrier::Esp,
             };
-            self.post(path, carrier, tos, octets);
+            self.post(path, carrier, tos, sealed);
         }
         self.take_reports(now);
         any
@@ -105,7 +106,8 @@ impl HostUnderTest {
 
     /// Packets passed: control will ask which.
     fn note_activity(&mut self, now: Now) {
-        self.activity_due.get_or_insert(now.instant + ACTIVITY_INTERVAL);
+        let attention = self.endpoint.attention().unwrap_or(ACTIVITY_INTERVAL);
+        self.activity_due.get_or_insert(now.instant + attention.min(ACTIVITY_INTERVAL));
     }
 }
 
@@ -113,9 +115,13 @@ fn for_ike(report: vpnhost_ipsec::TrafficReport) -> Option<TrafficReport> {
     use vpnhost_ipsec::TrafficReport as Esp;
     match report {
         Esp::FirstInbound(id) => Some(TrafficReport::FirstInbound(id)),
+        Esp::Resumed { id, since, spoke, at, missing } => {
+            Some(TrafficReport::Resumed(id, Resumption { since, spoke, at, missing }))
+        }
         Esp::Moved(id, path) => Some(TrafficReport::Moved(id, path)),
         Esp::SoftLimit(id) => Some(TrafficReport::SoftLimit(id)),
         Esp::Exhausted(id) => Some(TrafficReport::Exhausted(id)),
+        Esp::Large(id, octets) => Some(TrafficReport::Large(id, octets)),
         Esp::Acquire { source, destination } => Some(TrafficReport::Acquire { source, destination }),
         // A hint that nobody authenticated.
         Esp::UnknownSpi(..) => None,

@@ -61,7 +61,7 @@ enum DecisionStage {
 
 /// What a decision waits for next.
 pub(crate) enum WaitFor {
-    Answer(Question),
+    Answer(Box<Question>),
     Result(Job),
 }
 
@@ -307,7 +307,7 @@ impl IkeSa {
                 decision.suite = Some(suite);
                 decision.stage = DecisionStage::Narrowing;
                 let question = self.selector_question(&decision)?;
-                Ok(Next::Wait(Box::new(decision), WaitFor::Answer(question)))
+                Ok(Next::Wait(Box::new(decision), WaitFor::Answer(Box::new(question))))
             }
             (DecisionStage::Narrowing, Resumed::Answer(answer, by)) => {
                 let narrowed = narrow_selectors::narrowed(answer);
@@ -432,7 +432,7 @@ impl IkeSa {
     /// Waits for what a decision needs next.
     pub(crate) fn wait_for(&mut self, host: &mut Host, now: Now, wait: WaitFor) {
         match wait {
-            WaitFor::Answer(question) => self.ask(host, now, Track::Remote, question),
+            WaitFor::Answer(question) => self.ask(host, now, Track::Remote, *question),
             WaitFor::Result(job) => self.work(host, Track::Remote, job),
         }
     }

@@ -13,6 +13,7 @@ use crate::exchange::ike_sa_init::{InitRecord, join, notify};
 use crate::exchange::{proposals, selectors};
 use crate::extension::childless::{self, Unsupported};
 use crate::extension::configuration;
+use crate::extension::crash_detection;
 use crate::extension::initial_contact;
 use crate::extension::transport_nat;
 use crate::host::Host;
@@ -162,6 +163,7 @@ impl IkeSa {
             payloads.push(Payload::IdResponder(Identification::new(peer.clone())));
         }
         payloads.extend(authentication);
+        payloads.extend(crash_detection::token(host, (self.spi_i, self.spi_r)));
         if connection.peer_auth == PeerAuth::EapAlone {
             payloads.push(notify(NotifyType::EAP_ONLY_AUTHENTICATION));
         }
@@ -169,6 +171,7 @@ impl IkeSa {
             configuration::request(connection.request_address, &self.wanted_addresses)
                 .map(Payload::Configuration),
         );
+        payloads.extend(self.mobike_offer(host));
         if let Some(child) = &child {
             let mode = connection.children.first().map_or(Mode::Tunnel, |child| child.mode);
             payloads.extend(child.payloads(mode));
@@ -269,6 +272,7 @@ impl IkeSa {
     pub(super) fn finish_auth_as_initiator(&mut self, host: &mut Host, now: Now, authorizing: Authorizing) {
         let Authorizing { connection, message, init, child, .. } = authorizing;
         self.note_auth_lifetime(host, now, &message);
+        self.take_mobike_offer(host, now, &message);
         self.foretell_login(host, now);
         if let (Some(reply), Some(established)) = (message.configuration(), self.established_mut()) {
             let assigned = configuration::read_reply(reply, connection.request_address);

@@ -16,6 +16,7 @@ use crate::config::PeerConfig;
 use crate::exchange::create_child_sa::ChildDecision;
 use crate::exchange::ike_sa_init::InitRecord;
 use crate::exchange::shape::{ExchangeShapes, Shape};
+use crate::extension::crash_detection;
 use crate::extension::initial_contact::{self, Newcomer};
 use crate::host::Host;
 use crate::input::JobResult;
@@ -192,7 +193,9 @@ impl IkeSa {
     fn establish(&mut self, host: &mut Host, now: Now, authorizing: &Authorizing) {
         let ids = (authorizing.local_id.clone(), authorizing.peer_id.clone());
         let connection = Arc::clone(&authorizing.connection);
-        let established = Established::new(now.instant, authorizing.proof.clone(), connection, ids);
+        let mut established =
+            Established::new(now.instant, authorizing.proof.clone(), connection, ids, self.role);
+        established.crash_token = crash_detection::given(&authorizing.message);
         self.state = State::Established(Box::new(established));
         // One that is to have none is of use without.
         self.carried |= authorizing.connection.children.is_empty();
@@ -202,6 +205,8 @@ impl IkeSa {
         host.arrivals.push(self.id);
         if self.role == Role::Responder {
             self.choose_encapsulation(host);
+            // Whether the answer arrived, and the peer has the IKE SA, shows what comes in.
+            self.unanswered = Some(now.instant);
             initial_contact::honour(host, &authorizing.connection, &self.newcomer(authorizing));
         }
         if let Some(facts) = self.facts() {

@@ -15,6 +15,8 @@ use crate::exchange::create_child_sa::{ChildOffer, Next, Refusal};
 use crate::exchange::ike_sa_init::notify;
 use crate::exchange::{RemoteExchange, proposals};
 use crate::extension::configuration::{self, Granted};
+use crate::extension::crash_detection;
+use crate::extension::mobike;
 use crate::host::Host;
 use crate::output::{AuthenticationFailure, CloseReason};
 use crate::reason::IdentityGap;
@@ -34,6 +36,9 @@ impl IkeSa {
         let State::SaInitAnswered(state) = &self.state else { return };
         if state.eap.is_some() {
             return self.on_eap_request(host, now, &message);
+        }
+        if !mobike::came_unchanged(&message, self.reply_path) {
+            return self.refuse_nat(host, now);
         }
         let Some(id) = message.id_initiator().cloned() else {
             return self.refuse_malformed(host, now, ExchangeType::IKE_AUTH, None);
@@ -107,6 +112,12 @@ impl IkeSa {
         }
     }
 
+    /// The request was changed on the way, and its sender allows no NAT (RFC 4555 §3.9).
+    fn refuse_nat(&mut self, host: &mut Host, now: Now) {
+        self.respond(host, now, ExchangeType::IKE_AUTH, &[notify(NotifyType::UNEXPECTED_NAT_DETECTED)]);
+        self.end(host, now, CloseReason::Protocol("a NAT is on the path, and the peer allows none".into()));
+    }
+
     /// Answers AUTHENTICATION_FAILED, whatever the reason was, and ends (RFC 7296 §2.21.2).
     pub(super) fn refuse_auth(&mut self, host: &mut Host, now: Now, reason: CloseReason) {
         tracing::debug!(ike_sa = %self.id, %reason, "peer refused");
@@ -146,9 +157,13 @@ impl IkeSa {
         let mut reply: Vec<Payload> = id.into_iter().collect();
         reply.extend(signed.certificates);
         reply.push(signed.authentication);
+        reply.extend(crash_detection::token(host, (self.spi_i, self.spi_r)));
         let owner = (&peer_id, self.id);
         let granted = configuration::grant(&mut host.pools, &connection, owner, message.configuration());
         reply.extend(self.auth_lifetime_notify());
+        if self.take_mobike_offer(host, now, &message) {
+            reply.extend(self.mobike_offer(host));
+        }
         let mut failed = None;
         match granted {
             Granted::NotAsked if requires_address(&connection) => {

@@ -12,14 +12,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use vpnhost_crypto::{ActiveKeyExchange, CryptoError, Hash, SecretBytes};
-use vpnhost_model::{IkeSuite, Instant, KeyExchange as Method};
+use vpnhost_model::{IkeSuite, Instant, KeyExchange as Method, Path};
 
-use crate::config::PeerConfig;
+use crate::config::{EncapsulationPolicy, PeerConfig};
 use crate::error::IkeError;
 use crate::exchange::ike_auth::Verifying;
 use crate::exchange::ike_auth::eap::EapTalk;
 use crate::exchange::shape::{ExchangeShapes, Shape};
-use crate::extension::nat_detection;
+use crate::extension::nat_detection::{self, NatFindings};
 use crate::host::Host;
 use crate::limits;
 use crate::output::CloseReason;
@@ -143,9 +143,18 @@ impl IkeSa {
     }
 
     /// Says where this host's messages come from and go to, as far as it knows.
-    fn nat_notifies(&self, host: &Host) -> Vec<Payload> {
+    pub(crate) fn nat_notifies(&self, host: &Host) -> Vec<Payload> {
+        self.nat_notifies_on(host, self.path)
+    }
+
+    /// Says where a message on a path comes from and goes to.
+    pub(crate) fn nat_notifies_on(&self, host: &Host, path: Path) -> Vec<Payload> {
+        if self.forbids_nats() {
+            // RFC 4555, 3.9: without NAT traversal there is nothing to detect.
+            return Vec::new();
+        }
         let spis = (self.spi_i, self.spi_r);
-        let (local, remote) = (self.path.local, self.path.remote);
+        let (local, remote) = (path.local, path.remote);
         let mut sources = Vec::new();
         if self.wants_encapsulation() {
             // RFC 7296, 2.23: a hash that matches nothing makes the peer wrap ESP in UDP.
@@ -171,7 +180,17 @@ impl IkeSa {
             .collect()
     }
 
-    fn find_nats(&mut self, host: &Host, message: &Message) {
+    /// Finds the NATs between this host and the peer, if the peer's message tells of them.
+    pub(crate) fn find_nats(&mut self, host: &Host, message: &Message) {
+        self.nat = self.nats_on(host, message, self.path);
+        tracing::debug!(ike_sa = %self.id, nat = ?self.nat, "NAT detection");
+    }
+
+    /// Returns the NATs on a path, as the peer's message tells; if it does not, those that are known.
+    pub(crate) fn nats_on(&self, host: &Host, message: &Message, path: Path) -> NatFindings {
+        if self.forbids_nats() {
+            return NatFindings { supported: self.nat.supported, ..NatFindings::default() };
+        }
         let digests = |kind: NotifyType| -> Vec<&[u8]> {
             let of_kind = message.notifies().filter(|notify| notify.kind == kind);
             of_kind.map(|notify| notify.data.as_slice()).collect()
@@ -179,16 +198,23 @@ impl IkeSa {
         let sources = digests(NotifyType::NAT_DETECTION_SOURCE_IP);
         let destinations = digests(NotifyType::NAT_DETECTION_DESTINATION_IP);
         let spis = (message.header.spi_i, message.header.spi_r);
-        let ends = (self.path.local, self.path.remote);
-        self.nat = nat_detection::find(host.crypto, spis, ends, (&sources, &destinations));
-        tracing::debug!(ike_sa = %self.id, nat = ?self.nat, "NAT detection");
+        let ends = (path.local, path.remote);
+        let found = nat_detection::find(host.crypto, spis, ends, (&sources, &destinations));
+        if found.supported { found } else { self.nat }
+    }
+
+    /// Tells whether the connection has no NAT between the peers (RFC 4555 §3.9).
+    pub(crate) fn forbids_nats(&self) -> bool {
+        self.connection.as_ref().is_some_and(|it| it.encapsulation == EncapsulationPolicy::ForbidNat)
     }
 
     /// Moves to the NAT traversal port where there is a NAT, or where the operator wants UDP.
     ///
     /// RFC 7296, 2.23: the initiator moves, right after IKE_SA_INIT.
     fn float(&mut self, host: &Host) {
-        let wanted = self.nat.local || self.nat.peer || self.wants_encapsulation();
+        // RFC 4555, 3.3: whoever may move goes there at once, so that a NAT may come later.
+        let mobike = self.connection.as_ref().is_some_and(|connection| connection.mobike);
+        let wanted = self.nat.local || self.nat.peer || self.wants_encapsulation() || mobike;
         if self.nat.supported && wanted {
             let before = self.path;
             self.path.local.set_port(host.config.ports[1]);

@@ -121,7 +121,7 @@ fn returns_cookie(host: &mut Host, now: Now, path: Path, message: &Message) -> b
     match host.cookies.bake(now.instant, &mut *host.random, host.crypto, claim) {
         Ok(cookie) => {
             let notify = Notify::new(NotifyType::COOKIE, cookie);
-            if let Some(octets) = unprotected(&message.header, notify) {
+            if let Some(octets) = unprotected(&message.header, vec![notify]) {
                 host.tally.cookies_asked += 1;
                 host.transmit(None, path, octets);
             }
@@ -171,17 +171,18 @@ fn tell_refusal(
 
 /// Sends an answer in clear, if not too many were sent lately.
 fn answer_unprotected(host: &mut Host, now: Now, path: Path, request: &Header, notify: Notify) {
-    if let Some(octets) = unprotected(request, notify) {
+    if let Some(octets) = unprotected(request, vec![notify]) {
         host.transmit_unprotected(now, path, octets);
     }
 }
 
-/// Writes the answer in clear to a request: its SPIs and Message ID, and one Notify.
-pub(crate) fn unprotected(request: &Header, notify: Notify) -> Option<Vec<u8>> {
+/// Writes the answer in clear to a request: its SPIs and Message ID, and what Notifies say.
+pub(crate) fn unprotected(request: &Header, notifies: Vec<Notify>) -> Option<Vec<u8>> {
     let flags = Flags { initiator: !request.flags.initiator, version: false, response: true };
     let spis = (request.spi_i, request.spi_r);
     let header = Header::new(spis, request.exchange, flags, request.message_id);
-    Message { header, payloads: vec![Payload::Notify(notify)] }.encode().ok()
+    let payloads = notifies.into_iter().map(Payload::Notify).collect();
+    Message { header, payloads }.encode().ok()
 }
 
 impl IkeSa {

@@ -237,5 +237,13 @@ numbers! {
         SUPPORTED_AUTH_METHODS = 16443;
         /// RFC 9611.
         SA_RESOURCE_INFO = 16444;
+        /// This product's: a further answer is given where one is asked for.
+        IDLE_PROBE_SUPPORTED = 57361;
+        /// This product's: a further answer is asked for, or promised; the data are milliseconds.
+        IDLE_PROBE = 57362;
+        /// This product's: the further answer.
+        IDLE_PROBE_ENDS = 57363;
+        /// This product's: nothing but room, in a message that is to be as large as what it tests.
+        PADDING = 57364;
     }
 }

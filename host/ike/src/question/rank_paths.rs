@@ -1,0 +1,53 @@
+//! Which path an IKE SA takes: every pair of addresses that the machine has a route for, with what is known of it.
+
+use std::time::Duration;
+
+use vpnhost_model::{Instant, LinkKind, Now};
+use vpnhost_policy::{PathCause, PathFacts, PathMenu, Question};
+
+use crate::host::Host;
+use crate::sa::IkeSa;
+use crate::sa::paths::Candidate;
+
+/// Builds the menu: the paths in the order in which the IKE SA has them.
+pub(crate) fn question(sa: &IkeSa, host: &Host, now: Now, cause: PathCause) -> Option<Question> {
+    let established = sa.established()?;
+    let paths = &established.estate.mobility.paths;
+    let current = sa.current_pair();
+    let at = paths.all().iter().position(|candidate| Some(candidate.pair) == current);
+    let since_move = paths.last_move().map(|at| millis(now.instant.saturating_since(at)));
+    Some(Question::RankPaths(PathMenu {
+        connection: established.connection.name.clone(),
+        cause,
+        current: at.and_then(|at| u32::try_from(at).ok()),
+        paths: paths.all().iter().map(|candidate| facts(sa, host, now.instant, candidate)).collect(),
+        since_move_ms: since_move,
+        moves: paths.moves(now.instant),
+        hints: Vec::new(),
+    }))
+}
+
+/// Returns what is known of a pair of addresses.
+pub(crate) fn facts(sa: &IkeSa, host: &Host, now: Instant, candidate: &Candidate) -> PathFacts {
+    let pair = candidate.pair;
+    let link = host.link_of(pair.local, Some(pair.interface));
+    let flaps = sa.mobility().map_or(0, |mobility| mobility.paths.flaps(now, pair));
+    PathFacts {
+        local: pair.local,
+        remote: sa.path_of(pair).remote,
+        interface: link.map_or_else(String::new, |link| link.name.clone()),
+        kind: link.map_or(LinkKind::OTHER, |link| link.kind),
+        metered: link.is_some_and(|link| link.metered),
+        mtu: link.map_or(0, |link| link.mtu),
+        rtt_us: candidate.round_trip.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
+        loss_permille: candidate.loss_permille,
+        age_ms: candidate.answered.map(|at| millis(now.saturating_since(at))),
+        standing: candidate.standing(now),
+        up_ms: millis(now.saturating_since(candidate.since)),
+        flaps,
+    }
+}
+
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,148 @@
+//! The gateway knows the client's addresses before the client moves there (RFC 4555 §3.7: the check may be done at any
+//! time).
+
+use super::*;
+
+/// Addresses that a side sent to, since.
+fn remotes(pump: &Pump, side: usize, before: usize) -> Vec<SocketAddr> {
+    sent_since(pump, side, before).iter().map(|sent| sent.path.remote).collect()
+}
+
+#[test]
+fn where_the_client_was_proven_to_be_it_is_followed_at_once_and_checked_after() {
+    let mut pump = connected(ReturnRoutability::Before, &[HOME, AWAY]);
+    for away in [AWAY, HOME, AWAY] {
+        let before = [A, B].map(|side| pump.sides[side].sent.len());
+        pump.set_addresses(A, &[away]);
+        pump.run_for(pump.latency + Duration::from_millis(1));
+        assert_at(&pump, away, GATEWAY);
+        pump.settle();
+        let counts = [A, B].map(|side| sent_since(&pump, side, before[side]).len());
+        assert_eq!(counts, [2, 2], "the update and the check");
+        pump.set_addresses(A, &[HOME, AWAY]);
+        pump.run_for(Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn an_address_is_introduced_once_and_then_the_path_is_left_alone() {
+    let mut pump = connected(ReturnRoutability::Before, &[HOME, AWAY]);
+    let to_away = |sent: &&Transmit| [sent.path.local, sent.path.remote].contains(&address(AWAY, 4500));
+    let count = |pump: &Pump| [A, B].map(|side| pump.sides[side].sent.iter().filter(to_away).count());
+    assert_eq!(count(&pump), [2, 2], "a question of each side, and its answer");
+    pump.set_addresses(A, &[HOME]);
+    pump.run_for(Duration::from_secs(5));
+    pump.set_addresses(A, &[HOME, AWAY]);
+    pump.run_for(Duration::from_secs(900));
+    assert_eq!(count(&pump), [2, 2]);
+}
+
+#[test]
+fn a_path_that_carries_nothing_is_introduced_in_vain_and_delays_nothing() {
+    let mut pump = connected(ReturnRoutability::Before, &[HOME]);
+    pump.filter =
+        Box::new(|_, sent| ![sent.path.local.ip(), sent.path.remote.ip()].contains(&AWAY.parse().unwrap()));
+    pump.set_addresses(A, &[HOME, AWAY]);
+    pump.run_for(Duration::from_millis(1_500));
+    let before = pump.sides[A].sent.len();
+    pump.command(A, Command::CheckLiveness(pump.ike_sa(A).id));
+    // The first repetition of the introduction, after a second, goes over the path in use.
+    pump.run_for(Duration::from_secs(1));
+    assert!(sent_since(&pump, A, before).iter().all(|sent| sent.path.local == address(HOME, 4500)));
+    assert_eq!(sent_since(&pump, A, before).len(), 2);
+    pump.run_for(Duration::from_secs(30));
+    assert_at(&pump, HOME, GATEWAY);
+    pump.assert_connected(1);
+    assert!(moves(&pump, A).is_empty() && moves(&pump, B).is_empty());
+}
+
+#[test]
+fn where_the_client_was_and_is_no_more_the_gateway_goes_back_after_two_questions() {
+    let mut pump = connected(ReturnRoutability::Before, &[HOME, AWAY]);
+    // The client's messages are held back; what it sends next comes from where it is no more.
+    pump.filter = Box::new(|side, _| side == B);
+    let before = pump.sides[A].sent.len();
+    let id = pump.ike_sa(A).id;
+    pump.command(A, Command::Roam(id, Some((AWAY.parse().unwrap(), GATEWAY.parse().unwrap()))));
+    pump.run_for(Duration::from_millis(1));
+    let update = sent_since(&pump, A, before)[0].octets.clone();
+    let asked = pump.sides[B].sent.len();
+    pump.inject(B, &format!("{AWAY}:4500"), 4500, &update);
+    pump.run_for(Duration::from_secs(8));
+    assert_eq!(path_of(&pump, B).remote, address(HOME, 4500), "it goes back");
+    let to_away = remotes(&pump, B, asked).into_iter().filter(|to| *to == address(AWAY, 4500)).count();
+    assert!((1..=3).contains(&to_away), "{to_away} messages");
+}
+
+#[test]
+fn whoever_asks_from_a_victims_address_gets_it_an_answer_and_one_question() {
+    let mut pump = connected(ReturnRoutability::Before, &[HOME]);
+    let before = [A, B].map(|side| pump.sides[side].sent.len());
+    pump.filter = Box::new(|side, _| side == B);
+    pump.command(A, Command::CheckLiveness(pump.ike_sa(A).id));
+    pump.run_for(Duration::from_millis(1));
+    let request = sent_since(&pump, A, before[A])[0].octets.clone();
+    pump.inject(B, "203.0.113.9:4500", 4500, &request);
+    pump.filter = Box::new(|_, _| true);
+    pump.run_for(Duration::from_secs(60));
+    let victim: SocketAddr = "203.0.113.9:4500".parse().unwrap();
+    let count = remotes(&pump, B, before[B]).into_iter().filter(|to| *to == victim).count();
+    assert_eq!(count, 2);
+    assert_at(&pump, HOME, GATEWAY);
+    pump.assert_connected(1);
+}
+
+#[test]
+fn a_gateway_that_follows_at_once_or_checks_after_asks_nothing_early() {
+    for routability in [ReturnRoutability::After, ReturnRoutability::Never] {
+        let pump = connected(routability, &[HOME, AWAY]);
+        let asked = pump.sides[B].sent.iter().filter(|sent| sent.octets[19] & 0x20 == 0).count();
+        assert_eq!(asked, 0);
+    }
+}
+
+#[test]
+fn an_update_that_follows_a_question_from_the_same_address_is_proven_by_its_check() {
+    let mut pump = connected(ReturnRoutability::Before, &[HOME]);
+    let id = pump.ike_sa(A).id;
+    pump.set_addresses(A, &[HOME, AWAY]);
+    let before = [A, B].map(|side| pump.sides[side].sent.len());
+    let ends = (AWAY.parse().unwrap(), GATEWAY.parse().unwrap());
+    pump.command(A, Command::TestPath(id, ends));
+    // The answer to the gateway's own question is slow.
+    pump.filter = Box::new(|side, sent| side == B || sent.octets[19] & 0x20 == 0);
+    pump.run_for(2 * pump.latency + Duration::from_millis(1));
+    pump.set_addresses(A, &[AWAY]);
+    pump.run_for(2 * pump.latency + Duration::from_millis(1));
+    let counts = [A, B].map(|side| sent_since(&pump, side, before[side]).len());
+    assert_eq!(counts, [3, 3], "the gateway waits for the answer that is on its way");
+    pump.filter = Box::new(|_, _| true);
+    pump.run_for(Duration::from_secs(3));
+    assert_at(&pump, AWAY, GATEWAY);
+}
+
+#[test]
+fn where_the_client_was_once_and_did_not_answer_it_is_not_followed_again_before_it_does() {
+    let mut pump = connected(ReturnRoutability::Before, &[HOME, AWAY]);
+    pump.filter = Box::new(|side, _| side == B);
+    let id = pump.ike_sa(A).id;
+    let roam = |pump: &mut Pump, to: &str| {
+        let before = pump.sides[A].sent.len();
+        pump.command(A, Command::Roam(id, Some((to.parse().unwrap(), GATEWAY.parse().unwrap()))));
+        pump.run_for(Duration::from_millis(1));
+        sent_since(pump, A, before)[0].octets.clone()
+    };
+    let update = roam(&mut pump, AWAY);
+    pump.inject(B, &format!("{AWAY}:4500"), 4500, &update);
+    pump.run_for(Duration::from_secs(8));
+    assert_eq!(path_of(&pump, B).remote, address(HOME, 4500), "nobody answered there");
+    let update = roam(&mut pump, HOME);
+    pump.inject(B, &format!("{HOME}:4500"), 4500, &update);
+    pump.run_for(Duration::from_secs(8));
+    let at = moves(&pump, B).len();
+    let update = roam(&mut pump, AWAY);
+    pump.inject(B, &format!("{AWAY}:4500"), 4500, &update);
+    pump.run_for(Duration::from_secs(8));
+    assert_eq!(moves(&pump, B).len(), at, "somebody else may have the address now");
+    assert_eq!(path_of(&pump, B).remote, address(HOME, 4500));
+}
