@@ -19,7 +19,7 @@ use vpnhost_model::{IkeSaId, Now, Role};
 use vpnhost_policy::{OnFailure, Outcome, Question};
 
 use crate::host::HostEvent;
-use crate::journal::{Entry, Journal, Ring, STRANGERS};
+use crate::journal::{Entry, Journal, Move, Ring, STRANGERS};
 use crate::limits;
 use crate::resolver::{self, Verdict};
 use crate::snapshot::Decision;
@@ -166,6 +166,7 @@ impl Chronicle {
             by,
             plugin: plugin.filter(|_| by == Some("plugins") || reason.is_some()),
             reason,
+            moved: Move::of(&event),
             text,
         };
         self.publish(now, entry, &detail, Some(event));
@@ -188,6 +189,7 @@ impl Chronicle {
             by: None,
             plugin: None,
             reason: None,
+            moved: None,
             text,
         };
         self.publish(now, entry, &detail, None);
@@ -226,6 +228,7 @@ impl Chronicle {
                 by: None,
                 plugin: Some(step.policy.clone()),
                 reason: None,
+                moved: None,
                 text: format!("{word}: plugin {} {how}; {counts}", step.policy),
             };
             self.publish(now, entry, "", None);
@@ -333,19 +336,9 @@ impl Chronicle {
                 }
             }
             Event::Decided { ike_sa, question, by, outcome, .. } => {
-                self.make_room(*ike_sa);
-                let remembered = self.ike_sas.entry(*ike_sa).or_default();
-                // Nobody is asked about a peer that has not proved who it is.
-                remembered.stranger = remembered.stranger.filter(|_| *question != "authorize_peer");
-                let decisions = &mut remembered.decisions;
-                decisions.retain(|decision| decision.question != *question);
-                decisions.push(Decision {
-                    question,
-                    by,
-                    plugin: plugin.filter(|_| *by == "plugins").map(str::to_owned),
-                    outcome: legible(outcome),
-                    unix: now.unix,
-                });
+                let plugin = plugin.filter(|_| *by == "plugins").map(str::to_owned);
+                let outcome = legible(outcome);
+                self.remember_decision(*ike_sa, Decision { question, by, plugin, outcome, unix: now.unix });
             }
             Event::ChildSaClosed { .. }
             | Event::IkeRekeyFailed { .. }
@@ -353,8 +346,21 @@ impl Chronicle {
             | Event::Refused { .. }
             | Event::RetryScheduled { .. }
             | Event::Alive { round_trip: None, .. }
-            | Event::Moved { .. } => {}
+            | Event::Moved { .. }
+            | Event::Stays { .. }
+            | Event::PathMtu { .. }
+            | Event::NotMoved { .. }
+            | Event::KeepaliveLearned { .. } => {}
         }
+    }
+
+    fn remember_decision(&mut self, ike_sa: IkeSaId, decision: Decision) {
+        self.make_room(ike_sa);
+        let remembered = self.ike_sas.entry(ike_sa).or_default();
+        // Nobody is asked about a peer that has not proved who it is.
+        remembered.stranger = remembered.stranger.filter(|_| decision.question != "authorize_peer");
+        remembered.decisions.retain(|other| other.question != decision.question);
+        remembered.decisions.push(decision);
     }
 
     fn fail(&mut self, connection: &str, child: Option<String>, (reason, text): (&'static str, &str)) {

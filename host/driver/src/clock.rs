@@ -18,16 +18,16 @@ pub(crate) struct Clock;
 
 impl Clock {
     /// Returns the monotonic clock, suspended time included.
-    #[allow(unsafe_code)]
     pub(crate) fn instant(self) -> Instant {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the pointer is to a timespec of this frame.
-        if unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) } != 0 {
-            // Linux has had CLOCK_BOOTTIME since 2.6.39.
-            return Instant(0);
-        }
-        let nanos = (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64);
-        Instant(nanos)
+        // Linux has had CLOCK_BOOTTIME since 2.6.39.
+        Instant(nanos(libc::CLOCK_BOOTTIME))
+    }
+
+    /// Returns for how long the machine has been suspended since it was started. Whoever is held up between the two
+    /// readings reads less, never more.
+    pub(crate) fn asleep(self) -> Duration {
+        let with = nanos(libc::CLOCK_BOOTTIME);
+        Duration::from_nanos(with.saturating_sub(nanos(libc::CLOCK_MONOTONIC)))
     }
 
     /// Returns both clocks.
@@ -36,6 +36,17 @@ impl Clock {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Now { instant, unix, utc_offset_secs: utc_offset_secs(instant, unix) }
     }
+}
+
+/// Reads a clock; one that there is not stands at zero.
+#[allow(unsafe_code)]
+fn nanos(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a timespec of this frame.
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+        return 0;
+    }
+    (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64)
 }
 
 #[allow(unsafe_code)]

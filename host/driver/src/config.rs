@@ -10,6 +10,8 @@ use vpnhost_ike::config::EndpointConfig;
 use vpnhost_ike::output::{ChildSaKeys, IkeSaFacts};
 use vpnhost_policy::{Chain, Decision, Policy, Question};
 
+use crate::state_directory::StateDirectory;
+
 /// Makes independent sources of randomness: one for the endpoint, one for each packet path.
 pub type RandomSource = Arc<dyn Fn() -> Box<dyn SecureRandom> + Send + Sync>;
 
@@ -41,6 +43,8 @@ pub struct HostConfig {
     pub keylog: Option<Arc<dyn KeyLog>>,
     /// Who is told what plugins were asked and what they said, so that it can be replayed.
     pub decisions: Option<Arc<dyn DecisionLog>>,
+    /// Where what survives a restart is kept; nothing does without it. Only a restart changes it.
+    pub state: Option<Arc<StateDirectory>>,
 }
 
 /// The inside interface.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Why a host did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,22 @@ pub enum DriverError {
         program: &'static str,
         /// The first line of what it said.
         message: String,
+    },
+    /// Somebody else could change what is to survive a restart.
+    #[error("{}: others can write there", .0.display())]
+    StateExposed(PathBuf),
+    /// Another daemon keeps there what is to survive its restart.
+    #[error("{}: another daemon keeps its state there", .0.display())]
+    StateBusy(PathBuf),
+    /// What is to survive a restart could not be read or written.
+    #[error("{action} {}: {source}", .path.display())]
+    State {
+        /// What was tried.
+        action: &'static str,
+        /// The directory, or a file in it.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
     },
     /// The kernel did not answer in time.
     #[error("{0}: no answer in time")]

@@ -7,6 +7,7 @@ use crate::control_plane::{self, ControlPlane, Inputs};
 use crate::error::DriverError;
 use crate::host::{HostEvent, Order};
 use crate::limits;
+use crate::suspension::Alarm;
 
 /// Everything that a running host waits for, and who it is handed to.
 pub(crate) struct EventLoop {
@@ -46,6 +47,7 @@ async fn turn(
     orders: &mut mpsc::Receiver<Order>,
 ) -> Result<(), DriverError> {
     let mut datagrams = Vec::with_capacity(limits::DATAGRAMS_AT_ONCE);
+    let alarm = Alarm::set();
     control.begin();
     while !control.is_done() {
         let idle_for = control.idle_for();
@@ -60,6 +62,7 @@ async fn turn(
             Some(changed) = inputs.changed.recv() => control.on_changed(changed),
             Some(news) = inputs.links.recv() => control.on_links(news),
             Some(order) = orders.recv() => control.on_order(order),
+            () = alarm.rings() => control.on_time(),
             () = sleep(idle_for) => control.on_time(),
         }
     }

@@ -89,7 +89,8 @@ fn table(
         let _ = writeln!(text, "\t\tiifname {{ \"lo\", \"{tun}\" }} accept");
         // The tunnel's own packets, whose outer addresses may well lie in what the tunnel protects.
         text += "\t\tmeta l4proto esp fib daddr type local accept\n";
-        let _ = writeln!(text, "\t\tudp dport {{ {ike}, {nat} }} fib daddr type local accept");
+        let idle = settings.idle_port.map_or_else(String::new, |port| format!(", {port}"));
+        let _ = writeln!(text, "\t\tudp dport {{ {ike}, {nat}{idle} }} fib daddr type local accept");
         for rule in arriving {
             let _ = writeln!(text, "\t\t{rule}");
         }

@@ -5,10 +5,11 @@
 //! nobody a round trip, and may come from anywhere.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
-use vpnhost_ike::output::CloseReason;
-use vpnhost_model::IkeSaId;
+use vpnhost_ike::output::{CloseReason, Event};
+use vpnhost_model::{IkeSaId, Path};
 
 use crate::limits;
 
@@ -38,10 +39,51 @@ pub struct Entry {
     pub by: Option<&'static str>,
     /// The plugin, of a decision, of a failure of one, or of a refusal by one.
     pub plugin: Option<String>,
-    /// The stable code of the cause, of an end, a failure or a refusal.
+    /// The stable code of the cause, of an end, a failure or a refusal, or of a path that is not taken.
     pub reason: Option<&'static str>,
+    /// The numbers of a move.
+    pub moved: Option<Move>,
     /// What happened, as a sentence.
     pub text: String,
+}
+
+/// How an IKE SA moved from one path to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// Where it was.
+    pub from: Path,
+    /// Where it is.
+    pub to: Path,
+    /// Why, in a few words; as a plugin may have written it.
+    pub why: String,
+    /// How long nothing came in; zero of a move from a path that worked.
+    pub gap: Duration,
+    /// Octets of IP datagrams that IKE sent and received for it, as far as this host began it.
+    pub octets: u32,
+}
+
+impl Move {
+    /// Returns the move that an event tells of.
+    pub fn of(event: &Event) -> Option<Self> {
+        let Event::Moved { from, path, why, gap, octets, .. } = event else { return None };
+        Some(Self { from: *from, to: *path, why: why.clone(), gap: *gap, octets: *octets })
+    }
+}
+
+impl fmt::Display for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, to, why, gap, octets } = self;
+        write!(f, "from {from} to {to}")?;
+        match gap.as_millis() {
+            0 if gap.is_zero() => write!(f, " without a gap")?,
+            0 => write!(f, " after less than 1 ms of silence")?,
+            gap => write!(f, " after {gap} ms of silence")?,
+        }
+        if *octets > 0 {
+            write!(f, ", {octets} octets of IKE")?;
+        }
+        write!(f, ": {why}")
+    }
 }
 
 impl Entry {
@@ -155,6 +197,7 @@ mod tests {
             by: None,
             plugin: None,
             reason: None,
+            moved: None,
             text: "it began".to_owned(),
         }
     }

@@ -34,7 +34,10 @@ pub mod limits;
 mod links;
 mod machine;
 mod messages;
+mod metered;
 mod names;
+mod nat64;
+mod networks;
 mod options;
 mod pmtu;
 mod program;
@@ -42,6 +45,8 @@ mod raw_esp;
 mod resolver;
 mod routes;
 pub mod snapshot;
+mod state_directory;
+mod suspension;
 mod tun;
 mod udp;
 mod work;
@@ -53,9 +58,10 @@ pub use config::{
 };
 pub use error::DriverError;
 pub use host::{Host, HostEvent, HostHandle};
-pub use journal::{Entry, STRANGERS};
-pub use names::look_up;
+pub use journal::{Entry, Move, STRANGERS};
+pub use names::{Found, look_up, look_up_outside};
 pub use snapshot::{
-    ChildSaState, ConnectionState, Decision, IkeSaState, Phase, PluginState, QuestionCounters, Snapshot,
-    Traffic,
+    ChildSaState, ConnectionState, Decision, IkeSaState, PathState, Phase, PluginState, QuestionCounters,
+    Snapshot, Traffic,
 };
+pub use state_directory::StateDirectory;

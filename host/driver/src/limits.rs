@@ -53,19 +53,53 @@ pub const PROGRAM_LAST_WORDS: Duration = Duration::from_millis(500);
 pub const PROGRAM_LOOK: Duration = Duration::from_millis(2);
 /// How long an orderly end waits for peers to answer a Delete.
 pub const GOODBYE: Duration = Duration::from_millis(2500);
-/// Address changes within this time are told as one.
+/// Address changes within this time after the first, which is told at once, are told as one.
 pub const LINK_SETTLE: Duration = Duration::from_millis(50);
+/// A suspension that is not longer is none.
+pub const SLEEP_LEAST: Duration = Duration::from_secs(1);
+/// How long NetworkManager may take to find out whether a network is metered.
+pub const METERED_SETTLE: Duration = Duration::from_secs(3);
 /// Between two looks at the local time zone.
 pub const ZONE_REFRESH: Duration = Duration::from_secs(600);
 /// Between two looks at the packet path's activity.
 pub const ACTIVITY_INTERVAL: Duration = Duration::from_secs(1);
 /// Addresses of this machine that are looked at.
 pub const ADDRESSES: usize = 256;
+/// Pairs of them with one address of a peer that are looked for.
+pub const PAIRS_PER_REMOTE: usize = 16;
+/// The shortest time between two looks at the packet path's activity, while there is some.
+pub const ACTIVITY_LEAST: Duration = Duration::from_millis(50);
 /// DNS servers that are asked past the system's own resolver.
 pub const DNS_SERVERS: usize = 3;
 /// Octets of an answer of theirs.
 pub const DNS_ANSWER_LEN: usize = 1500;
-/// How long one of them may take to answer.
-pub const DNS_ANSWER: Duration = Duration::from_millis(1500);
+/// How often one of them is asked a question.
+pub const DNS_TRIES: u32 = 2;
+/// How long it may take to answer each time.
+pub const DNS_ANSWER: Duration = Duration::from_millis(750);
+/// How long the answer to a name counts at least, whatever its TTL; and an answer that tells none.
+pub const NAME_LEAST: Duration = Duration::from_secs(30);
+/// How long it counts at most.
+pub const NAME_MOST: Duration = Duration::from_secs(3600);
+/// Networks that are asked for a NAT64.
+pub const NAT64_NETWORKS: usize = 16;
+/// Prefixes of a NAT64 that are used of one network.
+pub const NAT64_PREFIXES: usize = 2;
+/// Between two questions for the NAT64 of a network whose servers do not answer, at first; it doubles.
+pub const NAT64_PAUSE: Duration = Duration::from_secs(1);
+/// The longest such pause, and the one after an answer that there is none.
+pub const NAT64_LONG_PAUSE: Duration = Duration::from_secs(60);
+/// Octets of what one file in the state directory says.
+pub const STATE_FILE: usize = 1 << 20;
+/// Characters of such a file's name.
+pub const STATE_NAME: usize = 64;
+/// Networks that are remembered over a restart.
+pub const NETWORKS_KEPT: usize = 64;
+/// For how long.
+pub const NETWORK_KEPT_FOR: Duration = Duration::from_secs(90 * 86_400);
+/// How old what is remembered of a network in use becomes before that is written down anew.
+pub const NETWORK_REFRESHED: Duration = Duration::from_secs(86_400);
+/// Between two times that they are written down.
+pub const NETWORKS_WRITTEN: Duration = Duration::from_secs(60);
 /// Prefixes that are routed in all.
 pub const ROUTES: usize = 4096;

@@ -14,23 +14,28 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMe
 use rtnetlink::packet_route::link::{
     InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
-use rtnetlink::packet_route::route::RouteProtocol;
+use rtnetlink::packet_route::route::{RouteMessage, RouteProtocol};
 use rtnetlink::packet_route::rule::RuleAttribute;
 use rtnetlink::sys::SocketAddr;
 use rtnetlink::{Handle, MulticastGroup};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
-use vpnhost_model::{LinkKind, LocalAddress};
+use vpnhost_model::{AddressPair, LinkKind, LocalAddress, Translator};
 
 use crate::error::DriverError;
 use crate::limits;
 use crate::machine::bounded;
+use crate::metered::Metered;
+use crate::nat64::{self, Search};
+use crate::program;
 use crate::routes::PROTOCOL;
-use crate::routes::kernel::{link_name, local_address};
+use crate::routes::kernel::{Kernel, link_name, local_address};
 
-/// What changes addresses, and the rules that lead to our routes.
-const GROUPS: [MulticastGroup; 5] = [
+/// What changes addresses and routes, and the rules that lead to ours.
+const GROUPS: [MulticastGroup; 7] = [
     MulticastGroup::Link,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Route,
     MulticastGroup::Ipv4Ifaddr,
     MulticastGroup::Ipv6Ifaddr,
     MulticastGroup::Ipv4Rule,
@@ -45,6 +50,12 @@ type Message = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr);
 pub(crate) struct LinkNews {
     /// The machine's addresses.
     pub(crate) addresses: Vec<LocalAddress>,
+    /// Pairs of them with the peers' addresses that are asked for, those before that the machine would use by itself.
+    pub(crate) pairs: Vec<AddressPair>,
+    /// The NAT64s of its networks.
+    pub(crate) translators: Vec<Translator>,
+    /// Interfaces that NetworkManager holds for metered.
+    pub(crate) metered: BTreeSet<String>,
     /// The worst that was done to what is ours.
     pub(crate) harm: Harm,
 }
@@ -64,66 +75,181 @@ pub(crate) enum Harm {
 /// The watch over the machine's addresses.
 pub(crate) struct Links {
     handle: Handle,
+    /// Route look-ups.
+    kernel: Kernel,
     /// Our own interface, which is not looked at: its name and index.
     tun: (String, u32),
     metered: BTreeSet<String>,
+    /// The peers' addresses for which pairs are asked.
+    remotes: watch::Receiver<BTreeSet<IpAddr>>,
+    /// The mark of the tunnel's own packets.
+    mark: u32,
+    /// For NAT64s.
+    search: Search,
+    /// For what NetworkManager knows.
+    manager: Metered,
+}
+
+/// What is known of the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Known {
+    addresses: Vec<LocalAddress>,
+    pairs: Vec<AddressPair>,
+    translators: Vec<Translator>,
+    metered: BTreeSet<String>,
+}
+
+/// What a look at the machine is for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cause {
+    /// Something changed that may matter.
+    is_news: bool,
+    /// The kernel told it: whoever did not answer may now.
+    is_kernels: bool,
+    harm: Harm,
+}
+
+impl Cause {
+    /// Something else than the kernel has news.
+    const NEWS: Self = Self { is_news: true, is_kernels: false, harm: Harm::None };
 }
 
 impl Links {
-    /// Returns the addresses, and where every change of them is told, settled, and every harm. The watch ends with the
-    /// receiver.
+    /// Returns the addresses, and where every change of them and of the pairs is told, and every harm: at once, since
+    /// packets may be lost meanwhile, and once more when it has settled. The watch ends with the receiver.
     pub(crate) async fn start(
         tun: (&str, u32),
         metered: BTreeSet<String>,
+        remotes: watch::Receiver<BTreeSet<IpAddr>>,
+        mark: u32,
     ) -> Result<(Vec<LocalAddress>, mpsc::Receiver<LinkNews>), DriverError> {
         let opened = rtnetlink::new_multicast_connection(&GROUPS);
-        let (connection, handle, mut messages) =
+        let (connection, handle, messages) =
             opened.map_err(|source| DriverError::io("watch the machine's addresses", source))?;
         tokio::spawn(connection);
-        let links = Self { handle, tun: (tun.0.to_owned(), tun.1), metered };
+        let kernel = Kernel::connect()?;
+        let tun = (tun.0.to_owned(), tun.1);
+        let (search, manager) = (Search::default(), Metered::new(program::find("nmcli")));
+        let links = Self { handle, kernel, tun, metered, remotes, mark, search, manager };
         let first = links.addresses().await?;
         let (sender, receiver) = mpsc::channel(1);
-        let mut known = first.clone();
-        tokio::spawn(async move {
-            loop {
-                let message = tokio::select! {
-                    message = messages.next() => message,
-                    () = sender.closed() => return,
-                };
-                let Some((message, _)) = message else {
-                    tracing::warn!("the watch over the machine's addresses has ended");
-                    return;
-                };
-                let harm = links.harm(&message.payload).max(links.settle(&mut messages).await);
-                let addresses = links.addresses().await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "the machine's addresses are not known");
-                    known.clone()
-                });
-                if addresses == known && harm == Harm::None {
-                    continue;
-                }
-                known.clone_from(&addresses);
-                if sender.send(LinkNews { addresses, harm }).await.is_err() {
-                    return;
-                }
-            }
-        });
+        let known = Known { addresses: first.clone(), ..Known::default() };
+        tokio::spawn(links.watch(messages, known, sender));
         Ok((first, receiver))
     }
 
-    /// Takes what comes within a moment: a cable that is pulled takes several messages.
-    async fn settle(&self, messages: &mut (impl Stream<Item = Message> + Unpin)) -> Harm {
-        let mut harm = Harm::None;
+    async fn watch(
+        mut self,
+        mut messages: impl Stream<Item = Message> + Unpin,
+        mut known: Known,
+        sender: mpsc::Sender<LinkNews>,
+    ) {
+        self.manager.look(&known.addresses);
+        loop {
+            let mut cause = tokio::select! {
+                message = messages.next() => match message {
+                    Some((message, _)) => self.cause(&message.payload),
+                    None => return tracing::warn!("the watch over the machine's addresses has ended"),
+                },
+                changed = self.remotes.changed() => match changed {
+                    Ok(()) => Cause::NEWS,
+                    Err(_) => return,
+                },
+                () = self.search.news() => Cause::NEWS,
+                () = self.manager.news() => Cause::NEWS,
+                () = sender.closed() => return,
+            };
+            while cause.is_news || cause.harm != Harm::None {
+                let look = self.look(&known, cause.is_kernels).await;
+                if look != known || cause.harm != Harm::None {
+                    known.clone_from(&look);
+                    let Known { addresses, pairs, translators, metered } = look;
+                    let news = LinkNews { addresses, pairs, translators, metered, harm: cause.harm };
+                    if sender.send(news).await.is_err() {
+                        return;
+                    }
+                }
+                // Where no path is left, the first thing that comes may be one.
+                let is_stranded = known.pairs.is_empty() && !self.remotes.borrow().is_empty();
+                cause = self.settle(&mut messages, is_stranded).await;
+            }
+        }
+    }
+
+    /// Looks at the machine; what cannot be seen is as before.
+    async fn look(&mut self, known: &Known, anew: bool) -> Known {
+        let addresses = self.addresses().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the machine's addresses are not known");
+            known.addresses.clone()
+        });
+        let remotes = self.remotes.borrow_and_update().clone();
+        let pairs = self.pairs(&addresses, &remotes);
+        let pairs = timeout(limits::HOST_CHANGE, pairs).await.unwrap_or_else(|_| {
+            tracing::warn!("the kernel did not tell its routes in time");
+            known.pairs.clone()
+        });
+        self.search.look(&addresses, &nat64::lacking(&addresses, &pairs, &remotes), anew);
+        self.manager.look(&addresses);
+        let metered = self.manager.interfaces();
+        Known { addresses, pairs, translators: self.search.translators(), metered }
+    }
+
+    /// Returns the pairs that the kernel has a route for. Our own tunnels' routes do not count: the mark leads past them.
+    async fn pairs(&self, addresses: &[LocalAddress], remotes: &BTreeSet<IpAddr>) -> Vec<AddressPair> {
+        let mut pairs = Vec::new();
+        for &remote in remotes {
+            let preferred = self.kernel.source_for(remote, self.mark).await;
+            let fits = |link: &&LocalAddress| {
+                link.address.is_ipv4() == remote.is_ipv4()
+                    && (link.kind == LinkKind::LOOPBACK) == remote.is_loopback()
+            };
+            let mut of_remote = Vec::new();
+            for link in addresses.iter().filter(fits) {
+                let pair = AddressPair { local: link.address, interface: link.interface, remote };
+                if of_remote.len() < limits::PAIRS_PER_REMOTE && self.kernel.reaches(pair, self.mark).await {
+                    of_remote.push(pair);
+                }
+            }
+            of_remote.sort_by_key(|pair| preferred != Some((pair.local, pair.interface)));
+            pairs.extend(of_remote);
+        }
+        pairs
+    }
+
+    /// Takes what comes within a moment: a cable that is plugged in takes several messages. One that is pulled is not waited
+    /// for.
+    async fn settle(&self, messages: &mut (impl Stream<Item = Message> + Unpin), is_stranded: bool) -> Cause {
+        let mut cause = Cause::default();
         let all = async {
             while let Some((message, _)) = messages.next().await {
-                harm = harm.max(self.harm(&message.payload));
+                let next = self.cause(&message.payload);
+                cause.is_news |= next.is_news;
+                cause.is_kernels = true;
+                cause.harm = cause.harm.max(next.harm);
+                if is_loss(&message.payload) || (is_stranded && next.is_news) {
+                    return;
+                }
             }
         };
         // Running out of time is what ends it.
         drop(timeout(limits::LINK_SETTLE, all).await);
         // A watch that has ended says so at the next look; it must not be asked without a pause.
         sleep(std::time::Duration::ZERO).await;
-        harm
+        cause
+    }
+
+    /// Returns what a message of the kernel asks for.
+    fn cause(&self, payload: &NetlinkPayload<RouteNetlinkMessage>) -> Cause {
+        let ours = |route: &RouteMessage| route.header.protocol == RouteProtocol::from(PROTOCOL);
+        let is_news = if let NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route),
+        ) = payload
+        {
+            !ours(route) && !self.remotes.borrow().is_empty()
+        } else {
+            true
+        };
+        Cause { is_news, harm: self.harm(payload), is_kernels: true }
     }
 
     /// Returns what a message says that was done to what is ours.
@@ -179,6 +305,15 @@ impl Links {
         let link = Link { kind, mtu: mtu.unwrap_or(0), metered: self.metered.contains(&name), name };
         Some((message.header.index, link))
     }
+}
+
+/// Tells whether a message says that a link or an address was lost.
+fn is_loss(payload: &NetlinkPayload<RouteNetlinkMessage>) -> bool {
+    let NetlinkPayload::InnerMessage(message) = payload else { return false };
+    if let RouteNetlinkMessage::NewLink(link) = message {
+        return !link.header.flags.contains(LinkFlags::Up | LinkFlags::Running);
+    }
+    matches!(message, RouteNetlinkMessage::DelLink(_) | RouteNetlinkMessage::DelAddress(_))
 }
 
 /// A link that is up.
@@ -306,10 +441,20 @@ mod tests {
         timeout(Duration::from_secs(10), told.recv()).await.expect("in time").expect("a watch")
     }
 
-    async fn next(told: &mut mpsc::Receiver<LinkNews>) -> Vec<String> {
-        let LinkNews { addresses, harm } = news(told).await;
-        assert_eq!(harm, Harm::None);
-        shown(&addresses)
+    /// Waits until the addresses are as they should be: the first news of a change may come amid it.
+    async fn until(told: &mut mpsc::Receiver<LinkNews>, holds: impl Fn(&[String]) -> bool) {
+        loop {
+            let LinkNews { addresses, harm, .. } = news(told).await;
+            assert_eq!(harm, Harm::None);
+            if holds(&shown(&addresses)) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until a harm is told: one may be told twice, since nothing is waited for.
+    async fn until_harm(told: &mut mpsc::Receiver<LinkNews>, harm: Harm) {
+        while news(told).await.harm != harm {}
     }
 
     fn shown(addresses: &[LocalAddress]) -> Vec<String> {
@@ -326,20 +471,54 @@ mod tests {
             ground.ip("addr add 10.30.0.1/32 dev vpn0");
             ground.ip("link set vpn0 up");
             let metered = BTreeSet::from(["eth0".to_owned()]);
-            let (first, mut told) = Links::start(("vpn0", tun.index), metered).await.unwrap();
+            let (_remotes, asked) = watch::channel(BTreeSet::new());
+            let (first, mut told) = Links::start(("vpn0", tun.index), metered, asked, 0).await.unwrap();
             let loopback = ["127.0.0.1 lo loopback", "::1 lo loopback"];
             let outside = ["10.10.0.10 eth0 ethernet", "fd10::10 eth0 ethernet"];
             assert_eq!(shown(&first), [loopback, outside].concat());
             assert!(first.iter().all(|local| local.metered == (local.name == "eth0") && local.mtu >= 1500));
 
             ground.ip("addr add 10.10.0.11/24 dev eth0");
-            assert!(next(&mut told).await.contains(&"10.10.0.11 eth0 ethernet".to_owned()));
+            until(&mut told, |now| now.contains(&"10.10.0.11 eth0 ethernet".to_owned())).await;
             ground.ip("link set eth0 down");
-            assert_eq!(next(&mut told).await, loopback);
+            until(&mut told, |now| now == loopback).await;
             // A change of the TUN's own addresses is none; the next that is told is the uplink's.
             ground.ip("addr add 10.30.0.2/32 dev vpn0");
             ground.ip("link set eth0 up");
-            assert!(next(&mut told).await.contains(&"10.10.0.10 eth0 ethernet".to_owned()));
+            until(&mut told, |now| now.contains(&"10.10.0.10 eth0 ethernet".to_owned())).await;
+        });
+    }
+
+    #[test]
+    fn a_pair_of_addresses_is_one_that_the_kernel_has_a_route_for() {
+        Ground::run(|ground| async move {
+            let tun = ground.tun("vpn0");
+            ground.ip("link set vpn0 up");
+            ground.ip("addr add 10.30.0.1/32 dev vpn0");
+            let (remotes, asked) = watch::channel(BTreeSet::new());
+            let (_, mut told) = Links::start(("vpn0", tun.index), BTreeSet::new(), asked, 0).await.unwrap();
+            ground.ip("route del default dev eth0");
+            ground.ip("route add default via 10.10.0.1 dev eth0 metric 100");
+            // An interface without a route: packets would be sent into the blue.
+            ground.ip("link add eth1 type veth peer name far1");
+            ground.ip("link set far1 addrgenmode none up");
+            ground.ip("link set eth1 addrgenmode none up");
+            ground.ip("addr add 10.11.0.10/24 dev eth1");
+            let pairs = |news: &LinkNews| {
+                let text = |pair: &AddressPair| format!("{} {}", pair.local, pair.remote);
+                news.pairs.iter().map(text).collect::<Vec<_>>()
+            };
+            let gateway: IpAddr = "192.0.2.1".parse().unwrap();
+            remotes.send_replace(BTreeSet::from([gateway]));
+            while pairs(&news(&mut told).await) != ["10.10.0.10 192.0.2.1"] {}
+            ground.ip("route add default via 10.11.0.1 dev eth1 metric 10");
+            while pairs(&news(&mut told).await) != ["10.11.0.10 192.0.2.1", "10.10.0.10 192.0.2.1"] {}
+            // A route into the tunnel makes none.
+            ground.ip("route add 192.0.2.0/24 dev vpn0");
+            ground.ip("route del default dev eth0");
+            while pairs(&news(&mut told).await) != ["10.11.0.10 192.0.2.1"] {}
+            ground.ip("link set eth1 down");
+            while !pairs(&news(&mut told).await).is_empty() {}
         });
     }
 
@@ -351,14 +530,18 @@ mod tests {
             ground.ip("addr add 10.30.0.1/32 dev vpn0");
             ground.ip("rule add table 729600000 protocol 96");
             ground.ip("rule add table 7");
-            let (_, mut told) = Links::start(("vpn0", tun.index), BTreeSet::new()).await.unwrap();
+            let (_remotes, asked) = watch::channel(BTreeSet::new());
+            let (_, mut told) = Links::start(("vpn0", tun.index), BTreeSet::new(), asked, 0).await.unwrap();
             ground.ip("link set vpn0 down");
             ground.ip("link set vpn0 up");
-            assert_eq!(news(&mut told).await.harm, Harm::TunDown);
+            until_harm(&mut told, Harm::TunDown).await;
             ground.ip("addr del 10.30.0.1/32 dev vpn0");
-            assert_eq!(news(&mut told).await.harm, Harm::Removed);
+            until_harm(&mut told, Harm::Removed).await;
             ground.ip("rule del table 729600000 protocol 96");
-            assert_eq!(news(&mut told).await.harm, Harm::Removed);
+            until_harm(&mut told, Harm::Removed).await;
+            // What is not ours does no harm; once all of it has settled, nothing is told for its sake.
+            tokio::time::sleep(limits::LINK_SETTLE * 4).await;
+            while told.try_recv().is_ok() {}
             ground.ip("rule del table 7");
             ground.ip("addr add 10.10.0.11/24 dev eth0");
             assert_eq!(news(&mut told).await.harm, Harm::None);

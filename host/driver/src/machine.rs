@@ -42,6 +42,8 @@ pub(crate) struct MachineSettings {
     pub(crate) pools: Vec<PoolRouting>,
     /// The UDP ports of IKE and of NAT traversal.
     pub(crate) ports: [u16; 2],
+    /// The port on which silences are tried.
+    pub(crate) idle_port: Option<u16>,
 }
 
 /// What a connection protects, as configured: what is dynamic is left out.

@@ -1,60 +1,127 @@
-//! Names of peers: asked of the system, and, where that has no answer, of its DNS servers past our own blocks (RFC 1035).
+//! Names of peers: asked of the system, and of its DNS servers past our own blocks and outside of the tunnels (RFC 1035).
 //!
 //! A full tunnel that is down blocks the way to DNS servers outside the local network too, and without the gateway's
-//! address it would stay down for ever. These questions bear the mark of the tunnel's own packets; what they show to
-//! an onlooker is the gateway's name, whose address is seen anyway.
+//! address it would stay down for ever; one whose peer is somewhere else now carries no questions. Ours bear the mark of
+//! the tunnel's own packets; what they show to an onlooker is the gateway's name, whose address is seen anyway.
+
+mod message;
 
 use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs as _};
+use std::time::Duration;
 
-use socket2::SockRef;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use socket2::{Domain, SockRef, Socket, Type};
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
 
 use crate::limits;
 use crate::machine::Machine;
 
+use message::{Response, TYPE_A, TYPE_AAAA};
+
 /// Where DNS servers are named; the later ones are those behind a server on this machine, whose questions are blocked.
 const FILES: [&str; 3] =
     ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf"];
+/// Names that the operator gave addresses to.
+const HOSTS: &str = "/etc/hosts";
 
 const PORT: u16 = 53;
-const TYPE_A: u16 = 1;
-const TYPE_AAAA: u16 = 28;
-const CLASS_IN: u16 = 1;
-/// The response bit, the operation and the error code of a header's flags, where a response without error has 0x8000.
-const FLAGS: u16 = 0xf80f;
 
-/// Returns the addresses of a name, in the system's order; an address is its own name. This blocks.
+/// The addresses of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// In the order of whoever answered.
+    pub addresses: Vec<IpAddr>,
+    /// How long they count, within bounds; the system does not tell.
+    pub lifetime: Duration,
+}
+
+/// Returns the addresses of a name, as the system knows them; where it knows none, as its DNS servers do. An address is
+/// its own name.
 ///
 /// # Errors
 /// Returns what the system says, if nobody has an answer.
-pub fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
+pub async fn look_up(name: &str) -> io::Result<Found> {
     if let Ok(address) = name.parse() {
-        return Ok(vec![address]);
+        return Ok(Found { addresses: vec![address], lifetime: limits::NAME_MOST });
     }
-    let of_system = (name, 0).to_socket_addrs();
-    let why = match of_system {
-        Ok(found) => return Ok(found.map(|address| address.ip()).collect()),
-        Err(error) => error,
-    };
-    for server in servers().into_iter().take(limits::DNS_SERVERS) {
-        let found: Vec<IpAddr> = [TYPE_A, TYPE_AAAA]
-            .into_iter()
-            .flat_map(|kind| ask(SocketAddr::new(server, PORT), name, kind).unwrap_or_default())
-            .collect();
-        if !found.is_empty() {
-            return Ok(found);
+    let asked = name.to_owned();
+    // It blocks: a thread of its own.
+    let of_system = tokio::task::spawn_blocking(move || (asked, 0).to_socket_addrs());
+    let why = match of_system.await {
+        Ok(Ok(found)) => {
+            let addresses = found.map(|address| address.ip()).collect();
+            return Ok(Found { addresses, lifetime: limits::NAME_LEAST });
         }
-    }
-    Err(why)
+        Ok(Err(error)) => error,
+        Err(error) => io::Error::other(error),
+    };
+    look_up_outside(name).await.ok_or(why)
 }
 
-fn servers() -> Vec<IpAddr> {
+/// Returns the addresses of a name, as DNS servers outside of all tunnels know them; `None` where no server answers, and
+/// for a name that the operator gave an address to on this machine.
+pub async fn look_up_outside(name: &str) -> Option<Found> {
+    if fs::read_to_string(HOSTS).is_ok_and(|hosts| is_in_hosts(&hosts, name)) {
+        return None;
+    }
+    // All at once: the first may be one of the tunnel's, which nobody answers for out here.
+    let servers = servers();
+    let asked = servers.iter().take(limits::DNS_SERVERS).map(|server| async move {
+        let (v4, v6) = tokio::join!(ask(server, name, TYPE_A, None), ask(server, name, TYPE_AAAA, None));
+        let of_both: Vec<Found> =
+            [v4, v6].into_iter().flatten().filter(|it| !it.addresses.is_empty()).collect();
+        let lifetime = of_both.iter().map(|found| found.lifetime).min()?;
+        let addresses = of_both.into_iter().flat_map(|found| found.addresses).collect();
+        Some(Found { addresses, lifetime })
+    });
+    let mut answers: FuturesUnordered<_> = asked.collect();
+    while let Some(answer) = answers.next().await {
+        if answer.is_some() {
+            return answer;
+        }
+    }
+    None
+}
+
+/// Asks the DNS servers that the machine knows, one after another and by an interface, for the IPv6 addresses of a name. An
+/// answer has none only if no server has any: the first may be another network's.
+pub(crate) async fn ask_link(link: (&str, u32), name: &str) -> Option<Found> {
+    let mut none = None;
+    for server in servers().iter().take(limits::DNS_SERVERS) {
+        match ask(server, name, TYPE_AAAA, Some(link)).await {
+            Some(found) if !found.addresses.is_empty() => return Some(found),
+            found => none = none.or(found),
+        }
+    }
+    none
+}
+
+/// Tells whether a line names a host (hosts(5)).
+fn is_in_hosts(text: &str, name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let names = |line: &str| {
+        let line = line.split('#').next().unwrap_or_default();
+        line.split_whitespace().skip(1).any(|word| word.eq_ignore_ascii_case(name))
+    };
+    text.lines().any(names)
+}
+
+/// A DNS server, and the interface that a link-local address of it is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Server {
+    address: IpAddr,
+    zone: Option<String>,
+}
+
+fn servers() -> Vec<Server> {
     let text: String =
         FILES.iter().filter_map(|file| fs::read_to_string(file).ok()).collect::<Vec<_>>().join("\n");
     let mut servers = Vec::new();
-    for server in text.lines().filter_map(nameserver).filter(|server| !server.is_loopback()) {
+    for server in text.lines().filter_map(nameserver).filter(|server| !server.address.is_loopback()) {
         if !servers.contains(&server) {
             servers.push(server);
         }
@@ -62,134 +129,111 @@ fn servers() -> Vec<IpAddr> {
     servers
 }
 
-fn nameserver(line: &str) -> Option<IpAddr> {
+fn nameserver(line: &str) -> Option<Server> {
     let mut words = line.split_whitespace();
-    (words.next() == Some("nameserver")).then(|| words.next()?.parse().ok()).flatten()
+    let word = (words.next() == Some("nameserver")).then(|| words.next())??;
+    let (address, zone) = word.split_once('%').map_or((word, None), |(address, zone)| (address, Some(zone)));
+    Some(Server { address: address.parse().ok()?, zone: zone.map(str::to_owned) })
 }
 
-/// Asks a server, once.
-fn ask(server: SocketAddr, name: &str, kind: u16) -> Option<Vec<IpAddr>> {
-    let any: IpAddr =
-        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    // Without leave to mark packets, the question goes where every other one does.
-    drop(SockRef::from(&socket).set_mark(Machine::MARK));
-    socket.set_read_timeout(Some(limits::DNS_ANSWER)).ok()?;
-    socket.connect(server).ok()?;
+/// Asks a server; by an interface, where one is named.
+async fn ask(server: &Server, name: &str, kind: u16, link: Option<(&str, u32)>) -> Option<Found> {
+    let to = match (server.address, &server.zone, link) {
+        (address, None, _) => SocketAddr::new(address, PORT),
+        (IpAddr::V6(address), Some(zone), Some((interface, index))) if zone == interface => {
+            SocketAddrV6::new(address, PORT, 0, index).into()
+        }
+        // On which other link it is does not matter: it is not asked for that one's names.
+        (_, Some(_), _) => return None,
+    };
+    ask_at(to, name, kind, link.map(|(interface, _)| interface)).await
+}
+
+async fn ask_at(server: SocketAddr, name: &str, kind: u16, interface: Option<&str>) -> Option<Found> {
+    let question = message::question(name, kind)?;
+    let socket = open(server, interface).ok()?;
     // The standard library's hash keys come from the kernel's randomness.
     let id = RandomState::new().build_hasher().finish() as u16;
-    let question = question(name, kind)?;
     let flags_and_counts = [1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    socket.send(&[&id.to_be_bytes()[..], &flags_and_counts, &question].concat()).ok()?;
-    let mut answer = [0; limits::DNS_ANSWER_LEN];
-    let length = socket.recv(&mut answer).ok()?;
-    answers(&answer[..length], id, &question)
-}
-
-/// Writes a question; `None` if the text is no name (RFC 1035 §2.3.4).
-fn question(name: &str, kind: u16) -> Option<Vec<u8>> {
-    let mut octets = Vec::new();
-    for label in name.strip_suffix('.').unwrap_or(name).split('.') {
-        let length = u8::try_from(label.len()).ok().filter(|length| (1..64).contains(length))?;
-        octets.push(length);
-        octets.extend(label.as_bytes());
-    }
-    octets.push(0);
-    (name.is_ascii() && octets.len() <= 255).then_some(())?;
-    octets.extend(kind.to_be_bytes());
-    octets.extend(CLASS_IN.to_be_bytes());
-    Some(octets)
-}
-
-/// Reads the addresses of a response to a question (RFC 1035 §4.1).
-fn answers(message: &[u8], id: u16, question: &[u8]) -> Option<Vec<IpAddr>> {
-    let mut reader = Reader(message);
-    let (found_id, flags, questions, records) =
-        (reader.word()?, reader.word()?, reader.word()?, reader.word()?);
-    reader.take(4)?;
-    let asked = reader.take(question.len())?;
-    if found_id != id || flags & FLAGS != 0x8000 || questions != 1 || !asked.eq_ignore_ascii_case(question) {
-        return None;
-    }
-    let mut found = Vec::new();
-    for _ in 0..records {
-        reader.skip_name()?;
-        let (kind, class) = (reader.word()?, reader.word()?);
-        reader.take(4)?;
-        let length = reader.word()?;
-        let data = reader.take(usize::from(length))?;
-        // Aliases on the way to the addresses are of other types.
-        match (kind, class, data.len()) {
-            (TYPE_A, CLASS_IN, 4) => found.extend(<[u8; 4]>::try_from(data).map(IpAddr::from)),
-            (TYPE_AAAA, CLASS_IN, 16) => found.extend(<[u8; 16]>::try_from(data).map(IpAddr::from)),
-            _ => {}
+    let query = [&id.to_be_bytes()[..], &flags_and_counts, &question].concat();
+    let mut room = [0; limits::DNS_ANSWER_LEN];
+    for _ in 0..limits::DNS_TRIES {
+        socket.send(&query).await.ok()?;
+        let answer = async {
+            loop {
+                let length = socket.recv(&mut room).await.ok()?;
+                // Whatever else comes is somebody's guess.
+                if let Some(answer) = message::answers(&room[..length], id, &question) {
+                    return Some(answer);
+                }
+            }
+        };
+        if let Ok(answer) = timeout(limits::DNS_ANSWER, answer).await {
+            let Response::Answer(addresses, ttl) = answer? else { return None };
+            let lifetime = Duration::from_secs(ttl.unwrap_or_default().into());
+            return Some(Found {
+                addresses,
+                lifetime: lifetime.clamp(limits::NAME_LEAST, limits::NAME_MOST),
+            });
         }
     }
-    Some(found)
+    None
 }
 
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
+/// Opens a socket to a server, past our own blocks.
+fn open(server: SocketAddr, interface: Option<&str>) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(server), Type::DGRAM, None)?;
+    // Without leave to mark packets, the question goes where every other one does.
+    drop(SockRef::from(&socket).set_mark(Machine::MARK));
+    if let Some(interface) = interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
     }
-
-    fn word(&mut self) -> Option<u16> {
-        Some(u16::from_be_bytes(self.take(2)?.try_into().ok()?))
-    }
-
-    /// Skips a name: labels up to an empty one, or up to a pointer to the rest (RFC 1035 §4.1.4).
-    fn skip_name(&mut self) -> Option<()> {
-        loop {
-            match self.take(1)?[0] {
-                0 => return Some(()),
-                length @ 1..64 => self.take(usize::from(length))?,
-                0xc0.. => return self.take(1).map(drop),
-                64..0xc0 => return None,
-            };
-        }
-    }
+    let any: IpAddr =
+        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    socket.bind(&SocketAddr::new(any, 0).into())?;
+    socket.connect(&server.into())?;
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket.into())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
+    use super::message::tests::response;
     use super::*;
 
-    /// A response: an alias, then an address.
-    fn response(query: &[u8]) -> Vec<u8> {
-        let mut octets = query.to_vec();
-        octets[2] = 0x81;
-        octets[3] = 0x80;
-        octets[7] = 2;
-        octets.extend([0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 9, 0, 4, 1, b'a', 0xc0, 12]);
-        octets.extend([1, b'a', 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, 7]);
-        octets
+    async fn answering(wrong_first: bool) -> Option<Found> {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let answer = async {
+            let mut query = [0; 512];
+            let (length, from) = server.recv_from(&mut query).await.unwrap();
+            let good = response(&query[..length]);
+            if wrong_first {
+                let forged = [&[good[0] ^ 1], &good[1..]].concat();
+                server.send_to(&forged, from).await.unwrap();
+            }
+            server.send_to(&good, from).await.unwrap();
+        };
+        tokio::join!(ask_at(address, "moon.example.org", TYPE_A, None), answer).0
     }
 
-    #[test]
-    fn a_server_is_asked_and_its_answer_read() {
-        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = server.local_addr().unwrap();
-        let thread = thread::spawn(move || {
-            let mut query = [0; 512];
-            let (length, from) = server.recv_from(&mut query).unwrap();
-            server.send_to(&response(&query[..length]), from).unwrap();
-        });
-        let found = ask(address, "moon.example.org", TYPE_A);
-        thread.join().unwrap();
-        assert_eq!(found, Some(vec!["192.0.2.7".parse().unwrap()]));
+    #[tokio::test]
+    async fn a_server_is_asked_and_its_answer_read_with_its_lifetime() {
+        let found =
+            Found { addresses: vec!["192.0.2.7".parse().unwrap()], lifetime: Duration::from_secs(200) };
+        assert_eq!(answering(false).await, Some(found));
+    }
+
+    #[tokio::test]
+    async fn a_guess_that_comes_before_the_answer_does_no_harm() {
+        assert!(answering(true).await.is_some());
     }
 
     #[test]
     fn a_question_goes_past_the_blocks_of_a_full_tunnel() {
         crate::machine::tests::with_everything_blocked(|neighbour| {
             neighbour.run("ip addr add 192.0.2.53/32 dev lo");
-            let unmarked = UdpSocket::bind("0.0.0.0:0").unwrap();
+            let unmarked = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
             assert!(unmarked.send_to(b"?", "192.0.2.53:53").is_err());
             // There is no server: it is enough that the question comes so far.
             let arrived = || {
@@ -201,43 +245,38 @@ mod tests {
                     .map(|line| line.split(' ').nth(2).unwrap().parse::<u32>().unwrap())
             };
             let before = arrived().unwrap();
-            assert_eq!(ask("192.0.2.53:53".parse().unwrap(), "moon.example.org", TYPE_A), None);
-            assert_eq!(arrived(), Some(before + 1));
+            // A thread has the namespace of its parent, but not its runtime.
+            let asked = std::thread::spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let server = "192.0.2.53:53".parse().unwrap();
+                runtime.block_on(ask_at(server, "moon.example.org", TYPE_A, None))
+            });
+            assert_eq!(asked.join().unwrap(), None);
+            assert!(arrived() > Some(before));
         });
     }
 
     #[test]
-    fn what_answers_another_question_or_is_cut_off_is_no_answer() {
-        let question = question("moon.example.org.", TYPE_A).unwrap();
-        let query = [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &question].concat();
-        let good = response(&query);
-        assert_eq!(answers(&good, 7, &question).map(|found| found.len()), Some(1));
-        assert_eq!(answers(&good, 8, &question), None);
-        assert_eq!(answers(&query, 7, &question), None, "a question is no response");
-        let other = super::question("sun.example.org", TYPE_A).unwrap();
-        assert_eq!(answers(&good, 7, &other), None);
-        for length in 0..good.len() {
-            assert_eq!(answers(&good[..length], 7, &question), None, "{length} octets");
-        }
-    }
-
-    #[test]
-    fn what_is_no_name_is_not_asked_for() {
-        assert!(question(&"a".repeat(64), TYPE_A).is_none());
-        assert!(question(&"a.".repeat(200), TYPE_A).is_none());
-        assert!(question("a..b", TYPE_A).is_none());
-        assert!(question("mönch.example", TYPE_A).is_none());
-    }
-
-    #[test]
     fn servers_stand_in_lines_of_their_own() {
-        assert_eq!(nameserver("nameserver 192.0.2.53 # the first"), Some("192.0.2.53".parse().unwrap()));
+        let server = |address: &str, zone: Option<&str>| {
+            Some(Server { address: address.parse().unwrap(), zone: zone.map(str::to_owned) })
+        };
+        assert_eq!(nameserver("nameserver 192.0.2.53 # the first"), server("192.0.2.53", None));
+        assert_eq!(nameserver("nameserver fe80::1%eth0"), server("fe80::1", Some("eth0")));
         assert_eq!(nameserver("search example.org"), None);
         assert_eq!(nameserver("nameserver"), None);
     }
 
     #[test]
-    fn an_address_is_its_own_name() {
-        assert_eq!(look_up("fd10::1").unwrap(), ["fd10::1".parse::<IpAddr>().unwrap()]);
+    fn a_name_that_the_operator_gave_an_address_to_is_known() {
+        let hosts =
+            "127.0.0.1 localhost\n# 192.0.2.1 sun.example.org\n192.0.2.1\tmoon.example.org moon # ours\n";
+        assert!(is_in_hosts(hosts, "MOON.example.org") && is_in_hosts(hosts, "moon."));
+        assert!(!is_in_hosts(hosts, "sun.example.org") && !is_in_hosts(hosts, "192.0.2.1"));
+    }
+
+    #[tokio::test]
+    async fn an_address_is_its_own_name() {
+        assert_eq!(look_up("fd10::1").await.unwrap().addresses, ["fd10::1".parse::<IpAddr>().unwrap()]);
     }
 }

@@ -1,13 +1,14 @@
 //! What a host tells of its state: owned, plain, without keys.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use vpnhost_ike::Memory;
 use vpnhost_model::{
-    ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, LocalAddress, Mode, Path, Role,
-    TrafficSelector,
+    ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, LinkKind, LocalAddress, Mode, Path,
+    Role, TrafficSelector,
 };
-use vpnhost_policy::{OnFailure, QuestionSet};
+use vpnhost_policy::{OnFailure, PathStanding, QuestionSet};
 
 use crate::chronicle::Failure;
 use crate::journal::Entry;
@@ -113,6 +114,16 @@ pub struct IkeSaState {
     pub last_heard: Duration,
     /// The round-trip time of the last liveness check.
     pub round_trip: Option<Duration>,
+    /// Whether it may move (MOBIKE).
+    pub mobike: bool,
+    /// Whether it is this host that chooses its path.
+    pub chooses_path: bool,
+    /// How often a NAT's mapping is kept alive, if it is.
+    pub keepalive: Option<Duration>,
+    /// What is known of the NAT before this host.
+    pub memory: Memory,
+    /// The path that it takes, and those that it could take.
+    pub paths: Vec<PathState>,
     /// Virtual addresses that this host was given.
     pub addresses: Vec<(IpAddr, u8)>,
     /// DNS servers that this host was given.
@@ -125,6 +136,39 @@ pub struct IkeSaState {
     pub foretold: Vec<(&'static str, String)>,
     /// The last decision of each question.
     pub decisions: Vec<Decision>,
+}
+
+/// A path that an IKE SA takes, or could take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathState {
+    /// Whether it is the one in use.
+    pub in_use: bool,
+    /// This host's address and port.
+    pub local: SocketAddr,
+    /// The peer's address and port.
+    pub remote: SocketAddr,
+    /// The interface's name; empty if the machine has no such address.
+    pub interface: String,
+    /// What it is made of.
+    pub kind: LinkKind,
+    /// Whether traffic on it costs money.
+    pub metered: bool,
+    /// Its MTU in octets.
+    pub mtu: u32,
+    /// What the last probe of it showed; none where this host probes no paths.
+    pub standing: Option<PathStanding>,
+    /// The round-trip time.
+    pub round_trip: Option<Duration>,
+    /// Lost probes, in thousandths.
+    pub loss_permille: Option<u16>,
+    /// When the peer was heard on it last.
+    pub heard: Option<Duration>,
+    /// How long it has been there without interruption.
+    pub up: Option<Duration>,
+    /// How often it went away lately.
+    pub flaps: u16,
+    /// What is known of the NAT of its network.
+    pub memory: Memory,
 }
 
 /// One Child SA.

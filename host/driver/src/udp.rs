@@ -21,6 +21,8 @@ pub(crate) enum Carries {
     Both,
     /// ESP as IP protocol 50.
     Esp,
+    /// IKE behind the non-ESP marker, on a port where silences are tried.
+    Idle,
 }
 
 /// A socket of the tunnel's outside.
@@ -95,6 +97,20 @@ pub(crate) fn open(
     Ok((sockets, bound))
 }
 
+/// Binds a socket for every address that carries encapsulated ESP, on one port that is free; where it is not in a family,
+/// silences are not tried there.
+pub(crate) fn open_idle(sockets: &[Socket], mark: u32) -> Vec<Socket> {
+    let mut idle: Vec<Socket> = Vec::new();
+    for socket in sockets.iter().filter(|socket| socket.carries == Carries::Both) {
+        let port = idle.first().map_or(0, |first| first.local.port());
+        match bind(SocketAddr::new(socket.local.ip(), port), Carries::Idle, mark) {
+            Ok(bound) => idle.push(bound),
+            Err(error) => tracing::debug!(%error, "no port to learn on for how long NATs remember"),
+        }
+    }
+    idle
+}
+
 fn bind(address: SocketAddr, carries: Carries, mark: u32) -> Result<Socket, DriverError> {
     let failed = |action| move |source| DriverError::io(action, source);
     let domain = Domain::for_address(address);
@@ -146,6 +162,9 @@ fn is_family_missing(ip: IpAddr, error: &DriverError) -> bool {
         | DriverError::Program { .. }
         | DriverError::Timeout(_)
         | DriverError::DataPlane(_)
+        | DriverError::StateExposed(_)
+        | DriverError::StateBusy(_)
+        | DriverError::State { .. }
         | DriverError::Stopped => false,
     }
 }

@@ -15,14 +15,14 @@ use crate::batch::{Batch, Packet, Verdict};
 use crate::counters::{Counters, DropCause, add};
 use crate::early::Early;
 use crate::error::CommandError;
-use crate::lifetime::{SaActivity, SoftLimits};
+use crate::lifetime::{SaActivity, Silence, SoftLimits};
 use crate::mtu::{PathMtus, TunnelConfig};
 use crate::packet::{Header, protocol};
 use crate::replay::ReplayWindow;
 use crate::report::{RateLimit, Reports, TrafficReport};
 use crate::sad::Sad;
 use crate::transport::{self, Hosts, Mending};
-use crate::{ecn, esp, limits, mss, selectors};
+use crate::{ecn, esp, limits, mss, mtu, selectors};
 
 /// An SA that receives.
 pub struct InboundSa {
@@ -69,6 +69,8 @@ pub enum InboundCommand {
     Remove(ChildSaId),
     /// The path MTU to a peer was learned.
     PathMtu(IpAddr, u16),
+    /// What a path carries was measured, where nobody tells it.
+    MeasuredMtu(Path, u16),
 }
 
 /// The inbound half of the packet path; one thread owns it.
@@ -133,9 +135,14 @@ impl Inbound {
             InboundCommand::Move(id, path) => {
                 let index = self.sas.index(id)?;
                 let Some(sa) = self.sas.get_mut(index) else { return Err(CommandError::Unknown(id)) };
-                sa.sa.path = path;
+                let is_elsewhere = std::mem::replace(&mut sa.sa.path, path) != path;
                 sa.told_moved = None;
-                sa.mtu = self.mtus.tunnel_mtu(&path, &sa.layout);
+                if is_elsewhere && self.mtus.is_measured(&path) && !self.is_shared(id, &path) {
+                    self.mtus.forget_measured(&path);
+                }
+                if let Some(sa) = self.sas.get_mut(index) {
+                    sa.mtu = self.mtus.tunnel_mtu(&path, &sa.layout);
+                }
                 Ok(())
             }
             InboundCommand::Remove(id) => {
@@ -145,6 +152,11 @@ impl Inbound {
             }
             InboundCommand::PathMtu(remote, mtu) => {
                 self.mtus.learn(now, remote, mtu);
+                self.remeasure();
+                Ok(())
+            }
+            InboundCommand::MeasuredMtu(path, mtu) => {
+                self.mtus.measure(now, &path, mtu);
                 self.remeasure();
                 Ok(())
             }
@@ -165,7 +177,7 @@ impl Inbound {
     /// Opens the pending packets of a batch: each is delivered, dropped and counted, or waits for an SA that is expected.
     /// Octets without a valid ICV change nothing but a counter.
     pub fn open(&mut self, now: Instant, batch: &mut Batch) {
-        if self.mtus.expire(now) {
+        if self.mtus.expire(now).is_any() {
             self.remeasure();
         }
         for slot in 0..batch.len() {
@@ -229,6 +241,11 @@ impl Inbound {
         Ok(())
     }
 
+    /// Tells whether another SA takes a path.
+    fn is_shared(&self, id: ChildSaId, path: &Path) -> bool {
+        self.sas.all().any(|sa| sa.sa.id != id && mtu::ends(&sa.sa.path) == mtu::ends(path))
+    }
+
     fn remeasure(&mut self) {
         for sa in self.sas.all_mut() {
             sa.mtu = self.mtus.tunnel_mtu(&sa.sa.path, &sa.layout);
@@ -271,8 +288,17 @@ impl Inbound {
     fn deliver(&mut self, now: Instant, batch: &mut Batch, slot: usize) -> Result<(), DropCause> {
         let (packet, octets) = batch.slot(slot);
         let sa = self.sas.get_mut(packet.sa).ok_or(DropCause::UnknownSpi)?;
+        let missing = packet.sequence.saturating_sub(sa.window.top().saturating_add(1));
         let newest = sa.window.commit(packet.sequence)?;
-        sa.sa.activity.inbound.touch(now);
+        // RFC 4555, 3.12: what comes to another address does not show that the path in use carries anything.
+        if packet.arrival.is_none_or(|arrival| sa.comes_to(arrival.path)) {
+            if let Some(Silence { since, spoke }) = sa.sa.activity.silence(now) {
+                let id = sa.sa.id;
+                let resumed = TrafficReport::Resumed { id, since, spoke, at: now, missing };
+                self.reports.push(resumed, &self.counters);
+            }
+            sa.sa.activity.inbound.touch(now);
+        }
         if !std::mem::replace(&mut sa.told_first, true) {
             self.reports.push(TrafficReport::FirstInbound(sa.sa.id), &self.counters);
         }
@@ -350,8 +376,18 @@ impl Sa {
         Ok(header.total_len)
     }
 
-    /// Returns where the peer is, if it is not where it is known to be.
+    /// Tells whether a packet came to the address of this host that the SA has.
+    fn comes_to(&self, from: Path) -> bool {
+        let (to, known) = (from.local.ip(), self.sa.path.local.ip());
+        to == known || to.is_unspecified() || known.is_unspecified()
+    }
+
+    /// Returns where the peer is, if it is not where it is known to be. Who sends to another address of this host has not
+    /// heard yet which one it has, or is about to tell where it is itself.
     fn moved(&self, from: Path) -> Option<Path> {
+        if !self.comes_to(from) {
+            return None;
+        }
         let known = self.sa.path;
         let elsewhere = from.remote.ip() != known.remote.ip();
         match (from.encapsulation, known.encapsulation) {

@@ -46,6 +46,9 @@ pub const ICMP_BURST: u32 = 64;
 pub const ICMP_INTERVAL: Duration = Duration::from_millis(5);
 /// Path MTUs that are remembered.
 pub const PATH_MTUS: usize = 4096;
+/// What every path is taken to carry after a move, with IP's header: the least of IPv6, and what every network of today
+/// carries of IPv4. Whoever sends more has the path measured.
+pub const PATH_MTU_PROVEN: u16 = 1280;
 /// The age at which a path MTU that was learned is forgotten (RFC 1191 §6.3, RFC 8201 §4).
 pub const PATH_MTU_AGE: Duration = Duration::from_secs(600);
 /// The smallest path MTU that is believed of IPv4 (RFC 791), lest a forged ICMP error starve us.
@@ -56,6 +59,8 @@ pub const PATH_MTU_MIN_V6: u16 = 1280;
 pub const SEQUENCE_SOFT_PERCENT: u64 = 80;
 /// Extension headers of IPv6 that are walked.
 pub const EXTENSION_HEADERS: usize = 8;
+/// The least time without a packet that is told of when one comes in: no NAT forgets sooner.
+pub const SILENCE: Duration = Duration::from_secs(5);
 /// Flows whose SA is remembered.
 pub const FLOWS: usize = 1024;
 /// Random octets that are drawn at once for IVs.

@@ -1,7 +1,7 @@
 //! What fits: path MTUs that were learned, and the tunnel MTU of an SA that follows (RFC 4301 §8.2).
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use vpnhost_crypto::PacketLayout;
 use vpnhost_model::{Encapsulation, Instant, Path};
@@ -24,57 +24,138 @@ impl Default for TunnelConfig {
     }
 }
 
-/// Path MTUs by peer address.
+/// Path MTUs to the peers: what the kernel says, and what tests of ours found where the network is silent about it.
 #[derive(Debug)]
 pub(crate) struct PathMtus {
     config: TunnelConfig,
-    learned: BTreeMap<IpAddr, (u16, Instant)>,
+    told: Book<IpAddr>,
+    measured: Book<Ends>,
+}
+
+/// Between whom a path was measured. Peers behind one NAT have one address, and each its own way there; and one peer may
+/// be reached over several links.
+pub(crate) type Ends = (SocketAddr, SocketAddr);
+
+/// Returns between whom a path is.
+pub(crate) fn ends(path: &Path) -> Ends {
+    (path.local, path.remote)
+}
+
+/// What was too old.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Forgotten {
+    /// Something that the kernel told.
+    pub(crate) told: bool,
+    /// Between whom something was measured.
+    pub(crate) measured: Vec<Ends>,
+}
+
+impl Forgotten {
+    pub(crate) fn is_any(&self) -> bool {
+        self.told || !self.measured.is_empty()
+    }
+}
+
+/// Path MTUs, each with the time at which it was written.
+#[derive(Debug)]
+struct Book<K> {
+    entries: BTreeMap<K, (u16, Instant)>,
     /// When the oldest is forgotten.
     expiry: Option<Instant>,
 }
 
-impl PathMtus {
-    pub(crate) fn new(config: TunnelConfig) -> Self {
-        Self { config, learned: BTreeMap::new(), expiry: None }
+impl<K> Default for Book<K> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new(), expiry: None }
     }
+}
 
-    /// Takes a path MTU that the kernel told, in the place of the oldest if there are as many as may be. A smaller one
-    /// than IP allows is a forgery (RFC 4301 §8.2.1).
-    pub(crate) fn learn(&mut self, now: Instant, remote: IpAddr, mtu: u16) {
+impl<K: Ord + Copy> Book<K> {
+    /// Writes one down, in the place of the oldest if there are as many as may be. A smaller one than IP allows is a
+    /// forgery (RFC 4301 §8.2.1).
+    fn write(&mut self, now: Instant, key: K, (remote, mtu): (IpAddr, u16)) {
         let least = if remote.is_ipv4() { limits::PATH_MTU_MIN_V4 } else { limits::PATH_MTU_MIN_V6 };
-        if self.learned.len() >= limits::PATH_MTUS
-            && !self.learned.contains_key(&remote)
-            && let Some((&oldest, _)) = self.learned.iter().min_by_key(|(_, (_, at))| *at)
+        if self.entries.len() >= limits::PATH_MTUS
+            && !self.entries.contains_key(&key)
+            && let Some((&oldest, _)) = self.entries.iter().min_by_key(|(_, (_, at))| *at)
         {
-            self.learned.remove(&oldest);
+            self.entries.remove(&oldest);
         }
-        self.learned.insert(remote, (mtu.max(least), now));
+        self.entries.insert(key, (mtu.max(least), now));
         let expiry = now + limits::PATH_MTU_AGE;
         self.expiry = Some(self.expiry.map_or(expiry, |at| at.min(expiry)));
     }
 
-    /// Forgets what is too old; tells whether anything was.
-    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+    /// Forgets what is too old; tells of whom.
+    fn expire(&mut self, now: Instant) -> Vec<K> {
         if self.expiry.is_none_or(|at| now < at) {
-            return false;
+            return Vec::new();
         }
-        let before = self.learned.len();
-        self.learned.retain(|_, (_, at)| now.saturating_since(*at) < limits::PATH_MTU_AGE);
-        self.expiry = self.learned.values().map(|(_, at)| *at + limits::PATH_MTU_AGE).min();
-        self.learned.len() != before
+        let mut old = Vec::new();
+        self.entries.retain(|key, (_, at)| {
+            let is_young = now.saturating_since(*at) < limits::PATH_MTU_AGE;
+            old.extend((!is_young).then_some(*key));
+            is_young
+        });
+        self.expiry = self.entries.values().map(|(_, at)| *at + limits::PATH_MTU_AGE).min();
+        old
+    }
+
+    fn of(&self, key: K) -> u16 {
+        self.entries.get(&key).map_or(u16::MAX, |(mtu, _)| *mtu)
+    }
+}
+
+/// Returns the octets of the IP packet that carries an inner packet of so many.
+pub(crate) fn outer_len(inner: usize, path: &Path, layout: &PacketLayout) -> usize {
+    headers(path) + esp::front(layout) + esp::text_len(inner, layout) + layout.icv_len
+}
+
+/// Returns what IP, and UDP where ESP goes in it, put around ESP on a path.
+pub(crate) fn headers(path: &Path) -> usize {
+    let ip = if path.remote.is_ipv4() { 20 } else { 40 };
+    let udp = match path.encapsulation {
+        Encapsulation::Udp => 8,
+        Encapsulation::Raw => 0,
+    };
+    ip + udp
+}
+
+impl PathMtus {
+    pub(crate) fn new(config: TunnelConfig) -> Self {
+        Self { config, told: Book::default(), measured: Book::default() }
+    }
+
+    /// Takes a path MTU that the kernel told.
+    pub(crate) fn learn(&mut self, now: Instant, remote: IpAddr, mtu: u16) {
+        self.told.write(now, remote, (remote, mtu));
+    }
+
+    /// Takes what a path was measured to carry; the smaller of both counts.
+    pub(crate) fn measure(&mut self, now: Instant, path: &Path, mtu: u16) {
+        self.measured.write(now, ends(path), (path.remote.ip(), mtu));
+    }
+
+    /// Forgets what a path was measured to carry, if it was: it may lead elsewhere now.
+    pub(crate) fn forget_measured(&mut self, path: &Path) {
+        self.measured.entries.remove(&ends(path));
+    }
+
+    /// Tells whether it is known what a path was measured to carry.
+    pub(crate) fn is_measured(&self, path: &Path) -> bool {
+        self.measured.entries.contains_key(&ends(path))
+    }
+
+    /// Forgets what is too old; tells of what.
+    pub(crate) fn expire(&mut self, now: Instant) -> Forgotten {
+        Forgotten { told: !self.told.expire(now).is_empty(), measured: self.measured.expire(now) }
     }
 
     /// Returns the largest inner packet of an SA. In transport mode, which saves a header, it would be a little larger: both
     /// modes take the same, so that a flow does not depend on which one was agreed.
     pub(crate) fn tunnel_mtu(&self, path: &Path, layout: &PacketLayout) -> u16 {
-        let remote = path.remote.ip();
-        let learned = self.learned.get(&remote).map_or(u16::MAX, |(mtu, _)| *mtu);
-        let outer = if remote.is_ipv4() { 20 } else { 40 };
-        let udp = match path.encapsulation {
-            Encapsulation::Udp => 8,
-            Encapsulation::Raw => 0,
-        };
-        let around = outer + udp + esp::front(layout) + layout.icv_len;
+        let learned = self.told.of(path.remote.ip()).min(self.measured.of(ends(path)));
+        let around = headers(path) + esp::front(layout) + layout.icv_len;
         let text = usize::from(self.config.path_mtu.min(learned)).saturating_sub(around);
         let inner = (text & !(esp::alignment(layout) - 1)).saturating_sub(esp::TRAILER);
         self.config.tun_mtu.min(inner as u16)
@@ -128,8 +209,23 @@ mod tests {
         mtus.learn(Instant(5), way.remote.ip(), 68);
         assert_eq!(mtus.tunnel_mtu(&way, &GCM), 576 - 20 - 8 - 8 - 8 - 16 - 2);
         let old = Instant(5) + limits::PATH_MTU_AGE;
-        assert!(!mtus.expire(Instant(old.0 - 1)));
-        assert!(mtus.expire(old) && !mtus.expire(old));
+        assert!(!mtus.expire(Instant(old.0 - 1)).is_any());
+        assert!(mtus.expire(old).told && !mtus.expire(old).is_any());
+        assert_eq!(mtus.tunnel_mtu(&way, &GCM), 1400);
+    }
+
+    #[test]
+    fn what_was_measured_counts_beside_what_the_kernel_says_until_there_is_another_path() {
+        let mut mtus = PathMtus::new(TunnelConfig::default());
+        let way = path("192.0.2.1:4500", Encapsulation::Udp);
+        let fits = |mtu: u16| mtu - 20 - 8 - 8 - 8 - 16 - 2;
+        mtus.measure(Instant(5), &way, 1300);
+        mtus.learn(Instant(6), way.remote.ip(), 1500);
+        assert_eq!(mtus.tunnel_mtu(&way, &GCM), fits(1300));
+        mtus.learn(Instant(7), way.remote.ip(), 1290);
+        assert_eq!(mtus.tunnel_mtu(&way, &GCM), fits(1288), "in whole words");
+        mtus.forget_measured(&way);
+        mtus.learn(Instant(8), way.remote.ip(), 1500);
         assert_eq!(mtus.tunnel_mtu(&way, &GCM), 1400);
     }
 
@@ -140,8 +236,8 @@ mod tests {
         for number in 0..=limits::PATH_MTUS {
             mtus.learn(Instant(1 + number as u64), remote(number), 1300);
         }
-        assert_eq!(mtus.learned.len(), limits::PATH_MTUS);
-        assert!(!mtus.learned.contains_key(&remote(0)));
-        assert!(mtus.learned.contains_key(&remote(limits::PATH_MTUS)));
+        assert_eq!(mtus.told.entries.len(), limits::PATH_MTUS);
+        assert!(!mtus.told.entries.contains_key(&remote(0)));
+        assert!(mtus.told.entries.contains_key(&remote(limits::PATH_MTUS)));
     }
 }

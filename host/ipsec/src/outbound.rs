@@ -19,7 +19,7 @@ use crate::sad::Sad;
 use crate::spd::Spd;
 use crate::transport::{self, Hosts};
 use crate::waiting::Waiting;
-use crate::{ecn, esp, fragment, icmp, limits, mss, selectors};
+use crate::{ecn, esp, fragment, icmp, limits, mss, mtu, selectors};
 
 /// An SA that sends.
 pub struct OutboundSa {
@@ -60,6 +60,8 @@ pub enum OutboundCommand {
     Remove(ChildSaId),
     /// The path MTU to a peer was learned.
     PathMtu(IpAddr, u16),
+    /// What a path carries was measured, where nobody tells it.
+    MeasuredMtu(Path, u16),
     /// Packets to these wait for an SA where there is none yet; all others are dropped.
     Expect(Vec<TrafficSelector>),
     /// No SA comes for the packets to these that wait.
@@ -85,6 +87,8 @@ struct Sa {
     sa: OutboundSa,
     layout: PacketLayout,
     mtu: u16,
+    /// A larger packet, with IP's header, is told of: nobody knows whether the path carries it.
+    proven: u16,
     told_soft: bool,
     told_exhausted: bool,
 }
@@ -125,8 +129,16 @@ impl Outbound {
             OutboundCommand::Move(id, path) => {
                 let index = self.sas.index(id)?;
                 let Some(sa) = self.sas.get_mut(index) else { return Err(CommandError::Unknown(id)) };
-                sa.sa.path = path;
-                sa.mtu = self.mtus.tunnel_mtu(&path, &sa.layout);
+                let is_elsewhere = std::mem::replace(&mut sa.sa.path, path) != path;
+                if is_elsewhere {
+                    sa.proven = limits::PATH_MTU_PROVEN;
+                }
+                if is_elsewhere && self.mtus.is_measured(&path) && !self.is_shared(id, &path) {
+                    self.mtus.forget_measured(&path);
+                }
+                if let Some(sa) = self.sas.get_mut(index) {
+                    sa.mtu = self.mtus.tunnel_mtu(&path, &sa.layout);
+                }
                 Ok(())
             }
             OutboundCommand::Remove(id) => {
@@ -136,6 +148,11 @@ impl Outbound {
             }
             OutboundCommand::PathMtu(remote, mtu) => {
                 self.mtus.learn(now, remote, mtu);
+                self.remeasure();
+                Ok(())
+            }
+            OutboundCommand::MeasuredMtu(path, mtu) => {
+                self.mtus.measure(now, &path, mtu);
                 self.remeasure();
                 Ok(())
             }
@@ -186,8 +203,14 @@ impl Outbound {
     /// Makes ESP of the pending packets of a batch: each goes to a peer, back to the TUN as an ICMP error,
     /// or is dropped and counted.
     pub fn seal(&mut self, now: Instant, batch: &mut Batch) {
-        if self.mtus.expire(now) {
+        let forgotten = self.mtus.expire(now);
+        if forgotten.is_any() {
             self.remeasure();
+        }
+        // It is measured again where it is needed.
+        if !forgotten.measured.is_empty() {
+            let is_old = |sa: &Sa| forgotten.measured.contains(&mtu::ends(&sa.sa.path));
+            self.sas.all_mut().filter(|sa| is_old(sa)).for_each(|sa| sa.proven = limits::PATH_MTU_PROVEN);
         }
         let mut position = 0;
         while let Some(slot) = batch.slot_at(position) {
@@ -233,8 +256,16 @@ impl Outbound {
             return Err(CommandError::Layout(sa.id));
         }
         let mtu = self.mtus.tunnel_mtu(&sa.path, &layout);
-        self.sas.insert(sa.id, Sa { sa, layout, mtu, told_soft: false, told_exhausted: false })?;
+        self.sas.insert(
+            sa.id,
+            Sa { sa, layout, mtu, proven: u16::MAX, told_soft: false, told_exhausted: false },
+        )?;
         Ok(())
+    }
+
+    /// Tells whether another SA takes a path.
+    fn is_shared(&self, id: ChildSaId, path: &Path) -> bool {
+        self.sas.all().any(|sa| sa.sa.id != id && mtu::ends(&sa.sa.path) == mtu::ends(path))
     }
 
     fn remeasure(&mut self) {
@@ -356,6 +387,14 @@ impl Outbound {
         }
         let Some(sa) = self.sas.get_mut(packet.sa) else { return };
         packet.verdict = Verdict::Send(sa.sa.path);
+        let outer = mtu::headers(&sa.sa.path) + packet.len;
+        if outer > usize::from(sa.proven) {
+            sa.proven = u16::MAX;
+            // This may not be the largest that comes, and nobody asks again.
+            let largest = outer.max(mtu::outer_len(sa.mtu.into(), &sa.sa.path, &sa.layout));
+            let octets = u16::try_from(largest).unwrap_or(u16::MAX);
+            self.reports.push(TrafficReport::Large(sa.sa.id, octets), &self.counters);
+        }
         let carried = &sa.sa.activity.outbound;
         carried.carry(packet.inner_len);
         carried.touch(now);

@@ -45,6 +45,11 @@ impl ReplayWindow {
         Ok(newest)
     }
 
+    /// Returns the newest number so far.
+    pub(crate) fn top(&self) -> u64 {
+        self.top
+    }
+
     fn admit(&self, sequence: u64) -> Result<(), DropCause> {
         // Zero is never sent (RFC 4303 §2.2).
         if sequence == 0 || (sequence <= self.top && self.top - sequence >= self.size) {

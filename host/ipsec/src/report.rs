@@ -14,12 +14,27 @@ use crate::limits;
 pub enum TrafficReport {
     /// The first packet came in on an SA: its peer sends on it (RFC 7296 §2.8).
     FirstInbound(ChildSaId),
+    /// A packet came in on an SA after silence: what a NAT on the way remembers shows there.
+    Resumed {
+        /// The SA.
+        id: ChildSaId,
+        /// When the last packet before the silence passed, in either direction.
+        since: Instant,
+        /// When this end spoke first after it; none if the peer did.
+        spoke: Option<Instant>,
+        /// When the packet came in.
+        at: Instant,
+        /// How many sequence numbers before it are missing.
+        missing: u64,
+    },
     /// The newest authentic packet of an SA came from elsewhere than its path says.
     Moved(ChildSaId, Path),
     /// An SA reached a soft limit of bytes, packets or sequence numbers; told once.
     SoftLimit(ChildSaId),
     /// An SA's sequence numbers are used up; told once.
     Exhausted(ChildSaId),
+    /// A packet of so many octets, with IP's header, was the first on a path that is not known to carry as many.
+    Large(ChildSaId, u16),
     /// A packet found no SA.
     Acquire {
         /// Its source.

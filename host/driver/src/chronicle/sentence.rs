@@ -1,7 +1,12 @@
 //! One sentence for each event, as `explain` prints it; what tells who or where is apart from the rest.
 
-use vpnhost_ike::output::{CloseReason, Event, IkeSaFacts, Outlook};
-use vpnhost_model::{IkeSaId, Role};
+use std::time::Duration;
+
+use vpnhost_ike::Memory;
+use vpnhost_ike::output::{CloseReason, Event, Hindrance, IkeSaFacts, Outlook};
+use vpnhost_model::{IkeSaId, Path, Role};
+
+use crate::journal::Move;
 
 /// An event in words.
 pub(super) struct Sentence {
@@ -71,18 +76,17 @@ pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
         Event::Alive { round_trip: None, .. } => {
             sentence("alive", "the peer answered after a retransmission".to_owned())
         }
-        Event::Moved { ike_sa, path } => {
-            sentence("moved", format!("{ike_sa} moved to another path")).with(path.to_string())
+        Event::Moved { ike_sa, .. } => {
+            let how = Move::of(event).map_or_else(String::new, |it| it.to_string());
+            sentence("moved", format!("{ike_sa} moved {how}"))
         }
-        Event::Decided { question, by, outcome, .. } => {
-            let who = who(by, plugin);
-            let (text, detail) = match *question {
-                // Selectors and paths are addresses.
-                "narrow_selectors" | "rank_paths" => (format!("{question}: {who} decided"), outcome.clone()),
-                _ => (format!("{question}: {who} decided: {outcome}"), String::new()),
-            };
-            sentence("decided", text).with(detail)
+        Event::Stays { ike_sa, path, why } => {
+            sentence("stays", format!("{ike_sa} stays on its path: {why}")).with(path.to_string())
         }
+        Event::NotMoved { ike_sa, path, hindrance, why } => not_moved((*ike_sa, path), *hindrance, why),
+        Event::PathMtu { path, octets, .. } => sentence("path_mtu", carries(*octets)).with(path.to_string()),
+        Event::KeepaliveLearned { memory, .. } => sentence("keepalive_learned", remembers(*memory)),
+        Event::Decided { question, by, outcome, .. } => decided(question, who(by, plugin), outcome),
         Event::ChildSaEstablished { child_sa, child, replaces: None, .. } => {
             sentence("child_established", format!("{child_sa} ({child}) is up"))
         }
@@ -96,6 +100,43 @@ pub(super) fn of(event: &Event, plugin: Option<&str>) -> Sentence {
         Event::ChildSaClosed { child_sa, reason, .. } => {
             sentence("child_closed", format!("{child_sa} ended")).for_reason(reason, None)
         }
+    }
+}
+
+fn in_brackets(why: &str) -> String {
+    if why.is_empty() { String::new() } else { format!(" ({why})") }
+}
+
+/// Tells for how long a NAT remembers an idle mapping.
+fn remembers(memory: Memory) -> String {
+    let secs = |span: Duration| format!("{} s", span.as_secs());
+    match (memory.proven, memory.failed) {
+        (Some(proven), Some(failed)) => {
+            format!("the NAT remembered for {} and forgot within {}", secs(proven), secs(failed))
+        }
+        (Some(proven), None) => format!("the NAT remembered for {}", secs(proven)),
+        (None, Some(failed)) => format!("the NAT forgot within {}", secs(failed)),
+        (None, None) => "the NAT is not known".to_owned(),
+    }
+}
+
+fn not_moved((ike_sa, path): (IkeSaId, &Path), hindrance: Hindrance, why: &str) -> Sentence {
+    let text = format!("{ike_sa} stays on its path: {hindrance}");
+    let told = sentence("not_moved", text).with(format!("{path}{}", in_brackets(why)));
+    Sentence { reason: Some(hindrance.code()), ..told }
+}
+
+/// Tells how large a packet may be.
+fn carries(octets: u16) -> String {
+    format!("the path carries packets of {octets} octets at most, and nobody on it says so")
+}
+
+/// Tells what was decided. Selectors and paths are addresses.
+fn decided(question: &str, who: String, outcome: &str) -> Sentence {
+    if matches!(question, "narrow_selectors" | "rank_paths") {
+        sentence("decided", format!("{question}: {who} decided")).with(outcome.to_owned())
+    } else {
+        sentence("decided", format!("{question}: {who} decided: {outcome}"))
     }
 }
 

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use vpnhost_crypto::SecretBytes;
 use vpnhost_ike::PeerIdentity;
-use vpnhost_ike::output::{AuthenticationFailure, IkeSaFacts, QuestionId};
+use vpnhost_ike::output::{AuthenticationFailure, Hindrance, IkeSaFacts, QuestionId};
 use vpnhost_ike::reason::{IdentityGap, Nearest};
 use vpnhost_model::{Encapsulation, Identity, IkeSpi, IkeSuite, Path, Role};
 use vpnhost_policy::{Failure, PathCause, PathMenu, Step};
@@ -167,6 +167,7 @@ fn a_plugin_that_failed_is_named_with_what_its_failure_counts_for() {
         current: None,
         paths: Vec::new(),
         since_move_ms: None,
+        moves: 0,
         hints: Vec::new(),
     };
     let step = |policy: &str, outcome| Step { policy: policy.to_owned(), outcome, why: None, elapsed: None };
@@ -292,4 +293,36 @@ fn who_has_proved_who_he_is_is_no_stranger_even_if_he_is_not_let_in() {
     assert_eq!(chronicle.last_refusal("corp"), None);
     let entries = chronicle.entries(Some("corp"));
     assert!(entries.len() == 2 && entries.iter().all(|entry| !entry.is_of_stranger));
+}
+
+#[test]
+fn a_move_is_a_sentence_and_numbers_and_so_is_what_keeps_from_one() {
+    let (mut chronicle, _reader) = chronicle();
+    chronicle.tell(Now::default(), Event::IkeSaEstablished(facts(ONE)), None);
+    let (from, to) = (path(), Path { local: SocketAddr::from(([192, 0, 2, 9], 4500)), ..path() });
+    let why = "the path in use went away; wwan0, since eth0 failed".to_owned();
+    let gap = Duration::from_micros(34_200);
+    let moved = Event::Moved { ike_sa: ONE, from, path: to, why: why.clone(), gap, octets: 312 };
+    chronicle.tell(Now::default(), moved, None);
+    let hindrance = Hindrance::Settling(Duration::from_millis(2400));
+    let why_not = "eth0 instead of wwan0, which costs money".to_owned();
+    chronicle.tell(
+        Now::default(),
+        Event::NotMoved { ike_sa: ONE, path: from, hindrance, why: why_not },
+        None,
+    );
+    let entries = chronicle.entries(Some("corp"));
+    let [_, moved, not] = &entries[..] else { panic!("{entries:?}") };
+    assert_eq!(
+        moved.text,
+        "ike-1 moved from 192.0.2.1:4500 - 192.0.2.2:4500 to 192.0.2.9:4500 - 192.0.2.2:4500 after 34 ms of silence, \
+         312 octets of IKE: the path in use went away; wwan0, since eth0 failed"
+    );
+    assert_eq!(moved.moved, Some(Move { from, to, why, gap, octets: 312 }));
+    assert_eq!(
+        not.text,
+        "ike-1 stays on its path: a better path has to last 2.4 s more before it is taken: 192.0.2.1:4500 - \
+         192.0.2.2:4500 (eth0 instead of wwan0, which costs money)"
+    );
+    assert_eq!((not.kind, not.reason), ("not_moved", Some("path-settling")));
 }

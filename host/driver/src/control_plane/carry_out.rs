@@ -76,10 +76,12 @@ impl ControlPlane {
                 | Output::InstallChildSa(_)
                 | Output::ActivateOutbound(_)
                 | Output::MoveChildSas(..)
+                | Output::PathMtu(..)
                 | Output::RemoveChildSa(_)
                 | Output::ConfigureHost(_)
                 | Output::ReleaseHost(_)
                 | Output::RenameIkeSa { .. }
+                | Output::FindPairs(_)
                 | Output::Transmit(_)
                 | Output::Event(_)) => {
                     let told = matches!(&output, Output::Event(Event::Decided { by: "plugins", .. }));
@@ -115,6 +117,7 @@ impl ControlPlane {
                     self.data_plane.move_sa(id, path);
                 }
             }
+            Output::PathMtu(path, octets) => self.data_plane.set_path_mtu(path, octets),
             Output::RemoveChildSa(id) => {
                 if self.children.strike(id) {
                     self.data_plane.remove(id);
@@ -127,6 +130,9 @@ impl ControlPlane {
                 self.edit(now, Edit::Rename { old, new });
                 // What the old one has to say waits no more.
                 self.let_go(now);
+            }
+            Output::FindPairs(remotes) => {
+                self.remotes.send_replace(remotes);
             }
             Output::Transmit(transmit) => self.transmit(&transmit),
             Output::Event(event) => self.tell(now, event, plugin),
@@ -206,10 +212,12 @@ fn said_by(output: &Output) -> Option<IkeSaId> {
         | Output::InstallChildSa(_)
         | Output::ActivateOutbound(_)
         | Output::MoveChildSas(..)
+        | Output::PathMtu(..)
         | Output::RemoveChildSa(_)
         | Output::ConfigureHost(_)
         | Output::ReleaseHost(_)
         | Output::RenameIkeSa { .. }
+        | Output::FindPairs(_)
         | Output::Ask(..)
         | Output::Work(..) => None,
     }

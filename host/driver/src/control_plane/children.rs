@@ -76,23 +76,34 @@ impl Children {
         }
     }
 
+    /// Returns since when nothing else passed either, if a Child SA was silent from `since` until `at`; nothing if something may
+    /// have.
+    pub(crate) fn silent_since(&self, id: ChildSaId, since: Instant, at: Instant) -> Option<Instant> {
+        let others =
+            self.installed.iter().filter(|(other, _)| **other != id).map(|(_, child)| &child.activity);
+        let mut lasts =
+            others.flat_map(|activity| [activity.inbound.last(), activity.outbound.last()]).flatten();
+        let begun = lasts.try_fold(since, |since, last| (last < at).then_some(last.max(since)));
+        begun.filter(|since| *since < at)
+    }
+
     /// Tells which carried packets since the last time: proof of the peer's life, and of a NAT's memory.
     pub(crate) fn carried(&mut self) -> Vec<TrafficReport> {
         let mut reports = Vec::new();
         for (&id, child) in &mut self.installed {
-            if is_news(&mut child.told_inbound, child.activity.inbound.last()) {
-                reports.push(TrafficReport::Inbound(id));
+            if let Some(at) = news(&mut child.told_inbound, child.activity.inbound.last()) {
+                reports.push(TrafficReport::Inbound(id, at));
             }
-            if is_news(&mut child.told_outbound, child.activity.outbound.last()) {
-                reports.push(TrafficReport::Outbound(id));
+            if let Some(at) = news(&mut child.told_outbound, child.activity.outbound.last()) {
+                reports.push(TrafficReport::Outbound(id, at));
             }
         }
         reports
     }
 }
 
-fn is_news(told: &mut Option<Instant>, last: Option<Instant>) -> bool {
-    std::mem::replace(told, last) != last
+fn news(told: &mut Option<Instant>, last: Option<Instant>) -> Option<Instant> {
+    (std::mem::replace(told, last) != last).then_some(last).flatten()
 }
 
 #[cfg(test)]
@@ -173,7 +184,8 @@ mod tests {
             .copy_from_slice(&[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
         batch.push(20);
         sealer.seal(Instant(0) + Duration::from_secs(5), &mut batch);
-        assert_eq!(children.carried(), [TrafficReport::Outbound(keys.id)]);
+        let sent = Instant(0) + Duration::from_secs(5);
+        assert_eq!(children.carried(), [TrafficReport::Outbound(keys.id, sent)]);
         assert_eq!(children.carried(), []);
     }
 

@@ -13,14 +13,17 @@ mod portrait;
 mod reload;
 mod start;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use vpnhost_crypto::CryptoBackend;
-use vpnhost_ike::input::{Command, JobResult, OutputFailure, TrafficReport};
+use vpnhost_ike::input::{Command, JobResult, OutputFailure, Resumption, TrafficReport};
 use vpnhost_ike::output::{JobId, Output};
 use vpnhost_ike::{EndpointConfig, IkeEndpoint};
-use vpnhost_model::{IkeSaId, Instant, LocalAddress, Now};
+use vpnhost_model::{AddressPair, IkeSaId, Instant, LocalAddress, Now};
 
 use crate::chronicle::{Chronicle, Note};
 use crate::clock::Clock;
@@ -30,7 +33,9 @@ use crate::error::DriverError;
 use crate::host::Order;
 use crate::limits;
 use crate::links::{Harm, LinkNews};
+use crate::networks::Networks;
 use crate::resolver::{PluginReply, Resolver};
+use crate::suspension::Suspension;
 use crate::work::Workers;
 
 use children::Children;
@@ -54,7 +59,12 @@ pub(crate) struct ControlPlane {
     workers: Workers,
     children: Children,
     chronicle: Chronicle,
+    /// What is known of the NATs of networks, over a restart.
+    networks: Networks,
     addresses: Vec<LocalAddress>,
+    pairs: Vec<AddressPair>,
+    /// The peers' addresses for which pairs are looked for.
+    remotes: watch::Sender<BTreeSet<IpAddr>>,
     /// What is still to be carried out, in order.
     outputs: VecDeque<Pending>,
     /// What of it waits for the machine.
@@ -62,6 +72,9 @@ pub(crate) struct ControlPlane {
     reloads: VecDeque<Reload>,
     next_look: Instant,
     goodbye: Option<Instant>,
+    suspension: Suspension,
+    /// Interfaces that NetworkManager holds for metered.
+    held_metered: BTreeSet<String>,
 }
 
 /// An output, and the plugin whose answer it tells of.
@@ -71,11 +84,23 @@ struct Pending {
 }
 
 impl ControlPlane {
+    /// Reads the clocks; a suspension that has just ended comes before whatever they are read for.
+    fn now(&mut self) -> Now {
+        let now = self.clock.now();
+        if let Some(slept) = self.suspension.observe(self.clock.asleep()) {
+            let text = format!("this machine slept for {} s: every peer is asked anew", slept.as_secs());
+            self.chronicle.note(now, Note { kind: "resumed", text, ..Note::default() });
+            self.endpoint.handle_resume(now, slept);
+        }
+        now
+    }
+
     /// Begins: connections that are to be up are initiated.
     pub(crate) fn begin(&mut self) {
-        let now = self.clock.now();
+        let now = self.now();
         self.endpoint.delegate(self.resolver.questions());
-        self.endpoint.handle_links(now, &self.addresses);
+        self.networks.recall(&self.addresses, &mut self.endpoint);
+        self.endpoint.handle_links(now, &self.addresses, &self.pairs);
         let config = self.endpoint_config();
         self.expect();
         self.endpoint.handle_command(now, Command::Configure(config));
@@ -84,7 +109,7 @@ impl ControlPlane {
 
     /// Takes what the sockets received for IKE.
     pub(crate) fn on_datagrams(&mut self, datagrams: &mut Vec<Datagram>) {
-        let now = self.clock.now();
+        let now = self.now();
         for Datagram { path, mut octets } in datagrams.drain(..) {
             self.endpoint.handle_datagram(now, path, &mut octets);
             self.settle(now);
@@ -96,7 +121,7 @@ impl ControlPlane {
     /// # Errors
     /// [`DriverError::DataPlane`] if it is no more.
     pub(crate) fn on_news(&mut self, news: Option<News>) -> Result<(), DriverError> {
-        let now = self.clock.now();
+        let now = self.now();
         match news {
             Some(News::Refused(id, error)) => {
                 // One that is not there any more was removed while it was being installed.
@@ -114,21 +139,21 @@ impl ControlPlane {
 
     /// Takes a plugin's reply.
     pub(crate) fn on_reply(&mut self, reply: PluginReply) {
-        let now = self.clock.now();
+        let now = self.now();
         self.resolver.hear(now.instant, reply);
         self.settle(now);
     }
 
     /// Takes a job's result.
     pub(crate) fn on_result(&mut self, id: JobId, result: JobResult) {
-        let now = self.clock.now();
+        let now = self.now();
         self.endpoint.handle_work(now, id, result);
         self.settle(now);
     }
 
     /// Takes the news that a change of the machine was made, or was not.
     pub(crate) fn on_changed(&mut self, changed: Changed) {
-        let now = self.clock.now();
+        let now = self.now();
         self.changes.heard(changed.what);
         self.let_go(now);
         match (changed.what, changed.result) {
@@ -141,12 +166,17 @@ impl ControlPlane {
     }
 
     /// Takes the machine's addresses, and what others did to what is ours.
-    pub(crate) fn on_links(&mut self, LinkNews { addresses, harm }: LinkNews) {
-        let now = self.clock.now();
+    pub(crate) fn on_links(&mut self, news: LinkNews) {
+        let LinkNews { addresses, pairs, translators, metered, harm } = news;
+        let now = self.now();
         self.repair(now, harm);
         let before = std::mem::replace(&mut self.addresses, addresses);
+        self.pairs = pairs;
+        self.held_metered = metered;
         self.mark_metered();
-        self.endpoint.handle_links(now, &self.addresses);
+        self.networks.recall(&self.addresses, &mut self.endpoint);
+        self.endpoint.handle_translators(now, &translators);
+        self.endpoint.handle_links(now, &self.addresses, &self.pairs);
         let (came, went) = (missing_in(&before, &self.addresses), missing_in(&self.addresses, &before));
         if !came.is_empty() || !went.is_empty() {
             let text = "this machine's addresses changed".to_owned();
@@ -186,7 +216,7 @@ impl ControlPlane {
 
     /// Takes an order.
     pub(crate) fn on_order(&mut self, order: Order) {
-        let now = self.clock.now();
+        let now = self.now();
         match order {
             Order::Command(Command::Shutdown) | Order::Shutdown => self.shut_down(now),
             Order::Command(command) => {
@@ -205,16 +235,21 @@ impl ControlPlane {
 
     /// Does what is due.
     pub(crate) fn on_time(&mut self) {
-        let now = self.clock.now();
+        let now = self.now();
         self.resolver.handle_timeout(now.instant);
         self.collect(now);
         self.changes.handle_timeout(now.instant);
         self.let_go(now);
+        self.networks.take(now, &self.addresses, &self.endpoint);
         if self.next_look <= now.instant {
-            self.next_look = now.instant + limits::ACTIVITY_INTERVAL;
-            for report in self.children.carried() {
+            let reports = self.children.carried();
+            // Whoever is not answered is to be noticed soon; at rest nobody is woken for it.
+            let sends = reports.iter().any(|report| matches!(report, TrafficReport::Outbound(..)));
+            for report in reports {
                 self.endpoint.handle_traffic(now, report);
             }
+            let attention = self.endpoint.attention().filter(|_| sends).unwrap_or(limits::ACTIVITY_INTERVAL);
+            self.next_look = now.instant + attention.clamp(limits::ACTIVITY_LEAST, limits::ACTIVITY_INTERVAL);
         }
         if self.endpoint.poll_timeout().is_some_and(|(deadline, _)| deadline <= now.instant) {
             self.endpoint.handle_timeout(now);
@@ -246,7 +281,8 @@ impl ControlPlane {
     }
 
     /// Takes down everything that is outside this process.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
+        self.networks.finish(self.clock.now(), &self.addresses, &self.endpoint);
         self.changes.stop().await;
         self.data_plane.stop();
     }
@@ -271,12 +307,19 @@ impl ControlPlane {
     /// Takes what the packet path tells of SAs.
     pub(crate) fn on_traffic(&mut self, report: vpnhost_ipsec::TrafficReport) {
         use vpnhost_ipsec::TrafficReport as Report;
-        let now = self.clock.now();
+        let now = self.now();
         let report = match report {
             Report::FirstInbound(id) => TrafficReport::FirstInbound(id),
+            // Whoever is behind no NAT, as most gateways, has nothing to learn, and need not look at every Child SA.
+            Report::Resumed { id, .. } if !self.endpoint.keeps_mapping(id) => return,
+            Report::Resumed { id, since, spoke, at, missing } => {
+                let Some(since) = self.children.silent_since(id, since, at) else { return };
+                TrafficReport::Resumed(id, Resumption { since, spoke, at, missing })
+            }
             Report::Moved(id, path) => TrafficReport::Moved(id, path),
             Report::SoftLimit(id) => TrafficReport::SoftLimit(id),
             Report::Exhausted(id) => TrafficReport::Exhausted(id),
+            Report::Large(id, octets) => TrafficReport::Large(id, octets),
             Report::Acquire { source, destination } => TrafficReport::Acquire { source, destination },
             Report::UnknownSpi(spi, path) => {
                 // Not authenticated: a hint for people, and for nobody else.
@@ -300,12 +343,17 @@ impl ControlPlane {
     }
 
     fn endpoint_config(&self) -> Box<EndpointConfig> {
-        Box::new(EndpointConfig { ports: self.ports, ..self.config.endpoint.clone() })
+        Box::new(EndpointConfig {
+            ports: self.ports,
+            idle_port: self.data_plane.idle_port(),
+            ..self.config.endpoint.clone()
+        })
     }
 
     fn mark_metered(&mut self) {
         for address in &mut self.addresses {
-            address.metered = self.config.metered.contains(&address.name);
+            let name = &address.name;
+            address.metered = self.config.metered.contains(name) || self.held_metered.contains(name);
         }
     }
 }

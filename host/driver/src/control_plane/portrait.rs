@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use vpnhost_ike::status::{ChildSaStatus, ConnectionStatus, IkeSaStatus};
+use vpnhost_ike::status::{ChildSaStatus, ConnectionStatus, IkeSaStatus, PathStatus};
 use vpnhost_ipsec::DirectionActivity;
-use vpnhost_model::Now;
+use vpnhost_model::{LinkKind, Now};
+use vpnhost_policy::PathFacts;
 
 use super::ControlPlane;
-use crate::snapshot::{ChildSaState, ConnectionState, IkeSaState, Phase, Snapshot, Traffic};
+use crate::snapshot::{ChildSaState, ConnectionState, IkeSaState, PathState, Phase, Snapshot, Traffic};
 
 impl ControlPlane {
     /// Returns the state at this moment.
@@ -76,6 +77,7 @@ impl ControlPlane {
     fn ike_sa(&self, now: Now, status: IkeSaStatus) -> Option<IkeSaState> {
         let remembered = self.chronicle.of(status.id).cloned().unwrap_or_default();
         let suite = status.suite.filter(|_| status.established)?;
+        let paths = self.paths(&status, remembered.round_trip);
         Some(IkeSaState {
             id: status.id,
             connection: status.connection?,
@@ -97,6 +99,11 @@ impl ControlPlane {
             reauth_in: status.reauth_in,
             last_heard: status.last_heard,
             round_trip: remembered.round_trip,
+            mobike: status.mobike,
+            chooses_path: status.chooses_path,
+            keepalive: status.keepalive,
+            memory: status.memory,
+            paths,
             addresses: status.addresses,
             dns: status.dns,
             peer_addresses: status.peer_addresses,
@@ -104,6 +111,36 @@ impl ControlPlane {
             foretold: remembered.foretold,
             decisions: remembered.decisions,
         })
+    }
+
+    /// Returns the paths that there are, the one in use among them, even if the machine does not have it any more.
+    fn paths(&self, status: &IkeSaStatus, round_trip: Option<Duration>) -> Vec<PathState> {
+        let port = status.path.local.port();
+        let mut paths: Vec<PathState> = status.paths.iter().map(|it| path(it, port)).collect();
+        if !paths.iter().any(|path| path.in_use) {
+            let ends = status.path;
+            let link = self.addresses.iter().find(|link| {
+                link.address == ends.local.ip() && ends.interface.is_none_or(|index| index == link.interface)
+            });
+            let in_use = PathState {
+                in_use: true,
+                local: ends.local,
+                remote: ends.remote,
+                interface: link.map_or_else(String::new, |link| link.name.clone()),
+                kind: link.map_or(LinkKind::OTHER, |link| link.kind),
+                metered: link.is_some_and(|link| link.metered),
+                mtu: link.map_or(0, |link| link.mtu),
+                standing: None,
+                round_trip,
+                loss_permille: None,
+                heard: Some(status.last_heard),
+                up: None,
+                flaps: 0,
+                memory: status.memory,
+            };
+            paths.insert(0, in_use);
+        }
+        paths
     }
 
     fn child_sa(&self, now: Now, status: ChildSaStatus) -> ChildSaState {
@@ -129,6 +166,27 @@ impl ControlPlane {
             inbound: traffic(|activity| &activity.inbound),
             outbound: traffic(|activity| &activity.outbound),
         }
+    }
+}
+
+fn path(PathStatus { in_use, facts, memory }: &PathStatus, port: u16) -> PathState {
+    let PathFacts { local, remote, kind, metered, mtu, standing, loss_permille, flaps, .. } = *facts;
+    let millis = |value: u32| Duration::from_millis(value.into());
+    PathState {
+        in_use: *in_use,
+        local: (local, port).into(),
+        remote,
+        interface: facts.interface.clone(),
+        kind,
+        metered,
+        mtu,
+        standing: Some(standing),
+        round_trip: facts.rtt_us.map(|micros| Duration::from_micros(micros.into())),
+        loss_permille,
+        heard: facts.age_ms.map(millis),
+        up: Some(millis(facts.up_ms)),
+        flaps,
+        memory: *memory,
     }
 }
 

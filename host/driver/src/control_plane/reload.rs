@@ -10,6 +10,7 @@ use super::{ControlPlane, start};
 use crate::chronicle::Note;
 use crate::config::HostConfig;
 use crate::error::DriverError;
+use crate::machine::MachineSettings;
 use crate::resolver::Plugins;
 
 /// Who waits to hear which settings only a restart changes, or why nothing was changed.
@@ -26,6 +27,7 @@ impl ControlPlane {
     /// Has the machine's part take the new settings.
     pub(super) fn begin_reload(&mut self, now: Now, config: Box<HostConfig>, reply: Reply) {
         let settings = start::machine_settings(&config, self.data_plane.tun(), self.ports);
+        let settings = MachineSettings { idle_port: self.data_plane.idle_port(), ..settings };
         let begun = self.resolver.prepare(config.plugins.as_ref());
         match begun.and_then(|plugins| self.changes.reload(settings).map(|()| plugins)) {
             Ok(plugins) => self.reloads.push_back(Reload { config, plugins, reply }),
@@ -58,11 +60,12 @@ impl ControlPlane {
             self.endpoint.handle_command(now, Command::UseCrypto(config.crypto));
         }
         // What only a restart changes remains as it was, also for the next comparison.
-        let HostConfig { listen, tun, dns, endpoint: EndpointConfig { ports, .. }, .. } = &self.config;
+        let HostConfig { listen, tun, dns, state, endpoint: EndpointConfig { ports, .. }, .. } = &self.config;
         let endpoint = EndpointConfig { ports: *ports, ..config.endpoint };
-        self.config = HostConfig { listen: listen.clone(), tun: tun.clone(), dns: *dns, endpoint, ..config };
+        let (listen, tun, dns, state) = (listen.clone(), tun.clone(), *dns, state.clone());
+        self.config = HostConfig { listen, tun, dns, state, endpoint, ..config };
         self.mark_metered();
-        self.endpoint.handle_links(now, &self.addresses);
+        self.endpoint.handle_links(now, &self.addresses, &self.pairs);
         let text = "the configuration was taken; what it does not change goes on".to_owned();
         self.chronicle.note(now, Note { kind: "reloaded", text, ..Note::default() });
         self.expect();

@@ -1,13 +1,14 @@
 //! Opens everything that a host needs, in an order in which nothing leaks, and undoes it if a part fails.
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
+use vpnhost_crypto::SecretBytes;
 use vpnhost_ike::config::{PeerConfig, SelectorConfig, Start};
 use vpnhost_ike::input::JobResult;
 use vpnhost_ike::output::JobId;
 use vpnhost_ike::{EndpointConfig, IkeEndpoint};
 use vpnhost_model::{LocalAddress, Mode, TrafficSelector};
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use super::ControlPlane;
@@ -15,15 +16,22 @@ use super::children::Children;
 use super::host_changes::{Changed, HostChanges};
 use crate::chronicle::Chronicle;
 use crate::clock::Clock;
-use crate::config::HostConfig;
+use crate::config::{HostConfig, RandomSource};
 use crate::data_plane::{DataPlane, FromPath, PathSettings};
 use crate::error::DriverError;
 use crate::host::HostEvent;
 use crate::limits;
 use crate::links::{LinkNews, Links};
 use crate::machine::{Machine, MachineSettings, Protected};
+use crate::networks::Networks;
 use crate::resolver::{PluginReply, Resolver};
+use crate::state_directory::StateDirectory;
+use crate::suspension::Suspension;
 use crate::work::Workers;
+
+/// The file with the secret that tokens are made under, and its octets (RFC 6290 §5.1).
+const CRASH_SECRET: &str = "crash-detection";
+const CRASH_SECRET_LEN: usize = 32;
 
 /// What a running host waits for, besides orders and the time.
 pub(crate) struct Inputs {
@@ -51,7 +59,8 @@ pub(crate) async fn start(
     let workers = Workers::start(&results)?;
     Machine::clear_leftovers(&config.tun.name).await?;
     let (data_plane, path) = DataPlane::start(path_settings(&config))?;
-    let (machine, addresses, links) = match start_machine(&config, &data_plane).await {
+    let (remotes, asked) = watch::channel(BTreeSet::new());
+    let (machine, addresses, links) = match start_machine(&config, &data_plane, asked).await {
         Ok(started) => started,
         Err(error) => {
             data_plane.stop();
@@ -64,7 +73,11 @@ pub(crate) async fn start(
     // Connections come with the first configuration, when questions are delegated and addresses known.
     let empty = EndpointConfig { connections: Vec::new(), ports, ..config.endpoint.clone() };
     let policy = config.policy.clone();
-    let endpoint = IkeEndpoint::new(empty, config.crypto, (config.random)(), policy, clock.now());
+    let mut endpoint = IkeEndpoint::new(empty, config.crypto, (config.random)(), policy, clock.now());
+    if let Some(secret) = config.state.as_ref().and_then(|state| crash_secret(state, &config.random)) {
+        endpoint.use_crash_secret(secret);
+    }
+    let networks = Networks::read(config.state.clone(), clock.now());
     let control = ControlPlane {
         clock,
         started: clock.instant(),
@@ -78,23 +91,53 @@ pub(crate) async fn start(
         workers,
         children: Children::default(),
         chronicle: Chronicle::new(readers),
+        networks,
         addresses,
+        pairs: Vec::new(),
+        remotes,
         outputs: VecDeque::new(),
         held: VecDeque::new(),
         reloads: VecDeque::new(),
         next_look: clock.instant(),
         goodbye: None,
+        suspension: Suspension::new(clock.asleep()),
+        held_metered: BTreeSet::new(),
     };
     Ok((control, Inputs { path, replies: from_plugins, results: from_workers, changed, links }))
 }
 
+/// Returns the secret by which this host proves, after a restart, that it lost its IKE SAs (RFC 6290 §5.1): the one that is
+/// kept, or another. One that cannot be kept is of no use.
+fn crash_secret(state: &StateDirectory, random: &RandomSource) -> Option<SecretBytes> {
+    let kept = state.read(CRASH_SECRET).and_then(|kept| match kept {
+        Some(secret) if secret.len() == CRASH_SECRET_LEN => Ok(Some(secret)),
+        Some(_) | None => {
+            let mut secret = SecretBytes::new(vec![0; CRASH_SECRET_LEN]);
+            if let Err(error) = random().fill(secret.expose_mut()) {
+                tracing::warn!(%error, "no secret could be drawn to prove a crash with");
+                return Ok(None);
+            }
+            state.replace(CRASH_SECRET, secret.expose()).map(|()| Some(secret))
+        }
+    });
+    kept.unwrap_or_else(|error| {
+        tracing::warn!(%error, "after a crash peers find out by themselves that their SAs are gone");
+        None
+    })
+}
+
 type Started = (Machine, Vec<LocalAddress>, mpsc::Receiver<LinkNews>);
 
-async fn start_machine(config: &HostConfig, data_plane: &DataPlane) -> Result<Started, DriverError> {
+async fn start_machine(
+    config: &HostConfig,
+    data_plane: &DataPlane,
+    remotes: watch::Receiver<BTreeSet<IpAddr>>,
+) -> Result<Started, DriverError> {
     let (name, index) = data_plane.tun();
     let settings = machine_settings(config, (name, index), data_plane.ports());
+    let settings = MachineSettings { idle_port: data_plane.idle_port(), ..settings };
     let machine = Machine::start(settings).await?;
-    match Links::start((name, index), config.metered.clone()).await {
+    match Links::start((name, index), config.metered.clone(), remotes, Machine::MARK).await {
         Ok((addresses, links)) => Ok((machine, addresses, links)),
         Err(error) => {
             machine.stop().await;
@@ -136,6 +179,7 @@ pub(super) fn machine_settings(
         connections: config.endpoint.connections.iter().map(|it| protected(it)).collect(),
         pools: config.pools.clone(),
         ports,
+        idle_port: None,
     }
 }
 
@@ -216,12 +260,40 @@ mod tests {
             request_address: RequestAddress::default(),
             pools: Vec::new(),
             encapsulation: EncapsulationPolicy::Always,
+            mobike: true,
+            return_routability: vpnhost_ike::ReturnRoutability::default(),
             timing: Timing::default(),
             unique: vpnhost_ike::Uniqueness::default(),
             on_child_failed: vpnhost_ike::ChildFailure::default(),
             childless: vpnhost_ike::Childless::default(),
             sha1_auth: false,
         }
+    }
+
+    #[test]
+    fn the_secret_that_proves_a_crash_is_found_again_and_a_damaged_one_is_replaced() {
+        struct Counting(u8);
+        impl vpnhost_crypto::SecureRandom for Counting {
+            fn fill(&mut self, out: &mut [u8]) -> Result<(), vpnhost_crypto::CryptoError> {
+                out.fill(self.0);
+                Ok(())
+            }
+        }
+        let of = |octet: u8| -> RandomSource { std::sync::Arc::new(move || Box::new(Counting(octet))) };
+        let ground = tempfile::tempdir().expect("a directory");
+        let path = ground.path().join("state");
+        let start = |octet| {
+            let state = StateDirectory::open(&path).expect("the state directory");
+            crash_secret(&state, &of(octet)).expect("a secret")
+        };
+        assert_eq!(start(1).expose(), [1; CRASH_SECRET_LEN]);
+        assert_eq!(start(2).expose(), [1; CRASH_SECRET_LEN], "it survives a restart");
+        let file = path.join(CRASH_SECRET);
+        let mut octets = std::fs::read(&file).expect("the file");
+        *octets.last_mut().expect("an octet") ^= 1;
+        std::fs::write(&file, octets).expect("written");
+        assert_eq!(start(3).expose(), [3; CRASH_SECRET_LEN]);
+        assert_eq!(start(4).expose(), [3; CRASH_SECRET_LEN]);
     }
 
     #[test]

@@ -86,7 +86,10 @@ impl InboundThread {
             let id = match &command {
                 InboundCommand::Install(sa) => Some(sa.id),
                 InboundCommand::Move(id, _) | InboundCommand::Remove(id) => Some(*id),
-                InboundCommand::Expect(_) | InboundCommand::Forget(_) | InboundCommand::PathMtu(..) => None,
+                InboundCommand::Expect(_)
+                | InboundCommand::Forget(_)
+                | InboundCommand::PathMtu(..)
+                | InboundCommand::MeasuredMtu(..) => None,
             };
             self.carry_out(id, command);
         }
@@ -168,6 +171,11 @@ impl InboundThread {
             Carries::Esp => match raw_esp::header_len(path.remote.is_ipv4(), &self.arena[from..end]) {
                 Some(skip) => self.add(Arrival { path, tos }, from + skip..end),
                 None => self.drop_for(Tally::Runt),
+            },
+            // ESP has no place there.
+            Carries::Idle => match udp::kind(&self.arena[from..end]) {
+                Kind::Ike => self.hand_over(path, from + udp::NON_ESP_MARKER.len()..end),
+                Kind::Esp | Kind::Keepalive | Kind::Runt => self.drop_for(Tally::Runt),
             },
             Carries::Both => {
                 let segment = received.beside.segment.unwrap_or(end - from);
@@ -286,7 +294,7 @@ fn path_of(received: &Received, bound: SocketAddr, carries: Carries) -> Option<P
         interface: (is_link_local && interface != 0).then_some(interface),
         encapsulation: match carries {
             Carries::Ike | Carries::Esp => Encapsulation::Raw,
-            Carries::Both => Encapsulation::Udp,
+            Carries::Both | Carries::Idle => Encapsulation::Udp,
         },
     })
 }

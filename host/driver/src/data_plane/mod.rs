@@ -137,6 +137,11 @@ impl DataPlane {
         self.shared.sockets.ports()
     }
 
+    /// Returns the port that silences are tried on, if one could be bound.
+    pub(crate) fn idle_port(&self) -> Option<u16> {
+        self.shared.sockets.idle_port()
+    }
+
     /// Installs a pair of SAs: it receives before anything that came after this call is looked at, and
     /// may be activated.
     pub(crate) fn install(&self, inbound: InboundSa, outbound: OutboundSa) -> Result<(), DriverError> {
@@ -154,6 +159,12 @@ impl DataPlane {
     pub(crate) fn move_sa(&self, id: ChildSaId, path: Path) {
         self.inbound.send(InboundCommand::Move(id, path));
         self.outbound.send(OutboundCommand::Move(id, path));
+    }
+
+    /// Has packets on a path be at most so many octets long, IP's header included.
+    pub(crate) fn set_path_mtu(&self, path: Path, octets: u16) {
+        self.inbound.send(InboundCommand::MeasuredMtu(path, octets));
+        self.outbound.send(OutboundCommand::MeasuredMtu(path, octets));
     }
 
     /// Removes a pair of SAs.

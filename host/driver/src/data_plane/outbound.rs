@@ -174,9 +174,10 @@ impl OutboundThread {
                 self.peers.remove(*id);
                 (Some(*id), None)
             }
-            OutboundCommand::PathMtu(..) | OutboundCommand::Expect(_) | OutboundCommand::GiveUp(_) => {
-                (None, None)
-            }
+            OutboundCommand::PathMtu(..)
+            | OutboundCommand::MeasuredMtu(..)
+            | OutboundCommand::Expect(_)
+            | OutboundCommand::GiveUp(_) => (None, None),
         };
         let done = self.outbound.handle_command(now, command);
         match (done, id, path) {

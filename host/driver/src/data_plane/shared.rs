@@ -83,8 +83,9 @@ impl Shared {
             (false, true) => "ipv6",
             (false, false) => "no",
         };
-        let listening =
-            |socket: &crate::udp::Socket| (socket.carries != Carries::Esp).then(|| socket.local.to_string());
+        let listening = |socket: &crate::udp::Socket| {
+            matches!(socket.carries, Carries::Ike | Carries::Both).then(|| socket.local.to_string())
+        };
         vec![
             ("tun", self.tun.name().to_owned()),
             ("tun_offload", "no".to_owned()),

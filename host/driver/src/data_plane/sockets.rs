@@ -24,6 +24,8 @@ impl Sockets {
     /// Opens them.
     pub(crate) fn open(listen: &[IpAddr], ports: [u16; 2], mark: u32) -> Result<Self, DriverError> {
         let (mut all, ports) = udp::open(listen, ports, mark)?;
+        let idle = udp::open_idle(&all, mark);
+        all.extend(idle);
         all.extend(raw_esp::open(listen, mark));
         Ok(Self { all, ports })
     }
@@ -36,6 +38,11 @@ impl Sockets {
     /// Returns the ports that are bound: for IKE, and for NAT traversal.
     pub(crate) fn ports(&self) -> [u16; 2] {
         self.ports
+    }
+
+    /// Returns the port that silences are tried on, if one could be bound.
+    pub(crate) fn idle_port(&self) -> Option<u16> {
+        self.all.iter().find(|socket| socket.carries == Carries::Idle).map(|socket| socket.local.port())
     }
 
     /// Tells whether there is a raw socket of that family.
@@ -56,7 +63,11 @@ impl Sockets {
     pub(crate) fn transmit(&self, path: &Path, octets: &[u8], kind: TransmitKind) -> io::Result<()> {
         let [ike, nat_traversal] = self.ports;
         let is_plain = path.local.port() == ike && ike != nat_traversal;
-        let carries = if is_plain { Carries::Ike } else { Carries::Both };
+        let carries = match path.local.port() {
+            _ if is_plain => Carries::Ike,
+            port if Some(port) == self.idle_port() => Carries::Idle,
+            _ => Carries::Both,
+        };
         let Some(socket) = self.find(carries, path) else {
             return Err(io::Error::new(
                 io::ErrorKind::AddrNotAvailable,
@@ -64,8 +75,10 @@ impl Sockets {
             ));
         };
         let marker: &[u8] = match (carries, kind) {
-            (Carries::Both, TransmitKind::Ike) => &NON_ESP_MARKER,
-            (Carries::Both, TransmitKind::Keepalive) | (Carries::Ike | Carries::Esp, _) => &[],
+            (Carries::Both | Carries::Idle, TransmitKind::Ike) => &NON_ESP_MARKER,
+            (Carries::Both | Carries::Idle, TransmitKind::Keepalive) | (Carries::Ike | Carries::Esp, _) => {
+                &[]
+            }
         };
         let send = || messages::send_one(socket.fd.as_fd(), envelope(path, 0), [marker, octets]);
         let mut tries = 0..limits::HEARSAY;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use vpnhost_ike::output::HostConfiguration;
-use vpnhost_model::{Encapsulation, IkeSaId, Path, Role, TrafficSelector};
+use vpnhost_model::{IkeSaId, Role, TrafficSelector};
 
 use super::ground::{Ground, Neighbour};
 use super::{Edit, Machine, MachineSettings, Protected};
@@ -43,6 +43,7 @@ pub(crate) fn settings(tun_index: u32, connections: Vec<Protected>) -> MachineSe
         connections,
         pools: Vec::new(),
         ports: [500, 4500],
+        idle_port: None,
     }
 }
 
@@ -57,12 +58,6 @@ pub(super) fn configuration(number: u64, addresses: &[&str], remote: &[&str]) ->
         dns: Vec::new(),
         peer_addresses: Vec::new(),
         remote: selectors(remote),
-        path: Path {
-            local: "10.10.0.10:4500".parse().unwrap(),
-            remote: "10.20.0.1:4500".parse().unwrap(),
-            interface: None,
-            encapsulation: Encapsulation::Udp,
-        },
     }
 }
 

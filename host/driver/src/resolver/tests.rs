@@ -4,7 +4,8 @@ use std::sync::mpsc as std_mpsc;
 
 use vpnhost_model::Identity;
 use vpnhost_policy::{
-    Answer, Authorization, OnFailure, PathCause, PathMenu, PeerClaim, PeerHint, Policy, ProposalMenu, Ranking,
+    Answer, Authorization, OnFailure, PathCause, PathMenu, PathRanking, PeerClaim, PeerHint, Policy,
+    ProposalMenu,
 };
 
 use super::*;
@@ -58,7 +59,7 @@ fn allows(_: &Question) -> Reply {
 }
 
 fn first_path(_: &Question) -> Reply {
-    Ok(Some(Answer::RankPaths(Ranking::of([]))))
+    Ok(Some(Answer::RankPaths(PathRanking::of([]))))
 }
 
 fn abstains(_: &Question) -> Reply {
@@ -123,6 +124,7 @@ fn paths() -> Question {
         current: None,
         paths: Vec::new(),
         since_move_ms: None,
+        moves: 0,
         hints: Vec::new(),
     })
 }

@@ -22,7 +22,7 @@ use crate::machine::Machine;
 /// A connection to the kernel's routing.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
-    handle: Handle,
+    pub(super) handle: Handle,
 }
 
 /// What of ours the kernel has.
@@ -183,27 +183,6 @@ impl Kernel {
         let links = links.map_err(|source| DriverError::netlink("list the interfaces", source))?;
         Ok(links.iter().filter_map(|link| link_name(&link.attributes)).map(str::to_owned).collect())
     }
-
-    /// Asks which address and interface a packet would leave from.
-    #[cfg(test)]
-    pub(crate) async fn source_for(&self, remote: IpAddr, mark: u32) -> Option<(IpAddr, u32)> {
-        let mut query = RouteMessage::default();
-        query.header.address_family = address_family(Family::of(remote));
-        query.header.destination_prefix_length = Family::of(remote).bits();
-        query.attributes = vec![RouteAttribute::Destination(remote.into()), RouteAttribute::Mark(mark)];
-        let answer = self.handle.route().get(query).execute().try_next().await.ok()??;
-        let unicast = matches!(answer.header.kind, RouteType::Unicast | RouteType::Local);
-        let mut source = None;
-        let mut interface = None;
-        for attribute in &answer.attributes {
-            if let RouteAttribute::PrefSource(address) = attribute {
-                source = ip(address);
-            } else if let RouteAttribute::Oif(index) = attribute {
-                interface = Some(*index);
-            }
-        }
-        unicast.then_some((source?, interface?))
-    }
 }
 
 /// Returns a link's name.
@@ -227,14 +206,14 @@ pub(crate) fn local_address(message: &AddressMessage) -> Option<IpAddr> {
     address
 }
 
-fn address_family(family: Family) -> AddressFamily {
+pub(super) fn address_family(family: Family) -> AddressFamily {
     match family {
         Family::V4 => AddressFamily::Inet,
         Family::V6 => AddressFamily::Inet6,
     }
 }
 
-fn ip(address: &RouteAddress) -> Option<IpAddr> {
+pub(super) fn ip(address: &RouteAddress) -> Option<IpAddr> {
     if let RouteAddress::Inet(address) = address {
         Some(IpAddr::V4(*address))
     } else if let RouteAddress::Inet6(address) = address {

@@ -15,6 +15,7 @@
 //! worse metric, which remains when the TUN vanishes with its process.
 
 pub(crate) mod kernel;
+mod lookup;
 pub(crate) mod plan;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -236,7 +236,7 @@ fn own_source(own: &[IpAddr], local: &[TrafficSelector], to: Prefix) -> Option<I
 
 #[cfg(test)]
 mod tests {
-    use vpnhost_model::{Encapsulation, IkeSaId, Path, Role};
+    use vpnhost_model::{IkeSaId, Role};
 
     use super::*;
     use crate::config::{DnsMode, PoolRouting};
@@ -261,6 +261,7 @@ mod tests {
             }],
             pools: Vec::new(),
             ports: [500, 4500],
+            idle_port: None,
         }
     }
 
@@ -280,12 +281,6 @@ mod tests {
             peer_addresses: Vec::new(),
             remote: selectors(remote),
             local: selectors(local),
-            path: Path {
-                local: "10.10.0.10:4500".parse().unwrap(),
-                remote: "10.10.0.1:4500".parse().unwrap(),
-                interface: None,
-                encapsulation: Encapsulation::Udp,
-            },
         }
     }
 

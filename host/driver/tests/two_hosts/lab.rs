@@ -72,6 +72,11 @@ impl Lab {
         format!("{interfaces}\n{rules}\n{}\n{tables}", routes.join("\n"))
     }
 
+    /// Gives a side one more address on the cable, or takes it away.
+    pub(crate) fn address(&self, side: usize, what: &str, address: &str) {
+        ip(&["-n", self.name(side), "address", what, address, "dev", "cable"]);
+    }
+
     /// Tells whether a datagram goes from the first side's inner address to the second's, and back.
     pub(crate) fn carries(&self) -> bool {
         let echo = self.within(1, || UdpSocket::bind(("10.77.2.1", 7)).unwrap());

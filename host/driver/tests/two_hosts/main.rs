@@ -7,6 +7,7 @@ mod crash;
 mod endings;
 mod harm;
 mod lab;
+mod mobility;
 mod plugins;
 mod reloads;
 mod running;

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc as std_mpsc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::broadcast;
@@ -60,6 +60,19 @@ impl Running {
 
     pub(crate) fn reload(&self, config: HostConfig) -> Result<Vec<&'static str>, DriverError> {
         self.runtime.block_on(self.handle.reload(config))
+    }
+
+    /// Waits until the state is as it should be.
+    pub(crate) fn wait_until_state(&self, what: &str, is_it: impl Fn(&Snapshot) -> bool) -> Snapshot {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let snapshot = self.snapshot();
+            if is_it(&snapshot) {
+                return snapshot;
+            }
+            assert!(Instant::now() < end, "{what}: not in time; {snapshot:#?}");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Waits for an entry of a kind.

@@ -40,6 +40,7 @@ pub(crate) fn of(side: usize, secret: &[u8]) -> HostConfig {
         metered: BTreeSet::new(),
         keylog: None,
         decisions: None,
+        state: None,
     }
 }
 
@@ -74,6 +75,8 @@ pub(crate) fn connection(side: usize, secret: &[u8]) -> PeerConfig {
         request_address: RequestAddress::default(),
         pools: Vec::new(),
         encapsulation: EncapsulationPolicy::Always,
+        mobike: true,
+        return_routability: vpnhost_ike::ReturnRoutability::default(),
         timing: Timing { retransmit_first: Duration::from_millis(200), ..Timing::default() },
         unique: vpnhost_ike::Uniqueness::default(),
         on_child_failed: vpnhost_ike::ChildFailure::default(),

@@ -268,3 +268,25 @@ fn no_more_waits_before_its_sa_than_may() {
     }
     rig.assert_dropped(last, DropCause::UnknownSpi);
 }
+
+#[test]
+fn a_packet_after_silence_tells_since_when_nothing_passed_and_what_is_missing() {
+    let mut rig = Rig::new(suite("aes128gcm16"));
+    let sealed = |rig: &mut Rig| rig.sealed(inner_v4(60, true));
+    let began = rig.now;
+    let first = sealed(&mut rig);
+    assert_eq!(rig.open_one(&first), Verdict::Deliver);
+    assert_eq!(rig.inbound.poll_report(), Some(TrafficReport::FirstInbound(ID)));
+    rig.now += Duration::from_millis(4_999);
+    let soon = sealed(&mut rig);
+    assert_eq!(rig.open_one(&soon), Verdict::Deliver);
+    assert_eq!(rig.inbound.poll_report(), None);
+    let since = rig.now;
+    let (_, _) = (sealed(&mut rig), sealed(&mut rig));
+    rig.now += Duration::from_secs(20);
+    let late = sealed(&mut rig);
+    assert_eq!(rig.open_one(&late), Verdict::Deliver);
+    let told = TrafficReport::Resumed { id: ID, since, spoke: None, at: rig.now, missing: 2 };
+    assert_eq!(rig.inbound.poll_report(), Some(told));
+    assert!(since > began);
+}

@@ -5,6 +5,7 @@
 mod arriving;
 mod leaving;
 mod orders;
+mod path_mtu;
 mod rig;
 mod transport;
 mod waiting;

@@ -1,6 +1,8 @@
 //! What changes the packet path: only its commands, and only whole.
 
-use vpnhost_ipsec::{CommandError, InboundCommand, InboundSa, OutboundCommand, OutboundSa, Verdict};
+use vpnhost_ipsec::{
+    CommandError, InboundCommand, InboundSa, OutboundCommand, OutboundSa, TrafficReport, Verdict,
+};
 use vpnhost_model::{ChildSaId, ChildSpi, Encapsulation, Mode, Path};
 
 use crate::rig::*;
@@ -61,4 +63,24 @@ fn an_sa_that_moves_sends_to_where_it_is_told() {
     let before = rig.outbound.tunnel_mtu(ID).unwrap();
     rig.outbound.handle_command(rig.now, OutboundCommand::Move(ID, raw)).unwrap();
     assert!(rig.outbound.tunnel_mtu(ID).unwrap() > before, "eight octets of UDP are saved");
+}
+
+#[test]
+fn what_comes_to_another_address_of_this_host_shows_neither_that_the_path_works_nor_that_the_peer_moved() {
+    let mut rig = Rig::without_sas(suite("aes128gcm16"));
+    rig.install(0);
+    let sa = InboundSa { id: ChildSaId(2), spi: ChildSpi(0x5000), ..rig.inbound_sa() };
+    let activity = std::sync::Arc::clone(&sa.activity);
+    rig.inbound.handle_command(rig.now, InboundCommand::Remove(ID)).unwrap();
+    let sa = InboundSa { id: ID, spi: SPI, ..sa };
+    rig.inbound.handle_command(rig.now, InboundCommand::Install(Box::new(sa))).unwrap();
+    let packets = [rig.sealed(inner_v4(60, true)), rig.sealed(inner_v4(60, true))];
+    let elsewhere =
+        Path { local: ([192, 0, 2, 77], 4500).into(), remote: ([203, 0, 113, 9], 1234).into(), ..path() };
+    assert_eq!(rig.open_on(elsewhere, &packets[..1])[0].0, Verdict::Deliver);
+    let reports = |rig: &mut Rig| std::iter::from_fn(|| rig.inbound.poll_report()).collect::<Vec<_>>();
+    assert_eq!(reports(&mut rig), [TrafficReport::FirstInbound(ID)], "RFC 4555, 3.12");
+    assert_eq!(activity.inbound.last(), None);
+    assert_eq!(rig.open_on(path(), &packets[1..])[0].0, Verdict::Deliver);
+    assert_eq!(activity.inbound.last(), Some(rig.now));
 }

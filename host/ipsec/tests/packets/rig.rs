@@ -152,10 +152,15 @@ impl Rig {
     }
 
     pub(crate) fn open(&mut self, packets: &[Vec<u8>]) -> Vec<Outcome> {
+        self.open_on(path(), packets)
+    }
+
+    /// Opens what came on a path.
+    pub(crate) fn open_on(&mut self, path: Path, packets: &[Vec<u8>]) -> Vec<Outcome> {
         self.batch.clear();
         for octets in packets {
             self.batch.room().unwrap()[..octets.len()].copy_from_slice(octets);
-            self.batch.push_arrival(0, octets.len(), Arrival { path: path(), tos: 0 });
+            self.batch.push_arrival(0, octets.len(), Arrival { path, tos: 0 });
         }
         self.inbound.open(self.now, &mut self.batch);
         self.outcomes()
