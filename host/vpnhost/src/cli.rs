@@ -7,12 +7,15 @@ use std::str::FromStr;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use vpnhost_policy::QuestionSet;
 
+use crate::control::ends::Ends;
 use crate::{limits, roles};
 
 /// Where the configuration lies unless the operator says otherwise.
 pub(crate) const CONFIG: &str = "/etc/vpnhost/vpnhost.toml";
 /// Where the control socket lies unless the operator says otherwise.
 pub(crate) const CONTROL: &str = "/run/vpnhost/control.sock";
+/// Where what survives a restart lies unless the operator says otherwise.
+pub(crate) const STATE: &str = "/var/lib/vpnhost";
 
 /// A user-space IPsec VPN host whose policy is programmed in WebAssembly
 ///
@@ -104,18 +107,21 @@ pub(crate) enum Verb {
         #[command(flatten)]
         part: Part,
     },
-    /// Move a connection to another path
+    /// Move a connection to the best path that works, or to one that is named
     Roam {
         /// The connection
         name: String,
-        /// The path, as LOCAL-REMOTE
+        /// The path by its addresses, as `list paths` shows them
         #[arg(long, value_name = "LOCAL-REMOTE")]
-        path: Option<String>,
+        path: Option<Ends>,
     },
     /// Check that a connection's peer is alive, and show the round-trip time
     Ping {
         /// The connection
         name: String,
+        /// Another path than that in use, by its addresses
+        #[arg(long, value_name = "LOCAL-REMOTE")]
+        path: Option<Ends>,
     },
     /// Read the configuration again; what did not change is not touched
     Reload,
@@ -232,7 +238,7 @@ pub(crate) enum What {
     Conns,
     /// IKE and Child SAs
     Sas,
-    /// Where SAs run, and this machine's addresses
+    /// Where SAs run and where they could, and this machine's addresses
     Paths,
     /// Certificates of peers and of this host, CAs, revocation lists
     Certs,
@@ -418,6 +424,7 @@ mod tests {
             "roam a",
             "roam a --path 10.0.0.1-10.0.0.2",
             "ping a",
+            "ping a --path 2001:db8::1-2001:db8::2",
             "reload",
             "explain",
             "explain a",
@@ -442,7 +449,14 @@ mod tests {
             let cli = read(&format!("vpnhost {line}"));
             assert!(cli.is_ok(), "{line}: {}", cli.unwrap_err());
         }
-        for line in ["stauts", "up", "rekey a --ike --child b", "list bonds", "run --plugin livenes=f"] {
+        for line in [
+            "stauts",
+            "up",
+            "rekey a --ike --child b",
+            "list bonds",
+            "roam a --path eth0",
+            "run --plugin livenes=f",
+        ] {
             assert!(read(&format!("vpnhost {line}")).is_err(), "{line}");
         }
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use vpnhost_driver::{HostConfig, HostHandle, Phase};
+use vpnhost_ike::Command;
 
 use crate::backends::Assembly;
 use crate::certs;
@@ -16,7 +17,7 @@ use crate::config::{Configuration, Connection};
 use crate::control::document::{Backend, Backends, Certs};
 use crate::control::server::{self, Facts, Known, Later};
 use crate::exit::Failure;
-use crate::gateways::{self, Gateways};
+use crate::gateways::{self, Asked, Gateways};
 use crate::lists::Lists;
 use crate::notify::Notify;
 use crate::wiring::{self, Records};
@@ -51,6 +52,8 @@ pub(crate) struct Daemon {
 struct Current {
     /// Where verbs find the daemon, from its start to its end.
     control: PathBuf,
+    /// Where what survives a restart is kept, from its start to its end.
+    state: PathBuf,
     prepared: Option<Arc<Prepared>>,
     records: Records,
     gateways: Gateways,
@@ -92,27 +95,52 @@ impl Daemon {
         let prepared = self.read().await?;
         let Configuration { host, .. } = &prepared.configuration;
         let control = self.control.clone().unwrap_or_else(|| host.control.clone());
-        current.look_up(&prepared.configuration, |_| true).await;
+        current.look_up_all(&prepared.configuration).await;
         current.lists.fetch(&prepared.configuration, prepared.assembly.crypto).await;
         current.lists.is_news = false;
         current.records = Records::open(&prepared.configuration, &Records::default())?;
-        let config = wiring::host(&prepared, current.places(), &current.records);
+        let state = wiring::state(&host.state)?;
+        let config = HostConfig { state, ..wiring::host(&prepared, current.places(), &current.records) };
         let summary = summary(&prepared);
         current.control.clone_from(&control);
+        current.state.clone_from(&host.state);
         current.prepared = Some(Arc::new(prepared));
         self.tell(&current);
         Ok(Start { config, control, summary })
     }
 
-    /// Looks up the names of connections that are not up; where one leads elsewhere now, the host is told.
+    /// Looks up the names that lead nowhere; where one leads somewhere now, the host is told.
     pub(crate) async fn look_up_again(&self) {
-        let Some(host) = self.host.get() else { return };
-        let Ok(snapshot) = host.snapshot().await else { return };
-        // An SA that is up knows where its peer is.
-        let up = snapshot.connections.into_iter().filter(|it| it.phase == Phase::Up);
-        let up: BTreeSet<String> = up.map(|it| it.name).collect();
         self.fetch_lists().await;
-        self.look_up(|name| !up.contains(name)).await;
+        let Some(up) = self.connections_up().await else { return };
+        self.look_up(|name| !up.contains(name), Asked::System, Gateways::has_failed).await;
+    }
+
+    /// This machine is in another network: names whose time is over may lead elsewhere.
+    pub(crate) async fn look_up_after_move(&self) {
+        self.fetch_lists().await;
+        let Some(up) = self.connections_up().await else { return };
+        self.look_up(|name| !up.contains(name), Asked::System, Gateways::is_due).await;
+        self.look_up(|name| up.contains(name), Asked::Outside, Gateways::is_due).await;
+    }
+
+    /// This machine slept, and what is measured without that time is of no use: every name may lead elsewhere.
+    pub(crate) async fn forget_lifetimes(&self) {
+        self.current.lock().await.gateways.forget_lifetimes();
+    }
+
+    /// A connection is begun, perhaps beside what is up, because its peer may be gone: it may be somewhere else.
+    pub(crate) async fn look_up_for(&self, connection: &str) {
+        let Some(up) = self.connections_up().await else { return };
+        let asked = if up.contains(connection) { Asked::Outside } else { Asked::System };
+        self.look_up(|name| name == connection, asked, Gateways::is_due).await;
+    }
+
+    /// Returns the connections that have an SA.
+    async fn connections_up(&self) -> Option<BTreeSet<String>> {
+        let snapshot = self.host.get()?.snapshot().await.ok()?;
+        let up = snapshot.connections.into_iter().filter(|it| it.phase == Phase::Up);
+        Some(up.map(|it| it.name).collect())
     }
 
     /// Fetches the revocation lists that are due. Nobody waits for it, and it is done once at a time.
@@ -132,17 +160,29 @@ impl Daemon {
         }
     }
 
-    async fn look_up(&self, wanted: impl Fn(&str) -> bool) {
+    /// Looks up the names of connections that are wanted and of which a condition holds.
+    async fn look_up(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+        asked: Asked,
+        holds: impl Fn(&Gateways, &str) -> bool,
+    ) {
         let mut current = self.current.lock().await;
         let (Some(host), Some(prepared)) = (self.host.get(), current.prepared.clone()) else { return };
         let before = current.gateways.clone();
-        current.look_up(&prepared.configuration, wanted).await;
+        let mut hosts = gateways::names(&prepared.configuration, wanted);
+        hosts.retain(|host| holds(&before, host));
+        current.look_up(&prepared.configuration, hosts, asked).await;
         if current.gateways != before {
             self.tell(&current);
         }
         // Another reason why a name leads nowhere is news, but not to the host.
         if current.gateways.leads_where(&before) && !current.lists.is_news {
             return;
+        }
+        for (name, gateways) in moved(&prepared.configuration, &before, &current.gateways) {
+            // What is up stays so; a host that has stopped says so below.
+            drop(host.command(Command::LearnGateways(name, gateways)).await);
         }
         let config = wiring::host(&prepared, current.places(), &current.records);
         match host.reload(config).await {
@@ -173,7 +213,7 @@ impl Daemon {
         let prepared = self.read().await?;
         let records = Records::open(&prepared.configuration, &current.records)?;
         let before = (current.gateways.clone(), current.lists.clone());
-        current.look_up(&prepared.configuration, |_| true).await;
+        current.look_up_all(&prepared.configuration).await;
         current.lists.fetch(&prepared.configuration, prepared.assembly.crypto).await;
         let config = wiring::host(&prepared, current.places(), &records);
         let taken = host.reload(config).await;
@@ -184,6 +224,9 @@ impl Daemon {
         let mut kept = taken?;
         if self.control.is_none() && prepared.configuration.host.control != current.control {
             kept.push("host.control");
+        }
+        if prepared.configuration.host.state != current.state {
+            kept.push("host.state");
         }
         let summary = summary(&prepared);
         current.records = records;
@@ -260,7 +303,7 @@ impl server::Daemon for Daemon {
     }
 
     fn resolve(self: Arc<Self>, connection: String) -> Later<()> {
-        Box::pin(async move { self.look_up(|name| name == connection).await })
+        Box::pin(async move { self.look_up(|name| name == connection, Asked::System, |_, _| true).await })
     }
 }
 
@@ -270,10 +313,28 @@ impl Current {
         (&self.gateways, &self.lists)
     }
 
-    async fn look_up(&mut self, configuration: &Configuration, wanted: impl Fn(&str) -> bool) {
+    /// Looks up all names.
+    async fn look_up_all(&mut self, configuration: &Configuration) {
         let all = gateways::names(configuration, |_| true);
-        self.gateways.look_up(&all, gateways::names(configuration, wanted)).await;
+        self.look_up(configuration, all, Asked::System).await;
     }
+
+    async fn look_up(&mut self, configuration: &Configuration, hosts: BTreeSet<String>, asked: Asked) {
+        let all = gateways::names(configuration, |_| true);
+        self.gateways.look_up(&all, hosts, asked).await;
+    }
+}
+
+/// Returns the connections whose names lead elsewhere than before, and where.
+fn moved(
+    configuration: &Configuration,
+    before: &Gateways,
+    now: &Gateways,
+) -> Vec<(String, Vec<vpnhost_ike::config::Gateway>)> {
+    let listen = &configuration.host.listen;
+    let of = |gateways: &Gateways, connection: &Connection| gateways.of(connection, listen);
+    let changed = configuration.connections.iter().filter(|it| of(before, it) != of(now, it));
+    changed.map(|it| (it.peer.name.clone(), of(now, it))).collect()
 }
 
 /// Says what a daemon does, in a few words.

@@ -75,6 +75,7 @@ mod tests {
             by: None,
             plugin: None,
             reason: Some("no-common-proposal".to_owned()),
+            moved: None,
             text: "no common proposal".to_owned(),
         };
         let connection = Connection {

@@ -1,6 +1,6 @@
 //! Where peers are: the names that a configuration gives, and the addresses behind them.
 //!
-//! A name that cannot be resolved keeps the addresses that it had last.
+//! A name that cannot be resolved keeps the addresses that it had last, and an answer counts as long as its TTL says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+use vpnhost_driver::Found;
 use vpnhost_ike::config::Gateway;
 
 use crate::config::{Configuration, Connection, GatewayName};
@@ -20,20 +21,35 @@ use crate::limits;
 pub(crate) struct Gateways {
     addresses: BTreeMap<String, Vec<IpAddr>>,
     failures: BTreeMap<String, String>,
+    /// Until when a name's addresses count.
+    until: BTreeMap<String, Instant>,
+}
+
+/// Whom names are asked of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// The system; where it has no answer, its DNS servers.
+    System,
+    /// DNS servers outside of the tunnels alone: the tunnel itself may be what does not work.
+    Outside,
 }
 
 impl Gateways {
     /// Looks names up, each for a limited time; forgets all but those that are known to the configuration.
-    pub(crate) async fn look_up(&mut self, known: &BTreeSet<String>, hosts: BTreeSet<String>) {
+    pub(crate) async fn look_up(&mut self, known: &BTreeSet<String>, hosts: BTreeSet<String>, asked: Asked) {
         self.addresses.retain(|host, _| known.contains(host));
         self.failures.retain(|host, _| known.contains(host));
+        self.until.retain(|host, _| known.contains(host));
         let slots = Arc::new(Semaphore::new(limits::LOOKUPS));
         let mut lookups = JoinSet::new();
         for host in hosts {
             let slots = Arc::clone(&slots);
             lookups.spawn(async move {
                 let _slot = slots.acquire_owned().await;
-                let found = resolve(&host).await;
+                let found = match asked {
+                    Asked::System => resolve(&host).await,
+                    Asked::Outside => resolve_outside(&host).await,
+                };
                 (host, found)
             });
         }
@@ -49,10 +65,30 @@ impl Gateways {
         self.addresses == before.addresses
     }
 
-    fn learn(&mut self, host: String, found: Result<Vec<IpAddr>, String>) {
+    /// Tells whether a name has no answer that still counts.
+    pub(crate) fn is_due(&self, host: &str) -> bool {
+        self.until.get(host).is_none_or(|until| *until <= Instant::now())
+    }
+
+    /// Has every name asked for again when it is wanted; until then its addresses stay.
+    pub(crate) fn forget_lifetimes(&mut self) {
+        self.until.clear();
+    }
+
+    /// Tells whether a name could not be resolved at last.
+    pub(crate) fn has_failed(&self, host: &str) -> bool {
+        self.failures.contains_key(host)
+    }
+
+    fn learn(&mut self, host: String, found: Result<Found, String>) {
         match found {
-            Ok(addresses) => {
+            Ok(Found { addresses, lifetime }) if addresses.is_empty() => {
+                // Nobody knows of another.
+                self.until.insert(host, Instant::now() + lifetime);
+            }
+            Ok(Found { addresses, lifetime }) => {
                 self.failures.remove(&host);
+                self.until.insert(host.clone(), Instant::now() + lifetime);
                 let set = |addresses: &[IpAddr]| addresses.iter().copied().collect::<BTreeSet<_>>();
                 // Name servers turn the order round for each who asks: that is no change.
                 if self.addresses.get(&host).is_none_or(|known| set(known) != set(&addresses)) {
@@ -60,6 +96,7 @@ impl Gateways {
                 }
             }
             Err(why) => {
+                self.until.remove(&host);
                 self.failures.insert(host, why);
             }
         }
@@ -100,22 +137,31 @@ pub(crate) fn names(configuration: &Configuration, wanted: impl Fn(&str) -> bool
     hosts.filter(|host| host.parse::<IpAddr>().is_err()).cloned().collect()
 }
 
-async fn resolve(host: &str) -> Result<Vec<IpAddr>, String> {
-    let name = host.to_owned();
-    // It blocks: a thread of its own, which nobody waits for longer than this.
-    let found = tokio::task::spawn_blocking(move || vpnhost_driver::look_up(&name));
-    match timeout(limits::LOOKUP, found).await {
-        Ok(Ok(Ok(found))) => {
-            let mut addresses: Vec<IpAddr> = Vec::new();
-            for address in found {
-                if !addresses.contains(&address) && addresses.len() < limits::ADDRESSES_OF_A_NAME {
-                    addresses.push(address);
-                }
-            }
-            if addresses.is_empty() { Err("it has no address".to_owned()) } else { Ok(addresses) }
+async fn resolve_outside(host: &str) -> Result<Found, String> {
+    let found = timeout(limits::LOOKUP, vpnhost_driver::look_up_outside(host)).await;
+    // Its addresses count as before: that nobody answers out there is no failure of a name that leads somewhere.
+    let nothing = Found { addresses: Vec::new(), lifetime: limits::LOOKUP_AGAIN };
+    Ok(found.ok().flatten().map_or(nothing, within_bounds))
+}
+
+/// Takes each address once, and not too many.
+fn within_bounds(found: Found) -> Found {
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for address in found.addresses {
+        if !addresses.contains(&address) && addresses.len() < limits::ADDRESSES_OF_A_NAME {
+            addresses.push(address);
         }
-        Ok(Ok(Err(error))) => Err(plainly(&error)),
-        Ok(Err(_)) => Err("looking it up failed".to_owned()),
+    }
+    Found { addresses, ..found }
+}
+
+async fn resolve(host: &str) -> Result<Found, String> {
+    match timeout(limits::LOOKUP, vpnhost_driver::look_up(host)).await {
+        Ok(Ok(found)) => {
+            let found = within_bounds(found);
+            if found.addresses.is_empty() { Err("it has no address".to_owned()) } else { Ok(found) }
+        }
+        Ok(Err(error)) => Err(plainly(&error)),
         Err(_) => Err(format!("no answer within {} s", limits::LOOKUP.as_secs())),
     }
 }
@@ -128,6 +174,8 @@ fn plainly(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const HOST: &str = "moon.example.org";
@@ -136,19 +184,23 @@ mod tests {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
+    fn found(texts: &[&str]) -> Result<Found, String> {
+        Ok(Found { addresses: addresses(texts), lifetime: Duration::from_secs(60) })
+    }
+
     fn known(texts: &[&str]) -> Gateways {
         let mut gateways = Gateways::default();
-        gateways.learn(HOST.to_owned(), Ok(addresses(texts)));
+        gateways.learn(HOST.to_owned(), found(texts));
         gateways
     }
 
     #[test]
     fn another_order_is_no_change() {
         let mut gateways = known(&["192.0.2.1", "192.0.2.2"]);
-        gateways.learn(HOST.to_owned(), Ok(addresses(&["192.0.2.2", "192.0.2.1"])));
-        assert_eq!(gateways, known(&["192.0.2.1", "192.0.2.2"]));
-        gateways.learn(HOST.to_owned(), Ok(addresses(&["192.0.2.3"])));
-        assert_eq!(gateways, known(&["192.0.2.3"]));
+        gateways.learn(HOST.to_owned(), found(&["192.0.2.2", "192.0.2.1"]));
+        assert_eq!(gateways.addresses, known(&["192.0.2.1", "192.0.2.2"]).addresses);
+        gateways.learn(HOST.to_owned(), found(&["192.0.2.3"]));
+        assert_eq!(gateways.addresses, known(&["192.0.2.3"]).addresses);
     }
 
     #[test]
@@ -166,15 +218,39 @@ mod tests {
         let before = gateways.clone();
         gateways.learn(HOST.to_owned(), Err("name or service not known".to_owned()));
         assert!(gateways != before && gateways.leads_where(&before));
-        gateways.learn(HOST.to_owned(), Ok(addresses(&["192.0.2.2"])));
+        gateways.learn(HOST.to_owned(), found(&["192.0.2.2"]));
         assert!(!gateways.leads_where(&before));
+    }
+
+    #[test]
+    fn an_answer_counts_as_long_as_it_says_and_a_failure_not_at_all() {
+        let mut gateways = known(&["192.0.2.1"]);
+        assert!(!gateways.is_due(HOST) && gateways.is_due("sun.example.org"));
+        let over = Found { addresses: addresses(&["192.0.2.1"]), lifetime: Duration::ZERO };
+        gateways.learn(HOST.to_owned(), Ok(over));
+        assert!(gateways.is_due(HOST));
+        // Nobody answers outside of the tunnel: what was known stays, and is not asked for at once again.
+        gateways.learn(HOST.to_owned(), found(&[]));
+        assert!(!gateways.is_due(HOST) && !gateways.has_failed(HOST));
+        assert_eq!(gateways.addresses[HOST], addresses(&["192.0.2.1"]));
+        gateways.learn(HOST.to_owned(), Err("no answer".to_owned()));
+        assert!(gateways.is_due(HOST) && gateways.has_failed(HOST));
+    }
+
+    #[test]
+    fn after_a_sleep_no_answer_counts_and_every_address_stays() {
+        let mut gateways = known(&["192.0.2.1"]);
+        assert!(!gateways.is_due(HOST));
+        gateways.forget_lifetimes();
+        assert!(gateways.is_due(HOST) && !gateways.has_failed(HOST));
+        assert_eq!(gateways.addresses[HOST], addresses(&["192.0.2.1"]));
     }
 
     #[tokio::test]
     async fn what_no_configuration_names_any_more_is_forgotten() {
         let mut gateways = known(&["192.0.2.1"]);
         let names = BTreeSet::from(["localhost".to_owned()]);
-        gateways.look_up(&names, names.clone()).await;
+        gateways.look_up(&names, names.clone(), Asked::System).await;
         assert!(!gateways.addresses.contains_key(HOST));
         assert!(gateways.addresses["localhost"].iter().all(IpAddr::is_loopback));
     }

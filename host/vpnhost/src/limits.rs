@@ -45,6 +45,11 @@ pub(crate) const RETRANSMIT_TRIES: RangeInclusive<i64> = 1..=50;
 pub(crate) const RETRANSMIT_FACTOR: RangeInclusive<f64> = 1.0..=10.0;
 /// The shortest interval of rekeys, liveness checks and keepalives.
 pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest silence under traffic that makes paths suspect.
+pub(crate) const SUSPECT: Duration = Duration::from_millis(100);
+/// The longest time without any path after which an SA is still moved: from ten seconds to a week.
+pub(crate) const MAX_OUTAGE: RangeInclusive<Duration> =
+    Duration::from_secs(10)..=Duration::from_secs(7 * 86_400);
 /// The longest interval that a timer takes.
 pub(crate) const LONGEST_INTERVAL: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// Octets of a Child SA that are carried within moments.

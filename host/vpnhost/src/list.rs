@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::certs;
 use crate::cli::{Global, What};
 use crate::control::client;
-use crate::control::document::{Backends, Certificate, Certs, Connection, IkeSa, Plugin, Status};
+use crate::control::document::{Backends, Certificate, Certs, Connection, IkeSa, Path, Plugin, Status};
 use crate::exit::{self, Outcome};
 use crate::text::{octets, span, table};
 
@@ -107,35 +107,67 @@ fn sa_table(ike_sas: &[IkeSa]) -> String {
     table(["connection", "SA", "SPIs", "suite", "age", "peer, traffic"], &rows, "no SAs")
 }
 
+/// What is told of a path; the first column marks the one in use.
+const PATHS: [&str; 13] = [
+    "",
+    "connection",
+    "local",
+    "remote",
+    "interface",
+    "kind",
+    "MTU",
+    "probe",
+    "round trip",
+    "loss",
+    "heard",
+    "there for",
+    "NAT",
+];
+
 fn paths(status: &Status) -> Value {
-    let path = |sa: &IkeSa| {
-        json!({
-            "connection": sa.connection,
-            "ike_sa": sa.id,
-            "local": sa.local,
-            "remote": sa.remote,
-            "encapsulation": sa.encapsulation,
-            "last_heard_secs": sa.last_heard_secs,
-            "round_trip_us": sa.round_trip_us,
-        })
-    };
-    let paths: Vec<Value> = status.ike_sas.iter().map(path).collect();
+    let paths: Vec<&Path> = status.ike_sas.iter().flat_map(|sa| &sa.paths).collect();
     json!({ "paths": paths, "addresses": status.addresses })
 }
 
+fn path_row(chooses: bool, path: &Path) -> [String; 13] {
+    let metered = if path.metered { ", metered" } else { "" };
+    let since = |seconds: Option<u64>| seconds.map_or_else(String::new, span);
+    [
+        if path.in_use { "*" } else { "" }.to_owned(),
+        path.connection.clone(),
+        path.local.clone(),
+        path.remote.clone(),
+        path.interface.clone(),
+        format!("{}{metered}", path.kind),
+        if path.mtu == 0 { String::new() } else { path.mtu.to_string() },
+        standing(chooses, path).to_owned(),
+        path.round_trip_us.map_or_else(String::new, |us| format!("{:.1} ms", us as f64 / 1e3)),
+        path.loss_permille.map_or_else(String::new, |share| format!("{:.1} %", f64::from(share) / 10.0)),
+        path.last_heard_secs.map_or_else(String::new, |seconds| format!("{} ago", span(seconds))),
+        match path.flaps {
+            0 => since(path.up_secs),
+            1 => format!("{}, went once", since(path.up_secs)),
+            flaps => format!("{}, went {flaps} times", since(path.up_secs)),
+        },
+        crate::status::remembers(path.nat_remembered_ms, path.nat_forgot_ms).unwrap_or_default(),
+    ]
+}
+
+fn standing(chooses: bool, path: &Path) -> &'static str {
+    match path.standing.as_deref() {
+        Some("works") => "works",
+        Some("failed") => "no answer",
+        Some(_) => "untested",
+        // The machine does not have it any more.
+        None if chooses => "gone",
+        None => "",
+    }
+}
+
 fn path_table(status: &Status) -> String {
-    let path = |sa: &IkeSa| {
-        let round_trip = sa.round_trip_us.map_or_else(String::new, |us| format!("{:.1} ms", us as f64 / 1e3));
-        [
-            sa.connection.clone(),
-            sa.local.clone(),
-            sa.remote.clone(),
-            sa.encapsulation.clone(),
-            format!("{} ago", span(sa.last_heard_secs)),
-            round_trip,
-        ]
-    };
-    let paths: Vec<_> = status.ike_sas.iter().map(path).collect();
+    let rows =
+        status.ike_sas.iter().flat_map(|sa| sa.paths.iter().map(|path| path_row(sa.chooses_path, path)));
+    let paths: Vec<_> = rows.collect();
     let addresses: Vec<_> = status
         .addresses
         .iter()
@@ -152,7 +184,7 @@ fn path_table(status: &Status) -> String {
         .collect();
     format!(
         "{}\n{}",
-        table(["connection", "local", "remote", "ESP", "heard", "round trip"], &paths, "no SA has a path"),
+        table(PATHS, &paths, "no SA has a path"),
         table(["address", "interface", "kind", "MTU", ""], &addresses, "no addresses"),
     )
 }
@@ -204,6 +236,59 @@ mod tests {
             assert_eq!(document, json!({ name: [] }));
             assert_eq!(lines, text);
         }
+    }
+
+    fn path(local: &str, standing: Option<&str>) -> Path {
+        Path {
+            connection: "corp".to_owned(),
+            local: format!("{local}:4500"),
+            remote: "192.0.2.1:4500".to_owned(),
+            standing: standing.map(str::to_owned),
+            ..Path::default()
+        }
+    }
+
+    #[test]
+    fn every_path_is_a_line_with_what_is_known_of_it() {
+        let wired = Path {
+            in_use: true,
+            interface: "eth0".to_owned(),
+            kind: "ethernet".to_owned(),
+            mtu: 1500,
+            round_trip_us: Some(12_340),
+            loss_permille: Some(125),
+            last_heard_secs: Some(3),
+            up_secs: Some(7200),
+            nat_remembered_ms: Some(28_000),
+            nat_forgot_ms: Some(32_000),
+            ..path("10.10.0.10", Some("works"))
+        };
+        let mobile = Path {
+            interface: "wwan0".to_owned(),
+            kind: "cellular".to_owned(),
+            metered: true,
+            mtu: 1428,
+            up_secs: Some(5),
+            flaps: 2,
+            ..path("100.64.0.7", Some("failed"))
+        };
+        let row = |path| path_row(true, path).join("|");
+        assert_eq!(
+            row(&wired),
+            "*|corp|10.10.0.10:4500|192.0.2.1:4500|eth0|ethernet|1500|works|12.3 ms|12.5 %|3 s ago|2 h|remembered for 28 s, forgot within 32 s"
+        );
+        assert_eq!(
+            row(&mobile),
+            "|corp|100.64.0.7:4500|192.0.2.1:4500|wwan0|cellular, metered|1428|no answer||||5 s, went 2 times|"
+        );
+    }
+
+    #[test]
+    fn a_path_that_nobody_probes_has_no_standing_and_one_that_is_gone_says_so() {
+        let probe = |chooses, standing| path_row(chooses, &path("10.10.0.10", standing))[7].clone();
+        let shown = [probe(false, None), probe(true, None), probe(true, Some("unproven"))];
+        assert_eq!(shown, ["", "gone", "untested"]);
+        assert_eq!(paths(&Status::default()), json!({ "paths": [], "addresses": [] }));
     }
 
     #[test]

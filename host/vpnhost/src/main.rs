@@ -47,7 +47,6 @@ fn dispatch(Cli { global, verb }: Cli) -> Outcome {
     match verb {
         Verb::Plugin(verb) => plugin(verb, &global),
         Verb::Crypto(verb) => crypto(verb, &global),
-        Verb::Roam { .. } => Err(Failure::not_in_this_version("roam")),
         Verb::Check(options) => check::run(&options, &global),
         Verb::Keygen(options) => keygen::run(&options, &global),
         Verb::Completions { shell } => manual::completions(shell),
@@ -55,7 +54,8 @@ fn dispatch(Cli { global, verb }: Cli) -> Outcome {
         Verb::Run(options) => run::run(options, &global),
         Verb::Up { name } => order::of_connection(&global, "/up", &name),
         Verb::Down { name } => order::of_connection(&global, "/down", &name),
-        Verb::Ping { name } => order::of_connection(&global, "/ping", &name),
+        Verb::Roam { name, path } => order::of_path(&global, "/roam", &name, path),
+        Verb::Ping { name, path } => order::of_path(&global, "/ping", &name, path),
         Verb::Rekey { name, part } => order::of_part(&global, "/rekey", &name, &part),
         Verb::Reauth { name } => order::of_connection(&global, "/reauth", &name),
         Verb::Terminate { name, part } => order::of_part(&global, "/terminate", &name, &part),

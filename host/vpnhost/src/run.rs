@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, interval_at};
-use vpnhost_driver::{Host, HostHandle};
+use vpnhost_driver::{Host, HostEvent, HostHandle};
+use vpnhost_ike::Event;
 
 use crate::cli::{Global, LogFormat, Run};
 use crate::control::server::{Context, Daemon as _};
@@ -58,6 +60,8 @@ async fn attend(daemon: Arc<Daemon>, handle: HostHandle, mut signals: Signals) {
     let first = Instant::now() + limits::LOOKUP_AGAIN;
     let mut names = interval_at(first, limits::LOOKUP_AGAIN);
     let mut events = handle.events();
+    let moved = Arc::new(Notify::new());
+    let follows = tokio::spawn(follow(Arc::clone(&daemon), Arc::clone(&moved)));
     loop {
         let daemon = Arc::clone(&daemon);
         tokio::select! {
@@ -77,13 +81,33 @@ async fn attend(daemon: Arc<Daemon>, handle: HostHandle, mut signals: Signals) {
             }
             event = events.recv() => match event {
                 // Another network: what could not be found there may be found here.
-                Ok(event) if event.entry.kind == "links" => {
-                    tokio::spawn(async move { daemon.look_up_again().await });
+                Ok(event) if event.entry.kind == "links" => moved.notify_one(),
+                Ok(event) if event.entry.kind == "resumed" => {
+                    let moved = Arc::clone(&moved);
+                    tokio::spawn(async move {
+                        daemon.forget_lifetimes().await;
+                        moved.notify_one();
+                    });
                 }
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
+                Ok(HostEvent { event: Some(Event::IkeSaStarted { connection, role, .. }), .. }) => {
+                    if let Some(name) = connection.filter(|_| role.is_initiator()) {
+                        tokio::spawn(async move { daemon.look_up_for(&name).await });
+                    }
+                }
+                // Whatever it was that is lost.
+                Err(RecvError::Lagged(_)) => moved.notify_one(),
+                Ok(_) => {}
+                Err(RecvError::Closed) => return follows.abort(),
             },
         }
+    }
+}
+
+/// Looks names up after moves: one at a time, and once for all that come during a look-up.
+async fn follow(daemon: Arc<Daemon>, moved: Arc<Notify>) {
+    loop {
+        moved.notified().await;
+        daemon.look_up_after_move().await;
     }
 }
 

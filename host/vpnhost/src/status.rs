@@ -102,6 +102,10 @@ fn write_ike_sa(out: &mut String, sa: &IkeSa) -> fmt::Result {
     }
     let encapsulation = if sa.encapsulation == "udp" { "in UDP" } else { "raw" };
     writeln!(out, "    path      {} - {}, ESP {encapsulation}{nat}", sa.local, sa.remote)?;
+    writeln!(out, "    mobility  {}", mobility(sa))?;
+    if let Some(nat) = nat_text(sa) {
+        writeln!(out, "    NAT       {nat}")?;
+    }
     write!(out, "    IKE       {} by {}, for {}", sa.suite, sa.backend, span(sa.established_secs))?;
     write_renewal(out, sa.rekeyed, sa.rekey_in_secs)?;
     if let Some(seconds) = sa.reauth_in_secs {
@@ -124,6 +128,43 @@ fn write_ike_sa(out: &mut String, sa: &IkeSa) -> fmt::Result {
         writeln!(out, "    decided   {} by {}: {}", decision.question, decision.by, decision.outcome)?;
     }
     sa.children.iter().try_for_each(|child| write_child(out, child))
+}
+
+/// Tells whether an IKE SA can move, and who decides about it.
+fn mobility(sa: &IkeSa) -> String {
+    let there = sa.paths.iter().filter(|path| path.standing.is_some()).count();
+    match (sa.mobike, sa.chooses_path, there) {
+        (false, ..) => "none: this host or the peer has no MOBIKE".to_owned(),
+        (true, false, _) => "MOBIKE, the peer chooses the path".to_owned(),
+        (true, true, 0) => "MOBIKE, this host chooses the path; none is left".to_owned(),
+        (true, true, 1) => "MOBIKE, this host chooses; there is 1 path".to_owned(),
+        (true, true, count) => format!("MOBIKE, this host chooses among {count} paths"),
+    }
+}
+
+/// Tells how the NAT before this host is kept from forgetting, and what is known of it.
+fn nat_text(sa: &IkeSa) -> Option<String> {
+    let every = sa.keepalive_ms.map(|ms| format!("keepalive every {}", seconds(ms)));
+    let known = remembers(sa.nat_remembered_ms, sa.nat_forgot_ms);
+    let parts: Vec<String> = every.into_iter().chain(known).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// Tells for how long a NAT was seen to remember, and in how long to forget.
+pub(crate) fn remembers(remembered: Option<u64>, forgot: Option<u64>) -> Option<String> {
+    let remembered = remembered.map(|ms| format!("remembered for {}", seconds(ms)));
+    let forgot = forgot.map(|ms| format!("forgot within {}", seconds(ms)));
+    let parts: Vec<String> = remembered.into_iter().chain(forgot).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// Writes milliseconds as seconds, with a tenth where that tells more.
+fn seconds(ms: u64) -> String {
+    if ms.is_multiple_of(1000) || ms >= 100_000 {
+        format!("{} s", ms / 1000)
+    } else {
+        format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+    }
 }
 
 fn write_renewal(out: &mut String, rekeyed: u32, rekey_in_secs: Option<u64>) -> fmt::Result {
@@ -215,9 +256,9 @@ mod tests {
         }
     }
 
-    fn status() -> Status {
+    fn child() -> Child {
         let flow = |packets| Flow { packets, bytes: packets * 100, idle_secs: Some(3) };
-        let child = Child {
+        Child {
             id: 2,
             name: "net".to_owned(),
             state: "active".to_owned(),
@@ -234,7 +275,10 @@ mod tests {
             sends: true,
             inbound: flow(12),
             outbound: flow(13),
-        };
+        }
+    }
+
+    fn status() -> Status {
         let sa = IkeSa {
             id: 1,
             connection: "corp".to_owned(),
@@ -258,10 +302,16 @@ mod tests {
             reauth_in_secs: Some(7200),
             last_heard_secs: 3,
             round_trip_us: Some(412),
+            mobike: true,
+            chooses_path: false,
+            keepalive_ms: Some(25_200),
+            nat_remembered_ms: Some(28_000),
+            nat_forgot_ms: Some(32_000),
+            paths: Vec::new(),
             virtual_addresses: vec!["10.30.0.1/32".to_owned()],
             dns: Vec::new(),
             peer_addresses: Vec::new(),
-            children: vec![child],
+            children: vec![child()],
             foretold: vec![Foretold {
                 reason: "certificate-ends-first".to_owned(),
                 text: "the peer's certificate ends in 2 h".to_owned(),
@@ -293,6 +343,8 @@ vpnhost 0.1.0, running for 1 min 30 s, inside vpn0, encrypts by aws-lc,rustcrypt
 corp: up
   carol.example.org = moon.example.org, initiator (IKE SA 1)
     path      192.0.2.2:4500 - 192.0.2.1:4500, ESP in UDP, NAT before this host
+    mobility  MOBIKE, the peer chooses the path
+    NAT       keepalive every 25.2 s; remembered for 28 s, forgot within 32 s
     IKE       aes256gcm16-prfsha384-x25519 by aws-lc, for 1 min 15 s
     login     proved anew in 2 h
     peer      heard 3 s ago, round trip 0.4 ms

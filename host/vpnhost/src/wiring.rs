@@ -1,11 +1,12 @@
 //! From what an operator wrote to what a host is started with.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use vpnhost_crypto::{CryptoError, SecureRandom};
-use vpnhost_driver::{DecisionLog, HostConfig, KeyLog, RandomSource};
+use vpnhost_driver::{DecisionLog, DriverError, HostConfig, KeyLog, RandomSource, StateDirectory};
 use vpnhost_ike::config::{EndpointConfig, PeerConfig};
 use vpnhost_policy::{Chain, Policy};
 use vpnhost_policy_standard::Standard;
@@ -57,6 +58,27 @@ impl Records {
     }
 }
 
+/// Opens the directory for what survives a restart. A host that cannot have it runs, and says what it does without.
+///
+/// # Errors
+/// That others can write there: what this host believes after a restart would be theirs.
+pub(crate) fn state(path: &Path) -> Result<Option<Arc<StateDirectory>>, Failure> {
+    match StateDirectory::open(path) {
+        Ok(state) => Ok(Some(Arc::new(state))),
+        Err(error @ DriverError::StateExposed(_)) => {
+            let mode = format!("make it this host's own: chmod 0700 {}", path.display());
+            Err(Failure::from(error).hint(mode))
+        }
+        Err(error) => {
+            tracing::warn!(
+                "{error}: nothing survives a restart; after a crash peers find out by themselves that their SAs are \
+                 gone"
+            );
+            Ok(None)
+        }
+    }
+}
+
 /// Makes a host's configuration.
 pub(crate) fn host(
     prepared: &Prepared,
@@ -82,6 +104,7 @@ pub(crate) fn host(
             ports: settings.ports,
             answer_deadline: settings.answer_deadline,
             fragment_size: settings.fragment_size,
+            crash_detection: settings.crash_detection,
             ..EndpointConfig::default()
         },
         crypto: assembly.crypto,
@@ -96,6 +119,7 @@ pub(crate) fn host(
         metered: configuration.metered.clone(),
         keylog: records.keylog.clone().map(|keys| keys as Arc<dyn KeyLog>),
         decisions: records.decisions.clone().map(|file| file as Arc<dyn DecisionLog>),
+        state: None,
     }
 }
 

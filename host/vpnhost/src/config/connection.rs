@@ -1,12 +1,11 @@
 //! `[[connection]]`.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use vpnhost_driver::{ConnectionRouting, Leak};
 use vpnhost_ike::config::{
-    ChildConfig, ChildFailure, Childless, EncapsulationPolicy, PeerConfig, RequestAddress, SelectorConfig,
-    Start, Timing, Uniqueness,
+    ChildConfig, ChildFailure, Childless, EncapsulationPolicy, PeerConfig, RequestAddress, ReturnRoutability,
+    SelectorConfig, Start, Timing, Uniqueness,
 };
 use vpnhost_model::{IkeSuite, Suite};
 
@@ -34,11 +33,6 @@ pub(super) fn read(whole: &Section<'_>, context: &Context<'_>) -> (Vec<Connectio
         let connection = one(section, context);
         let interface = |item: &Item<'_>, text: &str| item.take(value::interface(text));
         metered.extend(section.each("metered", interface).unwrap_or_default());
-        if let Some(item) = section.item("metered") {
-            item.warn(Wrong::new(
-                "has no effect in this version but on `list paths`: paths are not chosen yet",
-            ));
-        }
         section.finish();
         let Some(connection) = connection else { continue };
         if connections.iter().any(|other| other.peer.name == connection.peer.name) {
@@ -114,6 +108,8 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
                 request_address,
                 pools: pools(section, role, context.pools),
                 encapsulation: encapsulation(section),
+                mobike: section.flag("mobike", true),
+                return_routability: return_routability(section),
                 timing,
                 unique: unique(section, role),
                 on_child_failed: on_child_failed(section),
@@ -122,7 +118,6 @@ fn one(section: &Section<'_>, context: &Context<'_>) -> Option<Connection> {
             },
         ),
     };
-    of_later_versions(section);
     (name.is_some() && peers.is_some()).then_some(connection)
 }
 
@@ -297,22 +292,26 @@ fn on_child_failed(section: &Section<'_>) -> ChildFailure {
 
 fn encapsulation(section: &Section<'_>) -> EncapsulationPolicy {
     let words = [
-        ("always", Some(EncapsulationPolicy::Always)),
-        ("auto", Some(EncapsulationPolicy::Auto)),
-        ("forbid-nat", None),
+        ("always", EncapsulationPolicy::Always),
+        ("auto", EncapsulationPolicy::Auto),
+        ("forbid-nat", EncapsulationPolicy::ForbidNat),
     ];
-    let Some(item) = section.item("encapsulation") else { return EncapsulationPolicy::Always };
-    match item.word(&words) {
-        Some(Some(policy)) => policy,
-        Some(None) => {
-            item.error(
-                Wrong::new("refusing NATs (NO_NATS_ALLOWED, RFC 4555) is not in this version")
-                    .hint("write \"auto\" or \"always\", if a NAT on the way does no harm"),
-            );
-            EncapsulationPolicy::Always
-        }
-        None => EncapsulationPolicy::Always,
+    section.word("encapsulation", &words, EncapsulationPolicy::Always)
+}
+
+/// Whether, and when, a peer has to show that it is reachable where it moved to.
+fn return_routability(section: &Section<'_>) -> ReturnRoutability {
+    let words = [
+        ("before", ReturnRoutability::Before),
+        ("after", ReturnRoutability::After),
+        ("never", ReturnRoutability::Never),
+    ];
+    if let Some(item) = section.item("return_routability")
+        && !section.flag("mobike", true)
+    {
+        item.warn(Wrong::new("has no effect: with mobike = false no peer moves"));
     }
+    section.word("return_routability", &words, ReturnRoutability::Before)
 }
 
 fn timing(section: &Section<'_>) -> Timing {
@@ -326,6 +325,8 @@ fn timing(section: &Section<'_>) -> Timing {
         keepalive: section.interval("keepalive", least, native.keepalive),
         rekey_ike: section.interval("rekey", least, native.rekey_ike),
         reauth: section.interval("reauth", least, native.reauth),
+        suspect: section.interval("suspect", limits::SUSPECT, native.suspect),
+        max_outage: section.duration("max_outage", limits::MAX_OUTAGE, native.max_outage),
         retransmit_first: retransmit.duration("first", limits::RETRANSMIT_FIRST, native.retransmit_first),
         retransmit_factor_percent: factor.map_or(native.retransmit_factor_percent, percent),
         retransmit_tries: u16::try_from(retransmit.integer("tries", limits::RETRANSMIT_TRIES, tries))
@@ -349,25 +350,4 @@ fn timing(section: &Section<'_>) -> Timing {
 fn percent(factor: f64) -> u16 {
     // The bounds keep it far below what fits.
     (factor * 100.0).round() as u16
-}
-
-/// Keys that later versions act upon. What is written here does no harm where it is not acted upon.
-fn of_later_versions(section: &Section<'_>) {
-    if let Some(item) = section.item("mobike")
-        && item.flag() == Some(true)
-    {
-        item.warn(Wrong::new("has no effect in this version: a changed address is a new negotiation"));
-    }
-    if let Some(item) = section.item("return_routability")
-        && item.word(&[("before", ()), ("after", ()), ("never", ())]).is_some()
-    {
-        item.warn(Wrong::new("has no effect in this version"));
-    }
-    for key in ["suspect", "max_outage"] {
-        if let Some(item) = section.item(key)
-            && item.interval(Duration::from_millis(1)).is_some()
-        {
-            item.warn(Wrong::new("has no effect in this version"));
-        }
-    }
 }

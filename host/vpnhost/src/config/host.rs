@@ -34,17 +34,16 @@ pub(super) fn read(section: &Section<'_>, directories: &Directories) -> HostSett
         ),
         answer_deadline: section.duration("answer_deadline", limits::ANSWER_DEADLINE, native.answer_deadline),
         fragment_size: fragment_size(section, native.fragment_size),
+        crash_detection: section.flag("crash_detection", native.crash_detection),
         keylog: file("keylog"),
         decisions: file("decisions"),
+        state: file("state").unwrap_or_else(|| PathBuf::from(cli::STATE)),
     };
     if let Some(item) = section.item("keylog") {
         item.warn(
             Wrong::new("keys are written to files: whoever reads them reads the traffic")
                 .hint("only for debugging; leave it out otherwise"),
         );
-    }
-    if let Some(item) = section.item("state") {
-        item.warn(Wrong::new("has no effect in this version: nothing is kept over a restart"));
     }
     if let Some(item) = section.item("plugin_keys")
         && !item.list().is_empty()

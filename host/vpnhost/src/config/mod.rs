@@ -85,10 +85,14 @@ pub(crate) struct HostSettings {
     pub(crate) answer_deadline: Duration,
     /// The largest datagram of IKE; a longer message is sent in fragments.
     pub(crate) fragment_size: u16,
+    /// Whether a lost state is proved, and believed (RFC 6290).
+    pub(crate) crash_detection: bool,
     /// The directory that keys are written to for Wireshark.
     pub(crate) keylog: Option<PathBuf>,
     /// The file that decisions are written to.
     pub(crate) decisions: Option<PathBuf>,
+    /// The directory for what survives a restart.
+    pub(crate) state: PathBuf,
 }
 
 /// One plugin of the chain.

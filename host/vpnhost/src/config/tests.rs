@@ -126,6 +126,35 @@ fn what_becomes_of_an_ike_sa_without_a_child_is_a_word() {
 }
 
 #[test]
+fn how_an_sa_moves_is_said_by_the_connection() {
+    use vpnhost_ike::config::{EncapsulationPolicy, ReturnRoutability};
+    let ground = Ground::new();
+    let peer = |text: &str| ground.good(&connection(text, "")).connections[0].peer.clone();
+    let silent = peer("");
+    assert!(silent.mobike && silent.return_routability == ReturnRoutability::Before);
+    assert_eq!(silent.timing.suspect, Duration::from_secs(1));
+    assert_eq!(silent.timing.max_outage, Duration::from_secs(8 * 3600));
+    assert!(!peer("mobike = false").mobike);
+    for (word, expected) in [
+        ("before", ReturnRoutability::Before),
+        ("after", ReturnRoutability::After),
+        ("never", ReturnRoutability::Never),
+    ] {
+        assert_eq!(peer(&format!("return_routability = \"{word}\"")).return_routability, expected);
+    }
+    for (word, expected) in [
+        ("always", EncapsulationPolicy::Always),
+        ("auto", EncapsulationPolicy::Auto),
+        ("forbid-nat", EncapsulationPolicy::ForbidNat),
+    ] {
+        assert_eq!(peer(&format!("encapsulation = \"{word}\"")).encapsulation, expected);
+    }
+    let quick = peer("suspect = \"300ms\"\nmax_outage = \"10m\"").timing;
+    assert_eq!((quick.suspect, quick.max_outage), (Duration::from_millis(300), Duration::from_secs(600)));
+    assert!(peer("suspect = \"never\"").timing.suspect.is_zero());
+}
+
+#[test]
 fn every_key_is_taken() {
     let ground = Ground::new();
     ground.file("floor.toml", "allow_legacy = true\n", 0o644);
@@ -139,7 +168,7 @@ fn every_key_is_taken() {
     );
     let configuration = ground.good(&format!(
         "[host]\nlisten = [\"10.0.0.1\"]\nports = [1500, 14500]\ncontrol = \"c.sock\"\ntun = {{ name = \"t\", mtu = 1280 }}\n\
-         dns = \"off\"\nanswer_deadline = \"1s\"\nkeylog = \"keys\"\ndecisions = \"/d\"\nstate = \"s\"\nplugin_keys = []\n\
+         dns = \"off\"\nanswer_deadline = \"1s\"\ncrash_detection = false\nkeylog = \"keys\"\ndecisions = \"/d\"\nstate = \"s\"\nplugin_keys = []\n\
          [crypto]\nbackends = [\"rustcrypto\"]\n[floor]\nfile = \"floor.toml\"\n\
          [[plugin]]\nname = \"p\"\npath = \"p.wasm\"\nroles = [\"liveness\"]\ndeadline = \"10ms\"\nmemory = \"2MiB\"\n\
          on_failure = \"native\"\nsettings = {{ z = \"t\", a = 1, n = 1.5, f = true, l = [\"x\"] }}\n\
@@ -148,6 +177,8 @@ fn every_key_is_taken() {
     let host = &configuration.host;
     assert_eq!(host.control, ground.dir.path().join("c.sock"));
     assert_eq!(host.keylog, Some(ground.dir.path().join("keys")));
+    assert!(!host.crash_detection);
+    assert_eq!(host.state, ground.dir.path().join("s"));
     assert_eq!((host.ports, host.dns), ([1500, 14_500], DnsMode::Off));
     assert!(configuration.allow_legacy && configuration.metered.contains("wwan0"));
     let plugin = &configuration.plugins[0];
@@ -169,8 +200,8 @@ fn every_key_is_taken() {
     assert_eq!((child.esp.len(), child.replay_window), (1, 64));
     assert_eq!((child.lifetime.rekey_bytes, child.lifetime.rekey_packets), (Some(1 << 30), Some(1000)));
     assert!(configuration.pools[0].routing.masquerade);
-    // The key log, what nothing is kept in, the old suite, what is never repeated, a leak, and what costs money.
-    assert_eq!(configuration.warnings.len(), 7, "{:?}", configuration.warnings);
+    // The key log, the old suite, what is never repeated, and a leak.
+    assert_eq!(configuration.warnings.len(), 5, "{:?}", configuration.warnings);
 }
 
 #[test]
@@ -209,13 +240,9 @@ fn what_has_no_effect_yet_is_a_warning_and_what_is_weak_too() {
     let ground = Ground::new();
     ground.secret("short", "short\n");
     for (more, key, what) in [
-        ("mobike = true", "connection.mobike", "no effect"),
-        ("return_routability = \"before\"", "connection.return_routability", "no effect"),
+        ("mobike = false\nreturn_routability = \"after\"", "connection.return_routability", "no peer moves"),
         ("unique = \"replace\"", "connection.unique", "no effect"),
-        ("suspect = \"1s\"", "connection.suspect", "no effect"),
-        ("max_outage = \"8h\"", "connection.max_outage", "no effect"),
         ("pools = [\"road\"]", "connection.pools", "no effect"),
-        ("metered = [\"wwan0\"]", "connection.metered", "no effect"),
         ("dpd = \"never\"", "connection.dpd", "not noticed"),
         ("leak = \"allow\"", "connection.leak", "in clear"),
         ("role = \"responder\"\nstart = \"up\"", "connection.start", "no effect"),
@@ -225,7 +252,7 @@ fn what_has_no_effect_yet_is_a_warning_and_what_is_weak_too() {
             format!("{}[[pool]]\nname = \"road\"\naddresses = \"10.99.0.0/24\"\n", connection(more, ""));
         warned(&ground.good(&text), key, what);
     }
-    for harmless in ["mobike = false", "reauth = \"never\"", "reauth = \"1d\""] {
+    for harmless in ["mobike = false", "metered = [\"wwan0\"]", "reauth = \"never\"", "reauth = \"1d\""] {
         assert_eq!(ground.good(&connection(harmless, "")).warnings, []);
     }
     for (more, key, what) in [
@@ -235,7 +262,6 @@ fn what_has_no_effect_yet_is_a_warning_and_what_is_weak_too() {
         warned(&ground.good(&connection("", more)), key, what);
     }
     warned(&ground.good("[host]\ntun = { queues = 4 }\n"), "host.tun.queues", "no effect");
-    warned(&ground.good("[host]\nstate = \"s\"\n"), "host.state", "no effect");
     warned(&ground.good(""), "connection", "nothing would be done");
     let same = connection("", "").replace("moon.example.org", "carol@example.org");
     warned(&ground.good(&same), "connection.peer.id", "same identity");

@@ -133,6 +133,24 @@ pub(crate) struct IkeSa {
     pub(crate) last_heard_secs: u64,
     /// Of the last liveness check.
     pub(crate) round_trip_us: Option<u64>,
+    /// Whether it may move to other addresses (MOBIKE).
+    #[serde(default)]
+    pub(crate) mobike: bool,
+    /// Whether it is this host that chooses its path; otherwise the peer does.
+    #[serde(default)]
+    pub(crate) chooses_path: bool,
+    /// How often a keepalive goes to the NAT before this host; null where none does.
+    #[serde(default)]
+    pub(crate) keepalive_ms: Option<u64>,
+    /// The longest silence that the NAT of the path in use was seen to remember.
+    #[serde(default)]
+    pub(crate) nat_remembered_ms: Option<u64>,
+    /// The shortest silence that it was seen to forget in.
+    #[serde(default)]
+    pub(crate) nat_forgot_ms: Option<u64>,
+    /// The path that it takes, and those that it could take.
+    #[serde(default)]
+    pub(crate) paths: Vec<Path>,
     /// Virtual addresses that this host was given, with prefix length.
     pub(crate) virtual_addresses: Vec<String>,
     /// DNS servers that this host was given.
@@ -146,6 +164,49 @@ pub(crate) struct IkeSa {
     pub(crate) foretold: Vec<Foretold>,
     /// The last decision of each question.
     pub(crate) decisions: Vec<Decided>,
+}
+
+/// A path that an IKE SA takes, or could take: `list paths`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Path {
+    /// The connection.
+    pub(crate) connection: String,
+    /// The IKE SA.
+    pub(crate) ike_sa: u64,
+    /// Whether the IKE SA takes it now.
+    pub(crate) in_use: bool,
+    /// This host's address and port.
+    pub(crate) local: String,
+    /// The peer's address and port.
+    pub(crate) remote: String,
+    /// `udp` or `raw`.
+    pub(crate) encapsulation: String,
+    /// The interface's name; empty where the machine has no such address any more.
+    pub(crate) interface: String,
+    /// `ethernet`, `wifi`, `cellular`, `tunnel`, `loopback` or `other`.
+    pub(crate) kind: String,
+    /// Whether traffic on it costs money.
+    pub(crate) metered: bool,
+    /// Of the interface, in octets.
+    pub(crate) mtu: u32,
+    /// `unproven`, `works` or `failed`: what the last probe showed; null where this host does not choose the path.
+    pub(crate) standing: Option<String>,
+    /// The round-trip time, of several measurements; where this host does not choose, of the last liveness check.
+    pub(crate) round_trip_us: Option<u64>,
+    /// The share of probes that were lost, in thousandths.
+    pub(crate) loss_permille: Option<u16>,
+    /// Since the peer was heard on it, which is the age of the measurements.
+    pub(crate) last_heard_secs: Option<u64>,
+    /// How long it has been there without interruption.
+    pub(crate) up_secs: Option<u64>,
+    /// How often it went away in the last ten minutes.
+    pub(crate) flaps: u16,
+    /// The longest silence that the NAT of its network was seen to remember.
+    #[serde(default)]
+    pub(crate) nat_remembered_ms: Option<u64>,
+    /// The shortest silence that it was seen to forget in.
+    #[serde(default)]
+    pub(crate) nat_forgot_ms: Option<u64>,
 }
 
 /// Something that works now and will fail later.
@@ -360,11 +421,35 @@ pub(crate) struct Event {
     pub(crate) by: Option<String>,
     /// The plugin, of a decision, of a failure of one, or of a refusal by one.
     pub(crate) plugin: Option<String>,
-    /// The stable code of the cause, of an end, a failure or a refusal.
+    /// The stable code of the cause, of an end, a failure or a refusal; or of `not_moved` what keeps an IKE SA from a path:
+    /// `path-settling`, `path-untested`, `path-unanswered`, `path-not-returned`, `path-refused`, `path-translated`,
+    /// `no-path`.
     #[serde(default)]
     pub(crate) reason: Option<String>,
+    /// The numbers of a move, of `moved`.
+    #[serde(default)]
+    pub(crate) moved: Option<Moved>,
     /// What happened, as a sentence.
     pub(crate) text: String,
+}
+
+/// How an IKE SA moved from one path to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Moved {
+    /// This host's address and port before.
+    pub(crate) from_local: String,
+    /// The peer's before.
+    pub(crate) from_remote: String,
+    /// This host's now.
+    pub(crate) to_local: String,
+    /// The peer's now.
+    pub(crate) to_remote: String,
+    /// Why, in a few words.
+    pub(crate) why: String,
+    /// How long nothing came in, until the peer answered; 0 of a move from a path that worked.
+    pub(crate) gap_ms: u64,
+    /// Octets of IP datagrams that IKE sent and received for it; 0 on the side that did not begin it.
+    pub(crate) octets: u32,
 }
 
 /// A line that tells of an operation under way, or of its outcome.
@@ -382,6 +467,9 @@ pub(crate) enum Line {
         text: String,
         /// The round-trip time, of a liveness exchange.
         round_trip_us: Option<u64>,
+        /// How the IKE SA moved, of `roam`.
+        #[serde(default)]
+        moved: Option<Box<Moved>>,
     },
     /// It failed.
     Failed {
@@ -402,7 +490,12 @@ pub(crate) enum Line {
 impl Line {
     /// It is done.
     pub(crate) fn done(text: impl Into<String>) -> Self {
-        Self::Done { text: text.into(), round_trip_us: None }
+        Self::Done { text: text.into(), round_trip_us: None, moved: None }
+    }
+
+    /// It is done: an IKE SA moved.
+    pub(crate) fn moved(text: String, moved: Moved) -> Self {
+        Self::Done { text, round_trip_us: None, moved: Some(Box::new(moved)) }
     }
 
     /// It failed.

@@ -16,9 +16,10 @@ only ever added; what stands here keeps its name and its meaning. Times are seco
 | --- | --- |
 | `status [NAME]` | one `Status` |
 | `list conns`, `sas`, `paths`, `certs`, `plugins`, `backends` | a part of it, under the name of the field |
+| `list paths` beside that | the `paths` of every IKE SA |
 | `list certs` beside that | the fields of one `Certs` |
 | `explain [NAME]`, `explain -` | one `Event` a line, the oldest first |
-| `up`, `down`, `rekey`, `reauth`, `terminate`, `ping`, `reload` | one `Line` a line, the outcome last |
+| `up`, `down`, `rekey`, `reauth`, `terminate`, `roam`, `ping`, `reload` | one `Line` a line, the outcome last |
 | any verb that fails | one `Line` with `outcome` `failed` |
 | `check` | `{\"file\", \"ok\", \"problems\", \"grades\"}` |
 | `crypto list` | `{\"backends\": [{\"name\", …}]}` |
@@ -33,6 +34,9 @@ fn kind(rust: &str) -> String {
     if let Some(inner) = rust.strip_prefix("Option<").and_then(|rest| rest.strip_suffix('>')) {
         return format!("{} or null", kind(inner));
     }
+    if let Some(inner) = rust.strip_prefix("Box<").and_then(|rest| rest.strip_suffix('>')) {
+        return kind(inner);
+    }
     if let Some(inner) = rust.strip_prefix("Vec<").and_then(|rest| rest.strip_suffix('>')) {
         return format!("list of {}", kind(inner));
     }
@@ -42,7 +46,7 @@ fn kind(rust: &str) -> String {
     match rust {
         "String" => "text".to_owned(),
         "bool" => "true or false".to_owned(),
-        "u8" | "u32" | "u64" | "i64" | "usize" => "number".to_owned(),
+        "u8" | "u16" | "u32" | "u64" | "i64" | "usize" => "number".to_owned(),
         other => format!("`{other}`"),
     }
 }

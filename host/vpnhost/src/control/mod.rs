@@ -6,7 +6,7 @@
 //! | `GET /backends` | [`document::Backends`] |
 //! | `GET /explain[?connection=NAME]` | a list of [`document::Event`]s, the oldest first |
 //! | `GET /events` | the same as they happen, one document a line |
-//! | `POST /up`, `/down`, `/rekey`, `/reauth`, `/terminate`, `/ping` `?connection=NAME[&ike=true or &child=NAME]` | [`document::Line`]s, the outcome last |
+//! | `POST /up`, `/down`, `/rekey`, `/reauth`, `/terminate`, `/roam`, `/ping` `?connection=NAME[&ike=true or &child=NAME or &path=LOCAL-REMOTE]` | [`document::Line`]s, the outcome last |
 //! | `POST /reload` | one [`document::Line`] |
 //!
 //! `curl --unix-socket /run/vpnhost/control.sock http://vpnhost/status` asks it too. The documents are what verbs print
@@ -17,10 +17,12 @@
 
 pub(crate) mod client;
 pub(crate) mod document;
+pub(crate) mod ends;
 #[cfg(test)]
 mod fields;
 mod operation;
 pub(crate) mod order;
+mod roaming;
 pub(crate) mod server;
 mod snapshot;
 pub(crate) mod socket;

@@ -1,4 +1,5 @@
-//! What `up`, `down`, `rekey`, `reauth`, `terminate` and `ping` wait for: a goal, held against the events of the host.
+//! What `up`, `down`, `rekey`, `reauth`, `terminate`, `roam` and `ping` wait for: a goal, held against the events of the
+//! host.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,8 @@ use vpnhost_ike::reason::{Asked, Proof};
 use vpnhost_model::{ChildSaId, IkeSaId, Role};
 
 use super::document::Line;
-use super::snapshot::micros;
+use super::ends::Ends;
+use super::roaming::{self, Errand};
 
 /// Which part of a connection is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +37,10 @@ pub(crate) enum Operation {
     Reauth,
     /// Deletes SAs.
     Terminate(Part),
-    /// Checks that the peer is there.
-    Ping,
+    /// Takes another path: the best, or one that is named.
+    Roam(Option<Ends>),
+    /// Checks that the peer is there, on the path in use or on another.
+    Ping(Option<Ends>),
 }
 
 /// What is to happen before an operation is done.
@@ -60,8 +64,10 @@ enum Kind {
     Gone(Sas),
     /// These SAs are to be replaced.
     Replaced(Sas),
-    /// The peer is to answer on this IKE SA.
-    Alive(IkeSaId),
+    /// An IKE SA is to take another path.
+    Moved(Errand),
+    /// The peer is to answer on an IKE SA.
+    Alive(Errand),
 }
 
 /// SAs that are waited for.
@@ -105,10 +111,15 @@ pub(crate) enum Order {
     Reauthenticate(IkeSaId),
     /// Of one IKE SA.
     CheckLiveness(IkeSaId),
+    /// Of one IKE SA and a path.
+    TestPath(IkeSaId, Ends),
+    /// Of one IKE SA and maybe a path.
+    Roam(IkeSaId, Option<Ends>),
 }
 
 impl From<Order> for Command {
     fn from(order: Order) -> Self {
+        let pair = |ends: Ends| (ends.local, ends.remote);
         match order {
             Order::Initiate(name) => Self::Initiate(name),
             Order::Terminate(name) => Self::Terminate(name),
@@ -118,6 +129,8 @@ impl From<Order> for Command {
             Order::RekeyChildSa(id) => Self::RekeyChildSa(id),
             Order::Reauthenticate(id) => Self::Reauthenticate(id),
             Order::CheckLiveness(id) => Self::CheckLiveness(id),
+            Order::TestPath(id, ends) => Self::TestPath(id, pair(ends)),
+            Order::Roam(id, ends) => Self::Roam(id, ends.map(pair)),
         }
     }
 }
@@ -150,10 +163,8 @@ impl Operation {
             Self::Rekey(part) => on_part(connection, part, snapshot, true),
             Self::Reauth => reauth(connection, snapshot),
             Self::Terminate(part) => on_part(connection, part, snapshot, false),
-            Self::Ping => match ike_sas(connection, snapshot).ike.first() {
-                Some(id) => wait(connection, vec![Order::CheckLiveness(*id)], Kind::Alive(*id), "answered"),
-                None => Beginning::Over(not_yet_up(connection)),
-            },
+            Self::Roam(ends) => of_path(connection, roaming::roam(connection, *ends, snapshot), Kind::Moved),
+            Self::Ping(ends) => of_path(connection, roaming::ping(connection, *ends, snapshot), Kind::Alive),
         }
     }
 }
@@ -161,6 +172,14 @@ impl Operation {
 fn wait(connection: &str, orders: Vec<Order>, kind: Kind, done: &str) -> Beginning {
     let done = format!("{connection} {done}");
     Beginning::Wait(orders, Goal::new(connection, kind, done))
+}
+
+fn of_path(connection: &str, planned: Result<(Order, Errand), Line>, kind: fn(Errand) -> Kind) -> Beginning {
+    match planned {
+        // What is said at the end comes of what happened.
+        Ok((order, errand)) => wait(connection, vec![order], kind(errand), ""),
+        Err(line) => Beginning::Over(line),
+    }
 }
 
 fn phase(connection: &str, snapshot: &Snapshot) -> Phase {
@@ -184,7 +203,7 @@ pub(super) fn not_up(connection: &str) -> Line {
     Line::failed(format!("{connection} is not up"))
 }
 
-fn not_yet_up(connection: &str) -> Line {
+pub(super) fn not_yet_up(connection: &str) -> Line {
     not_up(connection).hint(format!("vpnhost up {connection}"))
 }
 
@@ -249,7 +268,7 @@ impl Goal {
             Kind::Up(left) => left.is_empty(),
             Kind::Gone(left) | Kind::Replaced(left) => left.is_empty(),
             Kind::Anew { begun, left } => *begun && left.is_empty(),
-            Kind::Alive(_) => false,
+            Kind::Moved(_) | Kind::Alive(_) => false,
         };
         reached.then(|| Line::done(self.done.clone()))
     }
@@ -273,7 +292,8 @@ impl Goal {
                 None
             }
             Kind::Replaced(left) => observe_replaced(&self.connection, left, event),
-            Kind::Alive(id) => observe_alive(&self.connection, id, event),
+            Kind::Moved(errand) => errand.observe_roam(event),
+            Kind::Alive(errand) => errand.observe_ping(event),
         };
         over.or_else(|| self.outcome())
     }
@@ -365,28 +385,12 @@ fn observe_replaced(connection: &str, left: &mut Sas, event: &Event) -> Option<L
         | Event::RetryScheduled { .. }
         | Event::Alive { .. }
         | Event::Moved { .. }
+        | Event::Stays { .. }
+        | Event::NotMoved { .. }
+        | Event::PathMtu { .. }
+        | Event::KeepaliveLearned { .. }
         | Event::Decided { .. } => None,
     }
-}
-
-fn observe_alive(connection: &str, id: &mut IkeSaId, event: &Event) -> Option<Line> {
-    if let Event::IkeSaRekeyed { old, new } = event
-        && old == id
-    {
-        *id = new.id;
-    }
-    if event.ike_sa() != Some(*id) {
-        return None;
-    }
-    if let Event::Alive { round_trip, .. } = event {
-        let text = match round_trip {
-            Some(time) => format!("{connection} answered after {:.1} ms", time.as_secs_f64() * 1e3),
-            None => format!("{connection} answered, to a retransmission"),
-        };
-        return Some(Line::Done { text, round_trip_us: round_trip.map(micros) });
-    }
-    let Event::IkeSaClosed { reason, .. } = event else { return None };
-    Some(Line::failed(format!("{connection} did not answer")).for_reason(reason))
 }
 
 /// Returns what an operator may do about a connection that does not come up.

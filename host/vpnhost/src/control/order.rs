@@ -1,4 +1,5 @@
-//! Verbs that order something and wait for the outcome: `up`, `down`, `rekey`, `reauth`, `terminate`, `ping`, `reload`.
+//! Verbs that order something and wait for the outcome: `up`, `down`, `rekey`, `reauth`, `terminate`, `roam`,
+//! `ping`, `reload`.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -6,6 +7,7 @@ use hyper::Method;
 
 use super::client::{self, Lines};
 use super::document::Line;
+use super::ends::Ends;
 use crate::cli::{Global, Part};
 use crate::exit::{self, Failure, Outcome};
 
@@ -23,6 +25,14 @@ pub(crate) fn of_part(global: &Global, path: &str, name: &str, part: &Part) -> O
     if let Some(child) = &part.child {
         query.push(("child", child));
     }
+    order(global, path, &query)
+}
+
+/// Orders something of a connection on its path, or on one that is named.
+pub(crate) fn of_path(global: &Global, path: &str, name: &str, ends: Option<Ends>) -> Outcome {
+    let ends = ends.map(|ends| ends.to_string());
+    let mut query = vec![("connection", name)];
+    query.extend(ends.as_deref().map(|ends| ("path", ends)));
     order(global, path, &query)
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::{broadcast, mpsc};
 use vpnhost_driver::{DriverError, HostEvent, HostHandle, STRANGERS};
 
 use super::document::{Backends, Certs, Event, Line, Status};
+use super::ends::Ends;
 use super::operation::{Beginning, Goal, Operation, Order, Part, not_up};
 use crate::exit::Failure;
 use crate::limits;
@@ -102,7 +103,8 @@ pub(super) fn router(context: Context) -> Router {
         .route("/events", get(events))
         .route("/up", post(|context, query| operate(Operation::Up, context, query)))
         .route("/down", post(|context, query| operate(Operation::Down, context, query)))
-        .route("/ping", post(|context, query| operate(Operation::Ping, context, query)))
+        .route("/roam", post(roam))
+        .route("/ping", post(ping))
         .route("/rekey", post(rekey))
         .route("/reauth", post(reauth))
         .route("/terminate", post(terminate))
@@ -118,6 +120,15 @@ struct Asked {
     child: Option<String>,
     #[serde(default)]
     ike: bool,
+    path: Option<String>,
+}
+
+impl Asked {
+    /// Returns the path that is named.
+    fn ends(&self) -> Result<Option<Ends>, Refusal> {
+        let read = self.path.as_deref().map(str::parse).transpose();
+        read.map_err(|error: String| Refusal::new(StatusCode::BAD_REQUEST, error))
+    }
 }
 
 /// A request that gets no answer.
@@ -204,6 +215,14 @@ async fn rekey(context: State<Context>, Query(asked): Query<Asked>) -> Result<Re
 
 async fn reauth(context: State<Context>, asked: Query<Asked>) -> Result<Response, Refusal> {
     operate(Operation::Reauth, context, asked).await
+}
+
+async fn roam(context: State<Context>, Query(asked): Query<Asked>) -> Result<Response, Refusal> {
+    operate(Operation::Roam(asked.ends()?), context, Query(asked)).await
+}
+
+async fn ping(context: State<Context>, Query(asked): Query<Asked>) -> Result<Response, Refusal> {
+    operate(Operation::Ping(asked.ends()?), context, Query(asked)).await
 }
 
 async fn terminate(context: State<Context>, Query(asked): Query<Asked>) -> Result<Response, Refusal> {

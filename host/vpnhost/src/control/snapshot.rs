@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use vpnhost_driver::{
-    ChildSaState, ConnectionState, Decision, Entry, IkeSaState, Phase, PluginState, Snapshot, Traffic,
+    ChildSaState, ConnectionState, Decision, Entry, IkeSaState, Move, PathState, Phase, PluginState,
+    Snapshot, Traffic, legible,
 };
 use vpnhost_model::{Encapsulation, LocalAddress, Mode, Role, TrafficSelector};
 use vpnhost_pki::identity::text_of;
 use vpnhost_policy::OnFailure;
 
 use super::document::{
-    Address, Certificate, Child, Connection, Decided, Eap, Event, Flow, Foretold, IkeSa, NearRefusal, Plugin,
-    Status,
+    Address, Certificate, Child, Connection, Decided, Eap, Event, Flow, Foretold, IkeSa, Moved, NearRefusal,
+    Path, Plugin, Status,
 };
 use super::server::Facts;
 
@@ -90,11 +91,7 @@ impl IkeSa {
             backend: sa.backend.clone(),
             local: sa.path.local.to_string(),
             remote: sa.path.remote.to_string(),
-            encapsulation: match sa.path.encapsulation {
-                Encapsulation::Udp => "udp",
-                Encapsulation::Raw => "raw",
-            }
-            .to_owned(),
+            encapsulation: encapsulation(sa).to_owned(),
             local_id: text_of(&sa.local_id),
             peer_id: text_of(&sa.peer_id),
             certificate: sa.certificate.as_ref().map(|facts| Certificate {
@@ -117,12 +114,50 @@ impl IkeSa {
             reauth_in_secs: sa.reauth_in.map(|span| span.as_secs()),
             last_heard_secs: sa.last_heard.as_secs(),
             round_trip_us: sa.round_trip.map(micros),
+            mobike: sa.mobike,
+            chooses_path: sa.chooses_path,
+            keepalive_ms: sa.keepalive.map(millis),
+            nat_remembered_ms: sa.memory.proven.map(millis),
+            nat_forgot_ms: sa.memory.failed.map(millis),
+            paths: sa.paths.iter().map(|path| Path::of(path, sa)).collect(),
             virtual_addresses: sa.addresses.iter().map(|(address, len)| format!("{address}/{len}")).collect(),
             dns: sa.dns.iter().map(ToString::to_string).collect(),
             peer_addresses: sa.peer_addresses.iter().map(ToString::to_string).collect(),
             children: sa.children.iter().map(|child| Child::of(child, unix)).collect(),
             foretold: sa.foretold.iter().map(foretold).collect(),
             decisions: sa.decisions.iter().map(|decision| Decided::of(decision, unix)).collect(),
+        }
+    }
+}
+
+fn encapsulation(sa: &IkeSaState) -> &'static str {
+    match sa.path.encapsulation {
+        Encapsulation::Udp => "udp",
+        Encapsulation::Raw => "raw",
+    }
+}
+
+impl Path {
+    fn of(path: &PathState, sa: &IkeSaState) -> Self {
+        Self {
+            connection: sa.connection.clone(),
+            ike_sa: sa.id.0,
+            in_use: path.in_use,
+            local: path.local.to_string(),
+            remote: path.remote.to_string(),
+            encapsulation: encapsulation(sa).to_owned(),
+            interface: path.interface.clone(),
+            kind: path.kind.name().to_owned(),
+            metered: path.metered,
+            mtu: path.mtu,
+            standing: path.standing.map(|standing| standing.name().to_owned()),
+            round_trip_us: path.round_trip.map(micros),
+            loss_permille: path.loss_permille,
+            last_heard_secs: path.heard.map(|span| span.as_secs()),
+            up_secs: path.up.map(|span| span.as_secs()),
+            flaps: path.flaps,
+            nat_remembered_ms: path.memory.proven.map(millis),
+            nat_forgot_ms: path.memory.failed.map(millis),
         }
     }
 }
@@ -224,9 +259,31 @@ impl Event {
             by: entry.by.map(str::to_owned),
             plugin: entry.plugin.clone(),
             reason: entry.reason.map(str::to_owned),
+            moved: entry.moved.as_ref().map(Moved::of),
             text: entry.text.clone(),
         }
     }
+}
+
+impl Moved {
+    /// Tells a move.
+    pub(crate) fn of(moved: &Move) -> Self {
+        let Move { from, to, why, gap, octets } = moved;
+        Self {
+            from_local: from.local.to_string(),
+            from_remote: from.remote.to_string(),
+            to_local: to.local.to_string(),
+            to_remote: to.remote.to_string(),
+            why: legible(why),
+            gap_ms: u64::try_from(gap.as_millis()).unwrap_or(u64::MAX),
+            octets: *octets,
+        }
+    }
+}
+
+/// Returns a time in whole milliseconds.
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns a time in whole microseconds.
@@ -244,10 +301,13 @@ fn phase_name(phase: Phase) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
-    use vpnhost_model::{ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, Path, Sequence};
-    use vpnhost_policy::{QuestionKind, QuestionSet};
+    use vpnhost_ike::Memory;
+    use vpnhost_model::{
+        ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, LinkKind, Sequence,
+    };
+    use vpnhost_policy::{PathStanding, QuestionKind, QuestionSet};
 
     use super::super::server::Known;
     use super::*;
@@ -280,6 +340,25 @@ mod tests {
         }
     }
 
+    fn path() -> PathState {
+        PathState {
+            in_use: false,
+            local: "198.51.100.9:4500".parse().unwrap(),
+            remote: "192.0.2.1:4500".parse().unwrap(),
+            interface: "wwan0".to_owned(),
+            kind: LinkKind::CELLULAR,
+            metered: true,
+            mtu: 1428,
+            standing: Some(PathStanding::WORKS),
+            round_trip: Some(Duration::from_micros(48_200)),
+            loss_permille: Some(20),
+            heard: Some(Duration::from_millis(61_500)),
+            up: Some(Duration::from_secs(300)),
+            flaps: 2,
+            memory: Memory::default(),
+        }
+    }
+
     fn ike_sa() -> IkeSaState {
         IkeSaState {
             id: IkeSaId(4),
@@ -289,7 +368,7 @@ mod tests {
             spi_r: IkeSpi([2; 8]),
             suite: IkeSuite::parse_all("aes256gcm16-prfsha384-x25519").unwrap()[0],
             backend: "aws-lc".to_owned(),
-            path: Path {
+            path: vpnhost_model::Path {
                 local: "192.0.2.2:4500".parse().unwrap(),
                 remote: "192.0.2.1:4500".parse().unwrap(),
                 interface: None,
@@ -307,6 +386,11 @@ mod tests {
             reauth_in: None,
             last_heard: Duration::from_secs(3),
             round_trip: Some(Duration::from_micros(412)),
+            mobike: true,
+            chooses_path: true,
+            keepalive: Some(Duration::from_millis(25_200)),
+            memory: Memory { proven: Some(Duration::from_secs(28)), failed: Some(Duration::from_secs(32)) },
+            paths: vec![path()],
             addresses: vec![("10.30.0.1".parse().unwrap(), 24)],
             dns: vec!["10.20.0.53".parse().unwrap()],
             peer_addresses: Vec::new(),
@@ -322,7 +406,7 @@ mod tests {
         }
     }
 
-    fn snapshot() -> Snapshot {
+    pub(in super::super) fn snapshot() -> Snapshot {
         let state = |name: &str, phase, failure: Option<&str>| ConnectionState {
             name: name.to_owned(),
             phase,
@@ -390,6 +474,16 @@ mod tests {
         );
         let mut sa = status["ike_sas"][0].clone();
         sa.as_object_mut().unwrap().remove("children");
+        let paths = sa.as_object_mut().unwrap().remove("paths");
+        assert_eq!(
+            paths,
+            Some(json!([{
+                "connection": "corp", "ike_sa": 4, "in_use": false, "local": "198.51.100.9:4500",
+                "remote": "192.0.2.1:4500", "encapsulation": "udp", "interface": "wwan0", "kind": "cellular",
+                "metered": true, "mtu": 1428, "standing": "works", "round_trip_us": 48200,
+                "loss_permille": 20, "last_heard_secs": 61, "up_secs": 300, "flaps": 2, "nat_remembered_ms": null, "nat_forgot_ms": null,
+            }]))
+        );
         assert_eq!(
             sa,
             json!({
@@ -399,7 +493,9 @@ mod tests {
                 "local": "192.0.2.2:4500", "remote": "192.0.2.1:4500", "encapsulation": "udp",
                 "local_id": "carol", "peer_id": "moon", "certificate": null, "eap": null, "local_behind_nat": true, "peer_behind_nat": false,
                 "established_secs": 75, "rekeyed": 0, "rekey_in_secs": null, "reauth_in_secs": null, "last_heard_secs": 3,
-                "round_trip_us": 412, "virtual_addresses": ["10.30.0.1/24"], "dns": ["10.20.0.53"],
+                "round_trip_us": 412, "mobike": true, "chooses_path": true,
+                "keepalive_ms": 25200, "nat_remembered_ms": 28000, "nat_forgot_ms": 32000,
+                "virtual_addresses": ["10.30.0.1/24"], "dns": ["10.20.0.53"],
                 "peer_addresses": [],
                 "foretold": [{ "reason": "life-too-short", "text": "it is renewed after 5 s" }],
                 "decisions": [{

@@ -95,9 +95,12 @@ fn paths(menu: &PathMenu) -> Value {
             "kind": path.kind.0,
             "metered": path.metered,
             "mtu": path.mtu,
+            "standing": path.standing.0,
             "rtt_us": path.rtt_us,
             "loss_permille": path.loss_permille,
             "age_ms": path.age_ms,
+            "up_ms": path.up_ms,
+            "flaps": path.flaps,
         })
     };
     json!({
@@ -105,6 +108,7 @@ fn paths(menu: &PathMenu) -> Value {
         "current": menu.current,
         "paths": menu.paths.iter().map(path).collect::<Vec<_>>(),
         "since_move_ms": menu.since_move_ms,
+        "moves": menu.moves,
         "hints": attributes(&menu.hints),
     })
 }
@@ -118,6 +122,8 @@ fn maintenance(situation: &Situation) -> Value {
         "kind": situation.kind.0,
         "metered": situation.metered,
         "rtt_us": situation.rtt_us,
+        "idle_proven_ms": situation.idle_proven_ms,
+        "idle_failed_ms": situation.idle_failed_ms,
         "native": plan(&situation.native),
         "bounds": bounds(&situation.bounds),
         "hints": attributes(&situation.hints),
@@ -128,6 +134,8 @@ fn plan(plan: &MaintenancePlan) -> Value {
     json!({
         "liveness_idle_ms": plan.liveness_idle_ms,
         "keepalive_ms": plan.keepalive_ms,
+        "suspect_ms": plan.suspect_ms,
+        "max_outage_secs": plan.max_outage_secs,
         "retransmit_first_ms": plan.retransmit_first_ms,
         "retransmit_factor_percent": plan.retransmit_factor_percent,
         "retransmit_tries": plan.retransmit_tries,
@@ -142,6 +150,8 @@ fn bounds(all: &MaintenanceBounds) -> Value {
     json!({
         "liveness_idle_ms": within(all.liveness_idle_ms),
         "keepalive_ms": within(all.keepalive_ms),
+        "suspect_ms": within(all.suspect_ms),
+        "max_outage_secs": within(all.max_outage_secs),
         "retransmit_first_ms": within(all.retransmit_first_ms),
         "retransmit_factor_percent": within(all.retransmit_factor_percent),
         "retransmit_tries": within(all.retransmit_tries),
@@ -153,7 +163,12 @@ fn bounds(all: &MaintenanceBounds) -> Value {
 
 fn answer(answer: &Answer) -> Value {
     match answer {
-        Answer::RankProposals(ranking) | Answer::RankPaths(ranking) => json!({ "order": ranking.order }),
+        Answer::RankProposals(ranking) => json!({ "order": ranking.order }),
+        Answer::RankPaths(ranking) => json!({
+            "order": ranking.order,
+            "settle_ms": ranking.settle_ms,
+            "review_after_secs": ranking.review_after_secs,
+        }),
         Answer::AuthorizePeer(Authorization::Allow { labels }) => json!({ "allow": attributes(labels) }),
         Answer::AuthorizePeer(Authorization::Refuse { reason }) => json!({ "refuse": reason }),
         Answer::NarrowSelectors(narrowing) => {

@@ -110,7 +110,10 @@ const CONNECTION: &[Case] = &[
         "means 72 suites, 64 are the most",
         "",
     ),
-    ("encapsulation = \"forbid-nat\"", 6, "connection.encapsulation", "not in this version", "auto"),
+    ("encapsulation = \"forbid-nats\"", 6, "connection.encapsulation", "not known here", "\"forbid-nat\""),
+    ("mobike = \"yes\"", 6, "connection.mobike", "must be true or false, not a text", ""),
+    ("suspect = \"10ms\"", 6, "connection.suspect", "must be 100ms or more", "never"),
+    ("max_outage = \"1s\"", 6, "connection.max_outage", "must be 10s to 7d", ""),
     ("pools = [\"raod\"]\nrole = \"responder\"", 6, "connection.pools", "there is no pool \"raod\"", ""),
     ("dpd = 30", 6, "connection.dpd", "30 has no unit", "write dpd = \"30s\""),
     ("retransmit = { first = 1 }", 6, "connection.retransmit.first", "1 has no unit", "first = \"1s\""),
@@ -121,7 +124,7 @@ const CONNECTION: &[Case] = &[
     ("retransmit = { factor = 0.5 }", 6, "connection.retransmit.factor", "must be 1 to 10", ""),
     ("metered = [\"a b\"]", 6, "connection.metered", "is no name of an interface", ""),
     ("leak = true", 6, "connection.leak", "must be a text", ""),
-    ("return_routability = \"behind\"", 6, "connection.return_routability", "not known", ""),
+    ("return_routability = \"behind\"", 6, "connection.return_routability", "not known here", "\"before\""),
 ];
 /// Lines of its child; they begin on line 10.
 const CHILD: &[Case] = &[
