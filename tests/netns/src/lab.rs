@@ -3,10 +3,15 @@
 //! ```text
 //! direct   carol eth0 10.10.0.10 ─── 10.10.0.1 eth0 moon
 //! nat      carol eth0 10.1.0.10 ─── 10.1.0.1 inet (masquerades) 10.10.0.254 ─── 10.10.0.1 eth0 moon
+//! two-paths      carol eth0 10.1.0.10, eth1 10.2.0.10 ─── inet 10.10.0.254 ─── 10.10.0.1 eth0 moon
+//! two-paths-nat  the same, and what comes from eth1 is masqueraded
 //! always   moon eth1 10.20.0.1 ─── 10.20.0.10 eth0 alice: the network behind the gateway
 //! ```
-//! IPv6 beside IPv4: fd10:: and fd01:: outside, fd20:: inside. What reaches the inner network in clear from
+//! IPv6 beside IPv4: fd10:: and fd01:: outside, fd20:: inside; with two paths outside only where a story asks for it
+//! (fd01:: and fd02::), so that octets of moves can be counted. What reaches the inner network in clear from
 //! outside is dropped by moon, so only a tunnel gets there.
+
+mod uplink;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,10 +22,16 @@ use tempfile::TempDir;
 use crate::command::run;
 use crate::namespace::{self, Namespace};
 
+pub use uplink::{UPLINKS, Uplink};
+
 /// The gateway's address as the client sees it.
 pub const MOON: &str = "10.10.0.1";
 /// The same in IPv6.
 pub const MOON_V6: &str = "fd10::1";
+/// The router's address towards the gateway: what a NAT hides the client behind.
+pub const NAT: &str = "10.10.0.254";
+/// What a NAT64 hides the client behind.
+pub const NAT64: &str = "198.51.100.64";
 /// The host behind the gateway.
 pub const ALICE: &str = "10.20.0.10";
 /// The same in IPv6.
@@ -35,6 +46,10 @@ pub enum Topology {
     Direct,
     /// A router that masquerades the client.
     Nat,
+    /// A router that the client reaches by two uplinks, the first by the better metric.
+    TwoPaths,
+    /// The same; the router masquerades what comes by the second.
+    TwoPathsNat,
 }
 
 impl Topology {
@@ -44,6 +59,8 @@ impl Topology {
         match self {
             Self::Direct => "direct",
             Self::Nat => "nat",
+            Self::TwoPaths => "two-paths",
+            Self::TwoPathsNat => "two-paths-nat",
         }
     }
 
@@ -52,7 +69,16 @@ impl Topology {
     pub fn carol(self) -> &'static str {
         match self {
             Self::Direct => "10.10.0.10",
-            Self::Nat => "10.1.0.10",
+            Self::Nat | Self::TwoPaths | Self::TwoPathsNat => UPLINKS[0].address,
+        }
+    }
+
+    /// Returns the network that the router masquerades.
+    fn masqueraded(self) -> Option<&'static str> {
+        match self {
+            Self::Direct | Self::TwoPaths => None,
+            Self::Nat => Some("10.1.0.0/24"),
+            Self::TwoPathsNat => Some("10.2.0.0/24"),
         }
     }
 }
@@ -92,7 +118,7 @@ impl Lab {
         }
         std::fs::create_dir_all(dir)?;
         let space = |role: &str| Namespace::create(format!("{prefix}{role}"));
-        let router = matches!(topology, Topology::Nat).then(|| space("inet")).transpose()?;
+        let router = (topology != Topology::Direct).then(|| space("inet")).transpose()?;
         let lab = Self {
             topology,
             carol: space("carol")?,
@@ -119,12 +145,22 @@ impl Lab {
         self.sockets.path().join(name)
     }
 
+    /// Returns the client's IPv4 address inside the tunnel.
+    pub fn inner_address(&self) -> Result<String> {
+        let all = self.carol.run("ip -o -4 addr show")?;
+        let own = all.split([' ', '/']).find(|word| word.starts_with("10.30.0."));
+        Ok(own.context("no virtual address")?.to_owned())
+    }
+
     /// Cuts what is sent in batches (UDP segmentation offload) before it is seen on the outside links, as a network
     /// card would: veth hands a whole batch over, and a capture shows it as one datagram.
     pub fn cut_batches(&self) -> Result<()> {
         let ends = [&self.carol, &self.moon].map(|space| (space, "eth0"));
         let inside = self.inet.iter().flat_map(|inet| [(inet, "in0"), (inet, "out")]);
-        ends.into_iter().chain(inside).try_for_each(|(space, interface)| {
+        let is_two = matches!(self.topology, Topology::TwoPaths | Topology::TwoPathsNat);
+        let second =
+            self.inet.iter().filter(|_| is_two).flat_map(|inet| [(&self.carol, "eth1"), (inet, "in1")]);
+        ends.into_iter().chain(inside).chain(second).try_for_each(|(space, interface)| {
             space.run(&format!("ip link set {interface} gso_max_segs 1")).map(drop)
         })
     }
@@ -154,7 +190,8 @@ impl Lab {
                 )?;
                 default_route(&self.carol, MOON, MOON_V6)
             }
-            Some(inet) => self.wire_nat(inet),
+            Some(inet) if self.topology == Topology::Nat => self.wire_nat(inet),
+            Some(inet) => self.wire_two(inet),
         }
     }
 
@@ -170,10 +207,7 @@ impl Lab {
         )?;
         default_route(&self.moon, "10.10.0.254", "fd10::fe")?;
         default_route(&self.carol, "10.1.0.1", "fd01::1")?;
-        inet.nft(
-            "table ip nat { chain post { type nat hook postrouting priority srcnat;\n\
-             ip saddr 10.1.0.0/24 oifname \"out\" masquerade\n}\n}\n",
-        )
+        self.topology.masqueraded().map_or(Ok(()), |source| uplink::masquerade(inet, source, ""))
     }
 }
 

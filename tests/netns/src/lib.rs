@@ -6,19 +6,24 @@
 
 pub mod capture;
 pub mod command;
+pub mod datagram;
 pub mod flood;
 pub mod judge;
 pub mod lab;
+pub mod link;
 pub mod load;
 pub mod matrix;
 pub mod namespace;
 pub mod peers;
+pub mod roam;
 pub mod running;
 pub mod stories;
 pub mod story;
+pub mod stream;
 pub mod strongswan;
 pub mod suite;
 pub mod traffic;
+pub mod translator;
 pub mod vpnhost;
 pub mod wait;
 

@@ -187,10 +187,12 @@ impl Initiator {
                 | Output::InstallChildSa(_)
                 | Output::ActivateOutbound(_)
                 | Output::MoveChildSas(..)
+                | Output::PathMtu(..)
                 | Output::RemoveChildSa(_)
                 | Output::ConfigureHost(_)
                 | Output::ReleaseHost(_)
-                | Output::RenameIkeSa { .. } => {}
+                | Output::RenameIkeSa { .. }
+                | Output::FindPairs(_) => {}
             }
         }
         Ok(())
@@ -219,7 +221,7 @@ fn connection(number: usize, gateway: SocketAddr) -> PeerConfig {
 #[must_use]
 pub fn vpnhost_toml(control: &str, secrets: &str) -> String {
     format!(
-        "[host]\ncontrol = {control:?}\ntun = {{ name = \"vpn0\", mtu = 1400 }}\n\n\
+        "[host]\ncontrol = {control:?}\nstate = \"{control}.state\"\ntun = {{ name = \"vpn0\", mtu = 1400 }}\n\n\
          [[connection]]\nname = \"crowd\"\nrole = \"responder\"\ngateway = [\"%any\"]\n\
          local = {{ id = \"{GATEWAY}\" }}\npeer = {{ id = \"%any\", secrets_file = {secrets:?} }}\n\
          ike = [\"{IKE}\"]\ndpd = \"never\"\n\n\

@@ -93,6 +93,8 @@ pub struct Tunnel {
     pub fragment_size: u32,
     /// `allow_legacy`, also where neither suite is an old one.
     pub legacy: bool,
+    /// Whether strongSwan speaks MOBIKE; ours does.
+    pub mobike: bool,
     /// Half-open SAs from which the gateway asks for cookies (strongSwan only).
     pub cookies: bool,
     /// Further lines for `[host]`.
@@ -191,6 +193,7 @@ impl Tunnel {
             encapsulation: "always".to_owned(),
             fragment_size: 0,
             legacy: false,
+            mobike: false,
             cookies: false,
             host: String::new(),
             connection: String::new(),
@@ -277,8 +280,14 @@ pub trait Peer: std::fmt::Debug {
     fn spis(&self) -> Result<(String, String)>;
     /// Ends it in order.
     fn stop(self: Box<Self>) -> Result<()>;
+    /// Ends it as a crash would: nobody is told.
+    fn crash(self: Box<Self>) -> Result<()>;
     /// Returns its log.
     fn log(&self) -> String;
+    /// Returns the vpnhost that it is, if it is one.
+    fn as_vpnhost(&self) -> Option<&Vpnhost> {
+        None
+    }
 }
 
 /// Starts an end.

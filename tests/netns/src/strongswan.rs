@@ -134,6 +134,10 @@ impl Peer for Strongswan {
         }
     }
 
+    fn crash(mut self: Box<Self>) -> Result<()> {
+        self.daemon.take().map_or(Ok(()), Running::kill)
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("charon.log")).unwrap_or_default()
     }
@@ -188,7 +192,8 @@ pub(crate) fn swanctl_conf(end: End, tunnel: &Tunnel) -> String {
     let mut connection =
         format!("    version = 2\n    proposals = {}\n    fragmentation = yes\n", tunnel.ike);
     // Nothing happens by time: a story says when.
-    connection += "    rekey_time = 0\n    mobike = no\n    dpd_delay = 0\n";
+    connection += "    rekey_time = 0\n    dpd_delay = 0\n";
+    connection += if tunnel.mobike { "    mobike = yes\n" } else { "    mobike = no\n" };
     let child = match end {
         End::Client => {
             connection += &format!("    remote_addrs = {}\n", tunnel.gateway);

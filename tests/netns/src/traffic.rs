@@ -26,6 +26,7 @@ pub fn receive(address: &str) -> Result<()> {
     let began = Instant::now();
     stream.set_read_timeout(Some(PATIENCE))?;
     let (mut buffer, mut octets, mut digest) = (vec![0; 256 * 1024], 0_u64, Sha256::new());
+    let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
     loop {
         let length = stream.read(&mut buffer).with_context(|| format!("after {octets} octets"))?;
         if length == 0 {
@@ -33,7 +34,10 @@ pub fn receive(address: &str) -> Result<()> {
         }
         octets += length as u64;
         digest.update(&buffer[..length]);
+        longest = longest.max(last.elapsed());
+        last = Instant::now();
     }
+    println!("stall {}", longest.as_secs_f64());
     println!("seconds {}", began.elapsed().as_secs_f64());
     println!("done {octets} {}", hex(&digest.finalize()));
     Ok(())
@@ -206,9 +210,11 @@ impl Transfer {
             received.1
         );
         let log = self.receiver.log();
-        let seconds =
-            log.lines().find_map(|line| line.strip_prefix("seconds ")).context("no time printed")?;
-        Ok(Carried { octets: sent.0, seconds: seconds.parse()? })
+        let printed = |key: &str| -> Result<f64> {
+            let value = log.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+            Ok(value.with_context(|| format!("no {key} printed"))?.parse()?)
+        };
+        Ok(Carried { octets: sent.0, seconds: printed("seconds")?, stall: printed("stall")? })
     }
 }
 
@@ -219,6 +225,8 @@ pub struct Carried {
     pub octets: u64,
     /// From the first to the last.
     pub seconds: f64,
+    /// The longest time in which nothing came, in seconds.
+    pub stall: f64,
 }
 
 fn done(log: &str) -> Result<(u64, String)> {
@@ -246,16 +254,33 @@ pub struct Pings {
     pub duplicates: usize,
     /// Round-trip times in milliseconds, in order.
     pub times: Vec<f64>,
+    /// When each answer came, in seconds since 1970, where the stream was told to say so.
+    pub arrivals: Vec<f64>,
 }
 
 impl PingStream {
     /// Starts a stream of 200 a second.
     pub fn start(from: &Namespace, target: &str, log: &Path) -> Result<Self> {
+        Self::start_every("0.005", from, target, log)
+    }
+
+    /// Starts a stream with so many seconds between two.
+    pub fn start_every(seconds: &str, from: &Namespace, target: &str, log: &Path) -> Result<Self> {
         let mut command = from.command("ping");
-        command.args(["-n", "-i", "0.005", target]);
+        command.args(["-n", "-D", "-i", seconds, target]);
         let mut ping = Running::start(&mut command, log)?;
         ping.wait_log("bytes from", PATIENCE)?;
         Ok(Self { ping })
+    }
+
+    /// Waits until a ping is answered that was sent after a time, and returns how many seconds after it the answer came.
+    pub fn answered_after(&self, at: f64, limit: Duration) -> Result<f64> {
+        crate::wait::until("an answered ping", limit, || {
+            let log = self.ping.log();
+            let mut answers =
+                log.lines().filter_map(|line| Some((arrival(line)?, number_after(line, "time=")?)));
+            Ok(answers.find(|(came, took)| came - took / 1e3 > at).map(|(came, _)| came - at))
+        })
     }
 
     /// Ends the stream and counts.
@@ -280,6 +305,18 @@ impl Pings {
         Ok(())
     }
 
+    /// Returns the longest time between two answers, in milliseconds.
+    #[must_use]
+    pub fn longest_gap(&self) -> f64 {
+        self.arrivals.windows(2).map(|pair| (pair[1] - pair[0]) * 1e3).fold(0.0, f64::max)
+    }
+
+    /// Returns which share of them was lost, in percent.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        100.0 * self.lost.len() as f64 / f64::from(self.sent.max(1))
+    }
+
     /// Returns the median round-trip time in milliseconds.
     #[must_use]
     pub fn median(&self) -> f64 {
@@ -290,13 +327,14 @@ impl Pings {
 }
 
 fn parse_pings(log: &str) -> Result<Pings> {
-    let (mut seen, mut duplicates, mut times) = (BTreeSet::new(), 0, Vec::new());
+    let (mut seen, mut duplicates, mut times, mut arrivals) = (BTreeSet::new(), 0, Vec::new(), Vec::new());
     for line in log.lines().filter(|line| line.contains("bytes from")) {
         let Some(sequence) = number_after(line, "icmp_seq=") else { continue };
         if !seen.insert(sequence as u32) {
             duplicates += 1;
         }
         times.extend(number_after(line, "time="));
+        arrivals.extend(arrival(line));
     }
     let summary =
         log.lines().find(|line| line.contains("packets transmitted")).context("ping gave no summary")?;
@@ -306,7 +344,19 @@ fn parse_pings(log: &str) -> Result<Pings> {
     ensure!(sent <= last + 20, "the last {} of {sent} pings got no answer", sent - last);
     // ping counts sequence numbers in 16 bits, far beyond any stream here.
     let lost = (1..last).filter(|sequence| !seen.contains(sequence)).collect();
-    Ok(Pings { sent, answered: seen.len() as u32, lost, duplicates, times })
+    Ok(Pings { sent, answered: seen.len() as u32, lost, duplicates, times, arrivals })
+}
+
+/// Returns when an answer came, from a line of `ping -D`.
+fn arrival(line: &str) -> Option<f64> {
+    line.strip_prefix('[')?.split_once("] ")?.0.parse().ok()
+}
+
+/// Returns the time as captures and pings tell it: seconds since 1970.
+#[must_use]
+pub fn now() -> f64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
 }
 
 fn number_after(line: &str, key: &str) -> Option<f64> {
@@ -338,6 +388,16 @@ mod tests {
         let pings = parse_pings(log).unwrap();
         assert_eq!((pings.lost.as_slice(), pings.sent), ([2].as_slice(), 3));
         assert!(pings.check_none_lost().is_err());
+    }
+
+    #[test]
+    fn the_longest_gap_is_between_two_answers() {
+        let log = "[1700000000.100000] 64 bytes from 1.1.1.1: icmp_seq=1 ttl=64 time=0.5 ms\n\
+                   [1700000000.105000] 64 bytes from 1.1.1.1: icmp_seq=2 ttl=64 time=0.7 ms\n\
+                   [1700000000.230000] 64 bytes from 1.1.1.1: icmp_seq=27 ttl=64 time=0.7 ms\n\
+                   27 packets transmitted, 3 received, 89% packet loss, time 2ms\n";
+        let pings = parse_pings(log).unwrap();
+        assert_eq!((pings.longest_gap().round(), pings.lost.len()), (125.0, 24));
     }
 
     #[test]

@@ -83,6 +83,12 @@ impl Files {
         self.dir.join("keylog")
     }
 
+    /// Returns where it keeps what survives a restart.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
     /// Returns a command of vpnhost in the namespace, with its control socket.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -220,6 +226,14 @@ impl Peer for Vpnhost {
 
     fn stop(self: Box<Self>) -> Result<()> {
         self.end().map(drop)
+    }
+
+    fn crash(self: Box<Self>) -> Result<()> {
+        self.kill().map(drop)
+    }
+
+    fn as_vpnhost(&self) -> Option<&Vpnhost> {
+        Some(self)
     }
 
     fn log(&self) -> String {
@@ -362,7 +376,7 @@ fn configuration(files: &Files, end: End, tunnel: &Tunnel) -> String {
     let sha1 = if is_older && tunnel.legacy { "sha1_auth = true\n" } else { "" };
     format!(
         "[host]\n{fragments}control = \"{control}\"\ntun = {{ name = \"vpn0\", mtu = 1400 }}\n\
-         keylog = \"{dir}/keylog\"\n{host}\n\
+         keylog = \"{dir}/keylog\"\nstate = \"{dir}/state\"\n{host}\n\
          [floor]\nallow_legacy = {legacy}\n\n\
          [[connection]]\nname = \"{CONNECTION}\"\nrole = \"{role}\"\ngateway = [\"{gateway}\"]\n\
          local = {{ id = \"{local}\", {own} }}\npeer = {{ id = \"{remote}\", {its} }}\n\

@@ -47,6 +47,11 @@ const TABLE: &[Row] = &[
     Row { name: "vpnhost-plugin-prefer-wired", may: BOXED, never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-office-hours", may: BOXED, never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-strongest-first", may: BOXED, never: NO_RUNTIME },
+    Row { name: "vpnhost-plugin-lowest-rtt", may: BOXED, never: NO_RUNTIME },
+    Row { name: "vpnhost-plugin-cheapest", may: BOXED, never: NO_RUNTIME },
+    Row { name: "vpnhost-plugin-sticky", may: BOXED, never: NO_RUNTIME },
+    Row { name: "vpnhost-plugin-keen", may: BOXED, never: NO_RUNTIME },
+    Row { name: "vpnhost-plugin-adaptive-keepalive", may: BOXED, never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-hostile", may: BOXED, never: NO_RUNTIME },
     // Driver.
     Row {

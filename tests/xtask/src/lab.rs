@@ -3,10 +3,11 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use vpnhost_netns::judge::judge;
-use vpnhost_netns::{Lab, Topology, namespace, traffic};
+use vpnhost_netns::{Lab, Topology, namespace, stream, traffic};
 
 use crate::steps::Outcome;
 use crate::tools;
@@ -22,7 +23,7 @@ pub(crate) struct Options {
 
 #[derive(clap::Subcommand)]
 enum Action {
-    /// Builds lab-carol, lab-moon, lab-alice (and lab-inet with a NAT): carol — moon — alice
+    /// Builds lab-carol, lab-moon, lab-alice (and lab-inet, unless the link is direct): carol — moon — alice
     Up {
         #[arg(value_enum, default_value_t = Shape::Direct)]
         topology: Shape,
@@ -43,6 +44,8 @@ enum Action {
 enum Shape {
     Direct,
     Nat,
+    TwoPaths,
+    TwoPathsNat,
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
@@ -63,6 +66,8 @@ fn up(shape: Shape) -> Result<()> {
     let topology = match shape {
         Shape::Direct => Topology::Direct,
         Shape::Nat => Topology::Nat,
+        Shape::TwoPaths => Topology::TwoPaths,
+        Shape::TwoPathsNat => Topology::TwoPathsNat,
     };
     let lab = Lab::build_as(PREFIX, topology, &crate::target().join("netns/lab"))?;
     println!("{} is up: {}", topology.name(), namespace::named(PREFIX)?.join(" "));
@@ -100,6 +105,10 @@ enum End {
     Receive { address: String },
     /// Sends at least so many octets, and on until standard input closes
     Send { address: String, octets: u64, per_second: u64 },
+    /// Sends numbered packets, each interval one, until standard input closes, and prints which were answered when
+    Stream { target: String, interval_ms: u64 },
+    /// Answers such packets until standard input closes
+    Echo { address: String },
     /// Sends a datagram so often, each time with another number in its first octets
     Flood { address: String, datagram: String, times: u32 },
     /// Answers every DNS question with one address until standard input closes
@@ -123,6 +132,8 @@ pub(crate) fn traffic(options: &TrafficOptions) -> Result<Outcome> {
         End::Crowd { gateway, count } => vpnhost_netns::load::hold(gateway, *count)?,
         End::Spoof { gateway, seconds } => vpnhost_netns::flood::spoof(gateway, *seconds)?,
         End::ReturnCookies { gateway, count } => vpnhost_netns::flood::return_cookies(gateway, *count)?,
+        End::Stream { target, interval_ms } => stream::send(target, Duration::from_millis(*interval_ms))?,
+        End::Echo { address } => stream::echo(address)?,
         End::Occupy { address } => traffic::occupy(address)?,
         End::Resolve { address, answer } => traffic::resolve(address, *answer)?,
         End::LookUp { name } => println!("{}", traffic::look_up(name)?),

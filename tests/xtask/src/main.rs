@@ -7,10 +7,12 @@ mod demo;
 mod fuzz;
 mod interop;
 mod lab;
+mod roam_bench;
 mod scapy;
 mod steps;
 mod test;
 mod tools;
+mod wire;
 mod wit_frozen;
 
 use std::path::{Path, PathBuf};
@@ -43,8 +45,12 @@ enum Task {
     Interop(interop::Options),
     /// Measures throughput and round trips beside strongSwan and a plain link
     Bench(bench::Options),
+    /// Measures what moves cost and how long they take, beside strongSwan
+    RoamBench(roam_bench::Options),
     /// Network namespaces to experiment in by hand
     Lab(lab::Options),
+    /// Joins two namespaces by a link with delay, loss and the like
+    Wire(Box<wire::Options>),
     /// One end of a checked transfer; the tests start it inside a namespace
     #[command(hide = true)]
     Traffic(lab::TrafficOptions),
@@ -63,7 +69,9 @@ fn main() -> ExitCode {
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Interop(options) => interop::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::RoamBench(options) => roam_bench::run(&options),
         Task::Lab(options) => lab::run(&options),
+        Task::Wire(options) => wire::run(&options),
         Task::Traffic(options) => lab::traffic(&options),
     };
     match result {

@@ -18,6 +18,7 @@ pub(crate) const NETWORK: &[Tool] = &[
     Tool { program: "ip", packages: &["iproute2"] },
     Tool { program: "ping", packages: &["iputils-ping"] },
     Tool { program: "nft", packages: &["nftables"] },
+    Tool { program: "conntrack", packages: &["conntrack"] },
     Tool { program: "tcpdump", packages: &["tcpdump"] },
     Tool { program: "sysctl", packages: &["procps"] },
     Tool { program: "setpriv", packages: &["util-linux"] },

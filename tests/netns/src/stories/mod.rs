@@ -1,10 +1,15 @@
 //! The stories: what a tunnel must do, each in namespaces of its own.
 
+pub mod attacker;
+pub mod bad_link;
+pub mod black_hole;
+pub mod both_ends;
 pub mod capability;
 pub mod certificate;
 pub mod certificate_life;
 pub mod child;
 pub mod cipher;
+pub mod crash;
 pub mod eap;
 pub mod eap_identity;
 pub mod explain;
@@ -12,12 +17,17 @@ pub mod failure;
 pub mod flood;
 pub mod flow;
 pub mod group;
+pub mod ipv6;
+pub mod keepalive;
 pub mod leak;
 pub mod matrix;
+pub mod mobility;
+pub mod name;
 pub mod network;
 pub mod plugin;
 pub mod raw_key;
 pub mod reauth;
+pub mod roam;
 pub mod session;
 pub mod transport;
 pub mod wire;
@@ -36,6 +46,14 @@ pub fn interop() -> Vec<Story> {
         flow::stories(),
         transport::stories(),
         failure::stories(),
+        mobility::stories(),
+        attacker::stories(),
+        both_ends::stories(),
+        black_hole::stories(),
+        ipv6::stories(),
+        name::stories(),
+        crash::stories(),
+        keepalive::stories(),
         explain::stories(),
         flood::stories(),
         certificate::stories(),
@@ -44,6 +62,7 @@ pub fn interop() -> Vec<Story> {
         child::stories(),
         raw_key::stories(),
         reauth::stories(),
+        roam::stories(),
         eap::stories(),
         eap_identity::stories(),
         plugin::stories(),
@@ -57,6 +76,7 @@ pub fn all() -> Vec<Story> {
     let mut stories = interop();
     stories.extend(leak::stories());
     stories.extend(wire::stories());
+    stories.extend(bad_link::stories());
     stories.push(session::harness());
     stories.extend(network::harness());
     stories

@@ -29,7 +29,8 @@ pub fn stories() -> Vec<Story> {
     stories
 }
 
-fn table(ground: &Ground, name: &str, more: &str) -> String {
+/// Returns the table of the configuration that loads a plugin.
+pub(super) fn table(ground: &Ground, name: &str, more: &str) -> String {
     let path = ground.plugins.join(format!("{name}.wasm"));
     format!("[[plugin]]\nname = \"{name}\"\npath = \"{}\"\n{more}\n", path.display())
 }

@@ -1,0 +1,83 @@
+//! The gateway is killed and started again: with its state it proves that its SAs are gone (RFC 6290), without it the client
+//! finds out by a negotiation beside. tshark judges what is said in clear.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::capture::Capture;
+use crate::command::run;
+use crate::peers::{CONNECTION, End, Peer as _, SaCount, Tunnel};
+use crate::story::{Ground, Story};
+use crate::traffic::{PingStream, now, ping};
+use crate::{Topology, Vpnhost, lab, wait};
+
+const SOON: Duration = Duration::from_secs(15);
+/// What the issue allows from when the gateway is up again.
+const BACK: f64 = 2.0;
+/// What `explain` says of a proof.
+const PROVED: &str = "its token proves it";
+
+/// Returns the stories.
+#[must_use]
+pub fn stories() -> Vec<Story> {
+    let mut stories = Vec::new();
+    for topology in [Topology::Direct, Topology::Nat] {
+        for (kept, name) in [(true, "kept"), (false, "lost")] {
+            stories.push(Story::new(format!("crash-{}-state-{name}", topology.name()), move |g: &Ground| {
+                crash(g, topology, kept)
+            }));
+        }
+    }
+    stories
+}
+
+fn crash(ground: &Ground, topology: Topology, kept: bool) -> Result<()> {
+    let lab = ground.lab(topology)?;
+    let mut tunnel = Tunnel::new(&ground.vpnhost, "aes256gcm16-prfsha256-x25519", "aes128gcm16");
+    "up".clone_into(&mut tunnel.start);
+    let gateway = Vpnhost::start(&lab, End::Gateway, &tunnel)?;
+    let client = Vpnhost::start(&lab, End::Client, &tunnel)?;
+    wait::until_true("the SAs", SOON, || Ok(client.sas()? == SaCount::ONE))?;
+    ping(&lab.carol, lab::ALICE, 5)?;
+    let capture = Capture::start(&lab.carol, "eth0", &lab.dir().join("crash.pcap"))?;
+    let pings = PingStream::start(&lab.carol, lab::ALICE, &lab.dir().join("pings.log"))?;
+    let (old, state) = (client.spis()?.1, gateway.files().state());
+    let files = gateway.kill()?;
+    if !kept {
+        std::fs::remove_dir_all(&state)?;
+    }
+    let gateway = files.start().context("the gateway after kill -9")?;
+    let ready = now();
+    let back = pings.answered_after(ready, SOON).context("a ping after the crash")?;
+    wait::until_true("one IKE SA at both ends", SOON, || {
+        Ok(client.sas()? == SaCount::ONE && gateway.sas()? == SaCount::ONE)
+    })?;
+    ensure!(client.spis()?.1 != old, "the IKE SA outlived its peer");
+    drop(pings.finish()?);
+    let explained = client.verb(&["explain", CONNECTION])?;
+    let said = tokens(&capture.finish()?)?;
+    println!(
+        "         back {:.0} ms after the gateway was ready; tokens in clear: {}",
+        back * 1e3,
+        said.len()
+    );
+    said.first().into_iter().for_each(|token| println!("         tshark: {token}"));
+    // Without a proof the old SA is doubted first, and a repetition later is as good.
+    ensure!(back <= if kept { BACK } else { 2.0 * BACK }, "it took {back:.2} s");
+    // Under another secret a token is said, too: it proves nothing.
+    ensure!(!said.is_empty(), "no token was said in clear");
+    ensure!(explained.contains(PROVED) == kept, "explain: {explained}");
+    gateway.end()?;
+    client.end().map(drop)
+}
+
+/// Returns how tshark, which has no keys here, names the tokens of a capture.
+fn tokens(file: &Path) -> Result<Vec<String>> {
+    let filter = ["-Y", "isakmp.notify.msgtype == 16419", "-O", "isakmp"];
+    let text = run(Command::new("tshark").arg("-n").arg("-r").arg(file).args(filter))?;
+    ensure!(!text.contains("Malformed"), "{text}");
+    Ok(text.lines().filter(|line| line.contains("(16419)")).map(|line| line.trim().to_owned()).collect())
+}
