@@ -1,38 +1,69 @@
-//! Independent judges in Python, in a virtual environment below target: scapy of ESP (`tests/netns/esp/judge.py`), and the
-//! cryptography package of a recorded IKE_AUTH with DSS (`tests/netns/ike/dss.py`).
+//! Independent judges in Python, in a virtual environment below target: scapy of ESP (`tests/netns/esp/judge.py`) and of
+//! moves behind a NAT and back (`tests/netns/ike/moves.py`), and the cryptography package of a recorded IKE_AUTH with DSS
+//! (`tests/netns/ike/dss.py`).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use vpnhost_netns::lab;
+use vpnhost_netns::stories::mobility::recorded_moves;
+use vpnhost_netns::story::Ground;
+
+use crate::interop;
 use crate::steps::{Outcome, logged, logged_status};
 use crate::test::count_before;
 use crate::tools;
 
 /// Lets scapy and our ESP open each other's packets, and an exchange with DSS be verified; counts.
 pub(crate) fn run() -> Result<Outcome> {
+    with_python(|python| {
+        let esp = shown(python, "esp_oracle", "tests/netns/esp/judge.py")?;
+        let dss = shown(python, "dss_exchange", "tests/netns/ike/dss.py")?;
+        Ok(Outcome::Counted { passed: esp.0 + dss.0, failed: esp.1 + dss.1 })
+    })
+}
+
+/// Moves behind a NAT and back, and lets scapy read what both ends saw; counts.
+pub(crate) fn moves() -> Result<Outcome> {
+    if let Some(skip) = tools::network_skip(&[tools::NETWORK]) {
+        return Ok(skip);
+    }
+    with_python(|python| {
+        lab::sweep()?;
+        let mut ground = Ground::new(&interop::vpnhost()?, Path::new(""), &crate::target().join("netns"));
+        ground.dir = ground.root.join("recorded-moves");
+        let recorded = recorded_moves(&ground).context("moves")?;
+        let seen = [&recorded.client, &recorded.gateway, &recorded.keys].map(PathBuf::as_path);
+        let (passed, failed) = judged(python, "moves", "tests/netns/ike/moves.py", &seen)?;
+        Ok(Outcome::Counted { passed, failed })
+    })
+}
+
+/// Does something with the virtual environment's Python, where it is to be had.
+fn with_python(judge: impl FnOnce(&Path) -> Result<Outcome>) -> Result<Outcome> {
     if let Some(text) = tools::missing(&[tools::PYTHON]) {
         return Ok(Outcome::Skipped(text));
     }
-    let directory = crate::root().join("tests/netns/esp");
-    let python = match environment(&directory.join("requirements.txt")) {
-        Ok(python) => python,
-        Err(error) => return Ok(Outcome::Skipped(format!("scapy is not to be had here: {error:#}"))),
-    };
-    let esp = judged(&python, "esp_oracle", &directory.join("judge.py"))?;
-    let dss = judged(&python, "dss_exchange", &crate::root().join("tests/netns/ike/dss.py"))?;
-    Ok(Outcome::Counted { passed: esp.0 + dss.0, failed: esp.1 + dss.1 })
+    match environment(&crate::root().join("tests/netns/esp/requirements.txt")) {
+        Ok(python) => judge(&python),
+        Err(error) => Ok(Outcome::Skipped(format!("scapy is not to be had here: {error:#}"))),
+    }
 }
 
-/// Builds an example that shows what is to be judged, and lets a script judge it; returns how much is right and how much
-/// is not.
-fn judged(python: &Path, example: &str, script: &Path) -> Result<(usize, usize)> {
+/// Builds an example that shows what is to be judged, and lets a script judge it.
+fn shown(python: &Path, example: &str, script: &str) -> Result<(usize, usize)> {
     let build = ["build", "--release", "--workspace", "--example", example];
     logged(&format!("build {example}"), Command::new("cargo").args(build))?;
-    let shown = crate::target().join("release/examples").join(example);
+    judged(python, example, script, &[&crate::target().join("release/examples").join(example)])
+}
+
+/// Lets a script judge; returns how much is right and how much is not.
+fn judged(python: &Path, name: &str, script: &str, arguments: &[&Path]) -> Result<(usize, usize)> {
     let mut judge = Command::new(python);
-    let (status, text) = logged_status(&format!("judge {example}"), judge.arg(script).arg(shown))?;
+    judge.arg(crate::root().join(script)).args(arguments);
+    let (status, text) = logged_status(&format!("judge {name}"), &mut judge)?;
     let sum = text.lines().rev().find(|line| line.contains(" passed, ")).unwrap_or_default();
     let (passed, failed) = (count_before(sum, "passed"), count_before(sum, "failed"));
     if passed == 0 || (failed == 0 && !status.success()) {

@@ -51,6 +51,7 @@ const STEPS: &[Step] = &[
     Step { name: "unit", run: |_| unit() },
     Step { name: "doctest", run: |_| doctest() },
     Step { name: "scapy", run: |_| scapy::run() },
+    Step { name: "scapy-moves", run: |_| scapy::moves() },
     Step { name: "interop", run: |_| interop::tell_all(&stories::interop()) },
     Step { name: "no-leak", run: |_| interop::tell_all(&stories::leak::stories()) },
     Step { name: "tshark", run: |_| interop::tell_all(&stories::wire::stories()) },
