@@ -1,22 +1,29 @@
 //! `cargo xtask roam-bench`: what moves cost and how long they take, vpnhost and strongSwan in the same run.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+mod table;
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use vpnhost_netns::lab;
-use vpnhost_netns::roam::{Column, EXPERIMENTS, Experiment, Ground, Values};
+use vpnhost_netns::roam::{Column, EXPERIMENTS, Experiment, Ground, Pace};
 
 use crate::build_plugins::build_plugins;
 use crate::interop;
 use crate::steps::Outcome;
 use crate::tools;
+use table::{Cell, Measured, Table};
+
+/// The round-trip times that are not asked for, in milliseconds.
+const TIMES: [u32; 3] = [0, 50, 300];
 
 #[derive(clap::Args)]
+#[command(after_help = length())]
 pub(crate) struct Options {
     /// Round-trip times in milliseconds, parted by commas
-    #[arg(long, value_delimiter = ',', default_values_t = [0, 50, 300])]
+    #[arg(long, value_delimiter = ',', default_values_t = TIMES)]
     rtt: Vec<u32>,
     /// Only experiments whose name contains this
     #[arg(long, value_name = "EXPERIMENT")]
@@ -41,36 +48,6 @@ pub(crate) struct Options {
     built: bool,
 }
 
-/// What came of the runs of one experiment with one column: what was measured, or why nothing was.
-type Cell = Result<Measured, String>;
-
-/// What was measured in several runs.
-struct Measured {
-    median: Values,
-    worst: Values,
-}
-
-impl Measured {
-    /// Sums runs up. What never came in a run is more than any number.
-    fn of(runs: &[Values]) -> Self {
-        let pick = |place: fn(usize) -> usize| {
-            let names = runs.iter().flat_map(BTreeMap::keys).collect::<BTreeSet<_>>();
-            let chosen = names.into_iter().map(|name| {
-                let mut values: Vec<f64> = runs
-                    .iter()
-                    .filter_map(|run| run.get(name))
-                    .map(|value| value.unwrap_or(f64::INFINITY))
-                    .collect();
-                values.sort_by(f64::total_cmp);
-                let value = values[place(values.len())];
-                (*name, value.is_finite().then_some(value))
-            });
-            chosen.collect()
-        };
-        Self { median: pick(|count| count / 2), worst: pick(|count| count - 1) }
-    }
-}
-
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
     if options.list {
         EXPERIMENTS.iter().for_each(|it| println!("{:13} {}", it.name, it.about));
@@ -79,38 +56,42 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     if let Some(skip) = tools::network_skip(&[tools::NETWORK, tools::STRONGSWAN]) {
         return Ok(skip);
     }
+    let plan = plan(options);
+    ensure!(!plan.is_empty(), "no experiment and column have such names");
+    lab::sweep()?;
+    let ground = ground(options)?;
+    let progress = Progress::of(&plan, options.runs);
+    let measured = measure_all(&plan, &ground, options, &progress);
+    let seconds = progress.began.elapsed().as_secs();
+    let judged: usize = plan.iter().map(Table::bars).sum();
+    let missed: usize = plan.iter().zip(&measured).map(|(table, cells)| table.missed(cells)).sum();
+    if options.json {
+        let tables: Vec<Value> =
+            plan.iter().zip(&measured).map(|(table, cells)| table.document(cells)).collect();
+        println!("{}", json!({ "experiments": tables, "missed": missed, "seconds": seconds }));
+    } else {
+        println!("{missed} bars missed; {} min {} s in all", seconds / 60, seconds % 60);
+    }
+    Ok(Outcome::Counted { passed: judged.saturating_sub(missed), failed: missed })
+}
+
+/// Returns what was asked for: a table for each experiment and round-trip time.
+fn plan(options: &Options) -> Vec<Table> {
     let chosen = |name: &str, words: &[String]| {
         words.is_empty() || words.iter().any(|word| name.contains(word.as_str()))
     };
-    let experiments: Vec<&Experiment> =
-        EXPERIMENTS.iter().filter(|it| chosen(it.name, &options.only)).collect();
-    ensure!(!experiments.is_empty(), "no experiment's name contains {}", options.only.join(" or "));
-    lab::sweep()?;
-    let ground = ground(options)?;
-    let (mut rows, mut judged, mut missed) = (Vec::new(), 0, 0);
-    for experiment in experiments {
-        for &rtt in &options.rtt {
-            let columns: Vec<Column> =
-                experiment.columns.iter().copied().filter(|it| chosen(it.name(), &options.column)).collect();
-            let cells: Vec<(Column, Cell)> = columns
-                .into_iter()
-                .map(|column| (column, measure(experiment, &ground, (column, rtt), options.runs)))
-                .collect();
-            judged += cells.iter().map(|(column, _)| experiment.bars_of(*column).count()).sum::<usize>();
-            missed +=
-                cells.iter().map(|(column, cell)| faults(experiment, *column, rtt, cell)).sum::<usize>();
-            if options.json {
-                rows.push(document(experiment, rtt, &cells));
-            } else {
-                print_table(experiment, rtt, &cells);
-            }
-        }
+    let mut plan = Vec::new();
+    for experiment in EXPERIMENTS.iter().filter(|it| chosen(it.name, &options.only)) {
+        let columns: Vec<Column> =
+            experiment.columns.iter().copied().filter(|it| chosen(it.name(), &options.column)).collect();
+        let tables = experiment.times(&options.rtt).iter().map(|rtt| Table {
+            experiment,
+            rtt: *rtt,
+            columns: columns.clone(),
+        });
+        plan.extend(tables.filter(|table| !table.columns.is_empty()));
     }
-    match options.json {
-        true => println!("{}", json!({ "experiments": rows, "missed": missed })),
-        false => println!("{missed} bars missed"),
-    }
-    Ok(Outcome::Counted { passed: judged.saturating_sub(missed), failed: missed })
+    plan
 }
 
 fn ground(options: &Options) -> Result<Ground> {
@@ -122,92 +103,114 @@ fn ground(options: &Options) -> Result<Ground> {
     Ok(Ground { vpnhost, plugins, dir, watch: Duration::from_secs(options.watch) })
 }
 
-fn measure(experiment: &Experiment, ground: &Ground, (column, rtt): (Column, u32), runs: u32) -> Cell {
-    let mut measured = Vec::new();
-    for run in 1..=runs {
-        // To who waits; the tables are the result.
-        eprintln!("{} with {} at {rtt} ms, run {run} of {runs}", experiment.name, column.name());
-        measured.push(experiment.run(ground, column, rtt).map_err(|error| format!("{error:#}"))?);
-    }
-    Ok(Measured::of(&measured))
-}
-
-fn faults(experiment: &Experiment, column: Column, rtt: u32, cell: &Cell) -> usize {
-    let all = || experiment.bars_of(column).count();
-    cell.as_ref().map_or_else(|_| all(), |measured| experiment.missed(column, rtt, &measured.median).len())
-}
-
-fn print_table(experiment: &Experiment, rtt: u32, cells: &[(Column, Cell)]) {
-    println!("{} at {rtt} ms: {}", experiment.name, experiment.about);
-    print!("  {:24}", "");
-    cells.iter().for_each(|(column, _)| print!(" {:>18}", column.name()));
-    println!();
-    let mut names: BTreeMap<&str, bool> = BTreeMap::new();
-    for measured in cells.iter().filter_map(|(_, cell)| cell.as_ref().ok()) {
-        for (name, value) in &measured.worst {
-            // A row in which all is nought says nothing.
-            *names.entry(name).or_default() |= *value != Some(0.0);
+/// Measures all tables, and prints each when it is known: at the end those that are measured beside the others.
+fn measure_all(plan: &[Table], ground: &Ground, options: &Options, progress: &Progress) -> Vec<Vec<Cell>> {
+    let measure = |table: &Table| measure(table, ground, options.runs, progress);
+    let tell = |table: &Table, cells: Vec<Cell>| {
+        if !options.json {
+            table.print(&cells);
         }
-    }
-    let bars = |name: &str| experiment.bars.iter().any(|bar| bar.value == name);
-    for name in names.iter().filter(|(name, says)| **says || bars(name)).map(|(name, _)| *name) {
-        print!("  {name:24}");
-        for (column, cell) in cells {
-            let Ok(Measured { median, worst }) = cell else {
-                print!(" {:>18}", "failed");
-                continue;
-            };
-            let mut shown = shown(median.get(name));
-            if worst.get(name) != median.get(name) {
-                shown = format!("{shown} ({})", self::shown(worst.get(name)));
+        cells
+    };
+    std::thread::scope(|scope| {
+        let mut beside: Vec<_> = plan
+            .iter()
+            .map(|table| {
+                let is_beside = table.experiment.pace == Pace::Beside;
+                is_beside.then(|| scope.spawn(move || measure(table)))
+            })
+            .collect();
+        let mut measured: Vec<Option<Vec<Cell>>> = plan
+            .iter()
+            .zip(&beside)
+            .map(|(table, beside)| beside.is_none().then(|| tell(table, measure(table))))
+            .collect();
+        for ((table, beside), cells) in plan.iter().zip(&mut beside).zip(&mut measured) {
+            if let Some(run) = beside.take() {
+                let panicked = || table.columns.iter().map(|_| Err("it panicked".to_owned())).collect();
+                *cells = Some(tell(table, run.join().unwrap_or_else(|_| panicked())));
             }
-            let is_missed = experiment.missed(*column, rtt, median).contains(&name);
-            print!(" {:>18}", if is_missed { format!("{shown} !") } else { shown });
         }
-        println!();
-    }
-    for (column, cell) in cells {
-        if let Err(why) = cell {
-            println!("  {}: {why}", column.name());
-        }
-    }
-    println!();
+        measured.into_iter().flatten().collect()
+    })
 }
 
-fn shown(value: Option<&Option<f64>>) -> String {
-    match value {
-        None => "–".to_owned(),
-        Some(None) => "never".to_owned(),
-        Some(Some(value)) => format!("{value:.*}", usize::from(value.fract() != 0.0)),
-    }
-}
-
-fn document(experiment: &Experiment, rtt: u32, cells: &[(Column, Cell)]) -> Value {
-    let columns: BTreeMap<&str, Value> = cells
-        .iter()
-        .map(|(column, cell)| {
-            let value = match cell {
-                Ok(Measured { median, worst }) => {
-                    json!({ "values": median, "worst": worst, "missed": experiment.missed(*column, rtt, median) })
+/// Runs an experiment as often as asked for; one that fails is not run again.
+fn measure(table: &Table, ground: &Ground, runs: u32, progress: &Progress) -> Vec<Cell> {
+    let Table { experiment, rtt, columns } = table;
+    let mut values: Vec<Result<Vec<_>, String>> = columns.iter().map(|_| Ok(Vec::new())).collect();
+    for run in 1..=runs {
+        // Columns that are measured at the same time are one turn.
+        let turns = columns.chunks(if is_one_turn(experiment) { columns.len() } else { 1 });
+        let mut slots = values.iter_mut();
+        for turn in turns {
+            progress.tell(table, turn, (run, runs));
+            for ((_, came), slot) in experiment.run(ground, turn, *rtt).into_iter().zip(slots.by_ref()) {
+                match (came, &mut *slot) {
+                    (Ok(values), Ok(all)) => all.push(values),
+                    (Err(error), Ok(_)) => *slot = Err(format!("{error:#}")),
+                    (_, Err(_)) => {}
                 }
-                Err(why) => json!({ "failed": why }),
-            };
-            (column.name(), value)
-        })
-        .collect();
-    json!({ "name": experiment.name, "about": experiment.about, "rtt_ms": rtt, "columns": columns })
+            }
+            progress.end(experiment);
+        }
+    }
+    values.into_iter().map(|values| values.map(|values| Measured::of(&values))).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn is_one_turn(experiment: &Experiment) -> bool {
+    experiment.pace != Pace::EachTime
+}
 
-    #[test]
-    fn of_several_runs_the_middle_and_the_worst_are_told_and_never_is_worse_than_any() {
-        let run = |gap: Option<f64>| Values::from([("gap ms", gap)]);
-        let Measured { median, worst } = Measured::of(&[run(Some(30.0)), run(None), run(Some(10.0))]);
-        assert_eq!((median["gap ms"], worst["gap ms"]), (Some(30.0), None));
-        let Measured { median, worst } = Measured::of(&[run(Some(7.0))]);
-        assert_eq!((median["gap ms"], worst["gap ms"]), (Some(7.0), Some(7.0)));
+/// Tells whoever waits how far it is; the tables are the result.
+struct Progress {
+    began: Instant,
+    /// How many seconds are left, by what the experiments say of themselves.
+    left: Mutex<u32>,
+}
+
+impl Progress {
+    fn of(plan: &[Table], runs: u32) -> Self {
+        let all = plan.iter().map(|table| seconds(table.experiment, table.columns.len())).sum::<u32>();
+        Self { began: Instant::now(), left: Mutex::new(all * runs) }
     }
+
+    fn tell(&self, Table { experiment, rtt, .. }: &Table, columns: &[Column], (run, runs): (u32, u32)) {
+        let names: Vec<&str> = columns.iter().map(|column| column.name()).collect();
+        let left = *self.left.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        eprintln!(
+            "{:4} s, about {} min left: {} at {rtt} ms with {}, run {run} of {runs}",
+            self.began.elapsed().as_secs(),
+            left.div_ceil(60),
+            experiment.name,
+            names.join(" and "),
+        );
+    }
+
+    fn end(&self, experiment: &Experiment) {
+        let mut left = self.left.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *left = left.saturating_sub(seconds(experiment, 1));
+    }
+}
+
+/// Returns how many seconds an experiment adds to the whole with so many columns.
+fn seconds(experiment: &Experiment, columns: usize) -> u32 {
+    match experiment.pace {
+        Pace::EachTime => experiment.seconds * columns as u32,
+        Pace::Once => experiment.seconds,
+        Pace::Beside => 0,
+    }
+}
+
+/// Returns how long everything takes, for those who ask for help.
+fn length() -> String {
+    let turns = EXPERIMENTS.iter().map(|it| (it, it.times(&TIMES).len() as u32));
+    let all = turns.map(|(it, times)| times * seconds(it, it.columns.len())).sum::<u32>();
+    let once = EXPERIMENTS.iter().filter(|it| is_one_turn(it)).map(|it| it.name).collect::<Vec<_>>();
+    format!(
+        "All of it takes about {} minutes where each is run once. What needs minutes ({}) is run at the first\n\
+         round-trip time alone.",
+        all.div_ceil(60),
+        once.join(", ")
+    )
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::scene::Scene;
-use super::{Bar, Column, Experiment, Ground, Values};
+use super::{Bar, Column, Experiment, Ground, Pace, Values, journey, nat};
 use crate::Topology;
 use crate::lab::{self, UPLINKS};
 use crate::peers::CONNECTION;
@@ -14,6 +14,8 @@ use crate::traffic::{Load, Transfer, now};
 const OURS: &[Column] = &[Column::Checked, Column::Unchecked];
 const ALL: &[Column] = &[Column::Strongswan, Column::Checked, Column::Unchecked];
 const ONE_EACH: &[Column] = &[Column::Strongswan, Column::Checked];
+const POLICIES: &[Column] =
+    &[Column::Strongswan, Column::Checked, Column::LowestRtt, Column::Cheapest, Column::Sticky, Column::Keen];
 const WITH_KEEN: &[Column] = &[Column::Strongswan, Column::Checked, Column::Keen];
 
 /// How long a move may take to come to rest, octets of later exchanges included.
@@ -38,6 +40,8 @@ pub const EXPERIMENTS: &[Experiment] = &[
             bar("rekey datagrams", Column::Unchecked, 0.0),
             bar("IKE_SA_INIT requests", Column::Checked, 0.0),
         ],
+        pace: Pace::EachTime,
+        seconds: 10,
         body: link_down,
     },
     Experiment {
@@ -45,6 +49,8 @@ pub const EXPERIMENTS: &[Experiment] = &[
         about: "a move by hand while both paths are alive",
         columns: OURS,
         bars: &[bar("pings lost", Column::Checked, 0.0), bar("pings lost", Column::Unchecked, 0.0)],
+        pace: Pace::EachTime,
+        seconds: 10,
         body: voluntary,
     },
     Experiment {
@@ -57,6 +63,8 @@ pub const EXPERIMENTS: &[Experiment] = &[
             bar("IKE octets", Column::Checked, 4500.0),
             bar("IKE octets", Column::Unchecked, 3200.0),
         ],
+        pace: Pace::EachTime,
+        seconds: 17,
         body: six_moves,
     },
     Experiment {
@@ -68,6 +76,8 @@ pub const EXPERIMENTS: &[Experiment] = &[
             // Whoever suspects sooner than an answer can come suspects in vain, and waits longer the next time.
             Bar { value: "back after ms", column: Column::Keen, limit: 1000.0, per_ms: 1.0 },
         ],
+        pace: Pace::EachTime,
+        seconds: 14,
         body: silent_death,
     },
     Experiment {
@@ -75,6 +85,8 @@ pub const EXPERIMENTS: &[Experiment] = &[
         about: "the gateway is killed and started again; counted from when it is ready",
         columns: ONE_EACH,
         bars: &[bar("back after ms", Column::Checked, 2000.0)],
+        pace: Pace::EachTime,
+        seconds: 14,
         body: restart,
     },
     Experiment {
@@ -82,6 +94,8 @@ pub const EXPERIMENTS: &[Experiment] = &[
         about: "the NAT forgets its mappings and takes other ports, under traffic",
         columns: ONE_EACH,
         bars: &[bar("back after ms", Column::Checked, 3000.0)],
+        pace: Pace::EachTime,
+        seconds: 12,
         body: rebind,
     },
     Experiment {
@@ -89,8 +103,43 @@ pub const EXPERIMENTS: &[Experiment] = &[
         about: "the link goes down under TCP both ways; the other path carries 1280 octets",
         columns: ONE_EACH,
         bars: &[bar("stall up ms", Column::Checked, 1000.0), bar("stall down ms", Column::Checked, 1000.0)],
+        pace: Pace::EachTime,
+        seconds: 15,
         body: narrow,
     },
+    Experiment {
+        name: "voice",
+        about: "a call, 50 packets/s, over 30 legs on each of which one of two bad links fails; it has delays of its own",
+        columns: POLICIES,
+        bars: JOURNEY,
+        pace: Pace::Once,
+        seconds: 140,
+        body: journey::voice,
+    },
+    Experiment {
+        name: "nat-30",
+        about: "a NAT that forgets after 30 s; ours begins with 16 s and learns; then packets come first from outside",
+        columns: ONE_EACH,
+        bars: &[bar("keepalive ms", Column::Checked, 29_999.0), bar("inbound lost", Column::Checked, 0.0)],
+        pace: Pace::Beside,
+        seconds: 260,
+        body: nat::learn_30,
+    },
+];
+
+/// A path that dies without a word is left within this, whoever decides.
+const GAP: f64 = 3000.0;
+const JOURNEY: &[Bar] = &[
+    bar("longest gap ms", Column::Checked, GAP),
+    bar("longest gap ms", Column::LowestRtt, GAP),
+    bar("longest gap ms", Column::Cheapest, GAP),
+    bar("longest gap ms", Column::Sticky, GAP),
+    bar("longest gap ms", Column::Keen, GAP),
+    bar("IKE SAs more", Column::Checked, 0.0),
+    bar("IKE SAs more", Column::LowestRtt, 0.0),
+    bar("IKE SAs more", Column::Cheapest, 0.0),
+    bar("IKE SAs more", Column::Sticky, 0.0),
+    bar("IKE SAs more", Column::Keen, 0.0),
 ];
 
 const fn bar(value: &'static str, column: Column, limit: f64) -> Bar {
@@ -133,8 +182,7 @@ fn silent_death(ground: &Ground, column: Column, rtt: u32) -> Result<Values> {
     let scene = Scene::begin(ground, column, Topology::TwoPaths, rtt)?;
     scene.lab.cut(0)?;
     let began = now();
-    std::thread::sleep(ground.watch);
-    scene.end_back(began)
+    scene.end_back(began, ground.watch)
 }
 
 fn restart(ground: &Ground, column: Column, rtt: u32) -> Result<Values> {
@@ -152,16 +200,14 @@ fn restart(ground: &Ground, column: Column, rtt: u32) -> Result<Values> {
     std::thread::sleep(Duration::from_secs(1));
     scene.restart_gateway()?;
     let began = now();
-    std::thread::sleep(ground.watch);
-    scene.end_back(began)
+    scene.end_back(began, ground.watch)
 }
 
 fn rebind(ground: &Ground, column: Column, rtt: u32) -> Result<Values> {
     let scene = Scene::begin(ground, column, Topology::Nat, rtt)?;
     scene.lab.rebind(40_000..=40_999)?;
     let began = now();
-    std::thread::sleep(ground.watch);
-    scene.end_back(began)
+    scene.end_back(began, ground.watch)
 }
 
 fn narrow(ground: &Ground, column: Column, rtt: u32) -> Result<Values> {

@@ -4,13 +4,15 @@
 //! recorded. Both ends are of one make, with the same suite and IPv4 alone outside.
 
 mod experiment;
+mod journey;
+pub(crate) mod nat;
 mod scene;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 
 use crate::peers::{Player, Tunnel};
 
@@ -31,6 +33,12 @@ pub enum Column {
     Unchecked,
     /// vpnhost with the component `keen`.
     Keen,
+    /// vpnhost with the component `lowest-rtt`.
+    LowestRtt,
+    /// vpnhost with the component `cheapest`.
+    Cheapest,
+    /// vpnhost with the component `sticky`.
+    Sticky,
 }
 
 impl Column {
@@ -42,14 +50,32 @@ impl Column {
             Self::Checked => "vpnhost",
             Self::Unchecked => "vpnhost, no check",
             Self::Keen => "vpnhost, keen",
+            Self::LowestRtt => "lowest-rtt",
+            Self::Cheapest => "cheapest",
+            Self::Sticky => "sticky",
         }
     }
 
-    fn player(self) -> Player {
+    /// Returns who plays both ends.
+    #[must_use]
+    pub fn player(self) -> Player {
+        if self == Self::Strongswan { Player::Strongswan } else { Player::Ours }
+    }
+
+    /// Returns the component that decides for the client.
+    fn component(self) -> Option<&'static str> {
         match self {
-            Self::Strongswan => Player::Strongswan,
-            Self::Checked | Self::Unchecked | Self::Keen => Player::Ours,
+            Self::Strongswan | Self::Checked | Self::Unchecked => None,
+            Self::Keen => Some("keen"),
+            Self::LowestRtt => Some("lowest-rtt"),
+            Self::Cheapest => Some("cheapest"),
+            Self::Sticky => Some("sticky"),
         }
+    }
+
+    /// Returns its name in paths, and in those of namespaces.
+    fn slug(self) -> String {
+        self.name().replace([',', ' '], "")
     }
 
     fn tunnel(self, ground: &Ground) -> Tunnel {
@@ -57,13 +83,12 @@ impl Column {
         tunnel.mobike = true;
         // strongSwan's own default, which the lab shortens.
         tunnel.charon = "  retransmit_timeout = 4\n".to_owned();
-        match self {
-            Self::Strongswan | Self::Checked => {}
-            Self::Unchecked => tunnel.connection = "return_routability = \"never\"\n".to_owned(),
-            Self::Keen => {
-                let keen = ground.plugins.join("keen.wasm");
-                tunnel.tables.0 = format!("[[plugin]]\nname = \"keen\"\npath = \"{}\"\n", keen.display());
-            }
+        if self == Self::Unchecked {
+            tunnel.connection = "return_routability = \"never\"\n".to_owned();
+        }
+        if let Some(name) = self.component() {
+            let path = ground.plugins.join(format!("{name}.wasm"));
+            tunnel.tables.0 = format!("[[plugin]]\nname = \"{name}\"\npath = \"{}\"\n", path.display());
         }
         tunnel
     }
@@ -80,7 +105,22 @@ pub struct Experiment {
     pub columns: &'static [Column],
     /// What must be reached.
     pub bars: &'static [Bar],
+    /// When it is run.
+    pub pace: Pace,
+    /// About how long a column takes, in seconds.
+    pub seconds: u32,
     body: fn(&Ground, Column, u32) -> Result<Values>,
+}
+
+/// When an experiment is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// At each round-trip time, by itself, one column after the other: milliseconds count.
+    EachTime,
+    /// Once, at the first round-trip time, with all columns at the same time: it takes minutes.
+    Once,
+    /// The same, beside all the others: hardly a packet is sent.
+    Beside,
 }
 
 /// What a value must not exceed.
@@ -113,13 +153,38 @@ pub struct Ground {
 }
 
 impl Experiment {
-    /// Runs it at a round-trip time in milliseconds.
-    pub fn run(&self, ground: &Ground, column: Column, rtt: u32) -> Result<Values> {
-        let slug = column.name().replace([',', ' '], "");
-        let dir = ground.dir.join(self.name).join(format!("{slug}-{rtt}"));
-        let ground = Ground { dir, ..ground.clone() };
-        (self.body)(&ground, column, rtt)
-            .with_context(|| format!("{} with {} at {rtt} ms", self.name, column.name()))
+    /// Returns the experiment of a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        EXPERIMENTS.iter().find(|it| it.name == name)
+    }
+
+    /// Returns at which of these round-trip times it is run.
+    #[must_use]
+    pub fn times<'a>(&self, all: &'a [u32]) -> &'a [u32] {
+        if self.pace == Pace::EachTime { all } else { &all[..all.len().min(1)] }
+    }
+
+    /// Runs it at a round-trip time in milliseconds, with each of these columns.
+    #[must_use]
+    pub fn run(&self, ground: &Ground, columns: &[Column], rtt: u32) -> Vec<(Column, Result<Values>)> {
+        let run = |column: Column| {
+            let dir = ground.dir.join(self.name).join(format!("{}-{rtt}", column.slug()));
+            let ground = Ground { dir, ..ground.clone() };
+            let values = (self.body)(&ground, column, rtt);
+            (column, values.with_context(|| format!("{} with {} at {rtt} ms", self.name, column.name())))
+        };
+        if self.pace == Pace::EachTime {
+            return columns.iter().copied().map(run).collect();
+        }
+        std::thread::scope(|scope| {
+            let runs: Vec<_> =
+                columns.iter().map(|column| (*column, scope.spawn(move || run(*column)))).collect();
+            let ended = runs.into_iter().map(|(column, run)| {
+                run.join().unwrap_or_else(|_| (column, Err(anyhow!("an experiment panicked"))))
+            });
+            ended.collect()
+        })
     }
 
     /// Returns what a column must reach.

@@ -11,7 +11,7 @@ use crate::lab::{self, UPLINKS};
 use crate::link::{Change, Wire};
 use crate::peers::{End, Peer, SaCount, Tunnel, start};
 use crate::stream::{Heard, Stream};
-use crate::traffic::ping;
+use crate::traffic::{now, ping};
 use crate::{Lab, Topology, wait};
 
 /// How long everything is left alone before something happens.
@@ -79,8 +79,13 @@ impl Scene {
         Ok(self.observe(since)?.0)
     }
 
-    /// The same, and how long it took until a ping was answered that was sent since.
-    pub(super) fn end_back(self, since: f64) -> Result<Values> {
+    /// The same once a ping is answered again, or after `watch`, and how long it took until one was that was sent since.
+    pub(super) fn end_back(self, since: f64, watch: Duration) -> Result<Values> {
+        let one = format!("ping -n -c 1 -W 1 {}", lab::ALICE);
+        while now() - since < watch.as_secs_f64() && !self.lab.carol.succeeds(&one) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        std::thread::sleep(SETTLE);
         let (mut values, pings) = self.observe(since)?;
         values.insert("back after ms", pings.back_after(since).map(rounded));
         Ok(values)
@@ -119,6 +124,6 @@ fn delayed(lab: &Lab, number: usize, rtt: u32) -> Result<Wire> {
     Ok(wire)
 }
 
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

@@ -9,23 +9,15 @@ use crate::link::schedule::Bursts;
 use crate::link::voice::{Call, Heard};
 use crate::link::{Change, Conditions, Direction, Trace, Wire};
 use crate::peers::{Pair, Player, Tunnel};
-use crate::story::{Ground, Story};
+use crate::roam::{self, Experiment, Values};
+use crate::story::{self, Ground, Story};
 use crate::traffic::ping;
-use crate::{Lab, Namespace, Topology, lab, link, suite, wait};
+use crate::{Namespace, Topology, lab, suite, wait};
 
 /// The address of the near end.
 const NEAR: &str = "10.30.0.1";
 /// The address of the far end.
 const FAR: &str = "10.30.0.2";
-
-/// What decides without a component.
-const BUILT_IN: &str = "built-in";
-/// Who decides on a journey.
-const POLICIES: [&str; 5] = [BUILT_IN, "lowest-rtt", "cheapest", "sticky", "keen"];
-/// A journey has so many legs.
-const LEGS: u32 = 30;
-/// Each takes so long: what fails does so for longer than a host may need to leave it.
-const LEG: Duration = Duration::from_secs(4);
 
 /// Returns the stories.
 #[must_use]
@@ -323,46 +315,24 @@ fn tunnel(ground: &Ground) -> Result<()> {
 /// A call over a journey of thirty legs, on each of which one of two uplinks fails, under each policy at the same
 /// time: the IKE SA stays, and no silence is longer than one of a path that died without a word may be.
 fn journey(ground: &Ground) -> Result<()> {
-    std::thread::scope(|scope| {
-        let travel = |policy| (policy, scope.spawn(move || journey_under(ground, policy)));
-        let travels: Vec<_> = POLICIES.map(travel).into_iter().collect();
-        let mut result = Ok(());
-        for (policy, travel) in travels {
-            let heard = travel.join().unwrap_or_else(|_| bail!("a journey panicked"));
-            match heard.with_context(|| policy.to_owned()) {
-                Ok(heard) => println!("         {policy:10} {heard}"),
-                Err(error) => result = Err(error),
-            }
-        }
-        result
-    })
+    let voice = Experiment::named("voice").context("there is such an experiment")?;
+    let ours: Vec<_> = voice.columns.iter().copied().filter(|it| it.player() == Player::Ours).collect();
+    let story::Ground { vpnhost, plugins, dir, .. } = ground.clone();
+    let ground = roam::Ground { vpnhost, plugins, dir, watch: Duration::ZERO };
+    let mut result = Ok(());
+    for (column, values) in voice.run(&ground, &ours, 0) {
+        let told = values.and_then(|values| {
+            println!("         {:13} {}", column.name(), told(&values));
+            let missed = voice.missed(column, 0, &values);
+            ensure!(missed.is_empty(), "{}: missed {}", column.name(), missed.join(", "));
+            Ok(())
+        });
+        result = result.and(told);
+    }
+    result
 }
 
-/// Makes the journey with one of the components deciding, or without.
-fn journey_under(ground: &Ground, policy: &str) -> Result<Heard> {
-    let lab = Lab::build_beside(policy, Topology::TwoPaths, &ground.dir.join(policy))?;
-    let wire = |near: &str, far: &str| {
-        let inet = lab.router()?;
-        Wire::replace((lab.carol.name(), near), (inet.name(), far), 1)
-    };
-    let wires = [wire("eth0", "in0")?, wire("eth1", "in1")?];
-    let mut tunnel = Tunnel::new(&ground.vpnhost, suite::IKE[4], "aes128gcm16");
-    if policy != BUILT_IN {
-        tunnel.tables.0 = super::plugin::table(ground, policy, "");
-    }
-    let pair = Pair::start(&lab, (Player::Ours, Player::Ours), &tunnel)?;
-    pair.client.up().context("set-up")?;
-    ping(&lab.carol, lab::ALICE, 10)?;
-    let before = pair.client.spis()?.1;
-    let traces = link::journey::journey(1, LEGS, LEG)?;
-    let call = Call::start(&lab.carol, &lab.alice, format!("{}:5004", lab::ALICE).parse()?)?;
-    wires.iter().zip(&traces).for_each(|(wire, trace)| wire.follow(trace));
-    std::thread::sleep(LEG * (LEGS + 2));
-    let heard = call.finish()?;
-    let after = pair.client.spis()?.1;
-    ensure!(before == after, "another IKE SA: {before} before, {after} after; {heard}");
-    ensure!(heard.longest_gap <= Duration::from_secs(3), "{heard}");
-    pair.client.stop()?;
-    pair.gateway.stop()?;
-    Ok(heard)
+fn told(values: &Values) -> String {
+    let told = |(name, value): (&&str, &Option<f64>)| Some(format!("{name} {}", (*value)?));
+    values.iter().filter_map(told).collect::<Vec<_>>().join(", ")
 }

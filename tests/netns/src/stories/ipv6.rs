@@ -68,6 +68,7 @@ fn nat64(ground: &Ground, gateway: Player) -> Result<()> {
 
     let capture = Capture::start(carol, "eth1", &roaming.lab.dir().join("ipv6-only.pcap"))?;
     let moved = roaming.keeps_sas("to-ipv6-only", lab::NAT64, |lab| lab.link_down(0))?;
+    // A busy machine's share: the packets of some hundred milliseconds of three seconds.
     ensure!(moved.pings.loss() < 10.0, "{:.1} % of the pings lost", moved.pings.loss());
     ping(carol, &format!("-s 1350 {}", lab::ALICE), 3).context("a long ping through the NAT64")?;
     let file = capture.finish()?;
