@@ -13,6 +13,8 @@ pub struct Datagram {
     pub at: f64,
     /// Who sent it.
     pub from: IpAddr,
+    /// From which UDP port; nought of what is not UDP.
+    pub port: u16,
     /// Octets of the IP packet.
     pub octets: u32,
     /// What it is.
@@ -177,12 +179,12 @@ fn ip(at: f64, frame: &[u8]) -> Option<Datagram> {
         }
         _ => return None,
     };
-    let kind = match protocol {
-        50 => Kind::Esp { encapsulated: false },
-        17 => udp(payload)?,
-        _ => Kind::Other,
+    let (port, kind) = match protocol {
+        50 => (0, Kind::Esp { encapsulated: false }),
+        17 => (short(payload, 0)?, udp(payload)?),
+        _ => (0, Kind::Other),
     };
-    Some(Datagram { at, from, octets, kind })
+    Some(Datagram { at, from, port, octets, kind })
 }
 
 fn udp(payload: &[u8]) -> Option<Kind> {
@@ -267,7 +269,7 @@ mod tests {
         ];
         let datagrams = parse(&capture(&frames)).unwrap();
         assert_eq!(datagrams.len(), 5);
-        assert_eq!((datagrams[0].at, datagrams[0].octets), (1_700_000_000.5, 56));
+        assert_eq!((datagrams[0].at, datagrams[0].port, datagrams[0].octets), (1_700_000_000.5, 40_000, 56));
         let tally = Tally::of(&datagrams);
         assert_eq!(tally.ike, Sum { datagrams: 2, octets: 116 });
         assert_eq!(tally.keepalives, Sum { datagrams: 1, octets: 29 });

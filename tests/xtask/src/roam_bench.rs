@@ -208,7 +208,7 @@ fn length() -> String {
     let all = turns.map(|(it, times)| times * seconds(it, it.columns.len())).sum::<u32>();
     let once = EXPERIMENTS.iter().filter(|it| is_one_turn(it)).map(|it| it.name).collect::<Vec<_>>();
     format!(
-        "All of it takes about {} minutes where each is run once. What needs minutes ({}) is run at the first\n\
+        "All of it takes about {} minutes where each is run once. What needs minutes ({}) is run at the first \
          round-trip time alone.",
         all.div_ceil(60),
         once.join(", ")

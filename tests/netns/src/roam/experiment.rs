@@ -41,7 +41,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
             bar("IKE_SA_INIT requests", Column::Checked, 0.0),
         ],
         pace: Pace::EachTime,
-        seconds: 10,
+        seconds: 9,
         body: link_down,
     },
     Experiment {
@@ -50,7 +50,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         columns: OURS,
         bars: &[bar("pings lost", Column::Checked, 0.0), bar("pings lost", Column::Unchecked, 0.0)],
         pace: Pace::EachTime,
-        seconds: 10,
+        seconds: 9,
         body: voluntary,
     },
     Experiment {
@@ -64,7 +64,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
             bar("IKE octets", Column::Unchecked, 3200.0),
         ],
         pace: Pace::EachTime,
-        seconds: 17,
+        seconds: 15,
         body: six_moves,
     },
     Experiment {
@@ -77,7 +77,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
             Bar { value: "back after ms", column: Column::Keen, limit: 1000.0, per_ms: 1.0 },
         ],
         pace: Pace::EachTime,
-        seconds: 14,
+        seconds: 13,
         body: silent_death,
     },
     Experiment {
@@ -86,7 +86,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         columns: ONE_EACH,
         bars: &[bar("back after ms", Column::Checked, 2000.0)],
         pace: Pace::EachTime,
-        seconds: 14,
+        seconds: 16,
         body: restart,
     },
     Experiment {
@@ -95,7 +95,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         columns: ONE_EACH,
         bars: &[bar("back after ms", Column::Checked, 3000.0)],
         pace: Pace::EachTime,
-        seconds: 12,
+        seconds: 15,
         body: rebind,
     },
     Experiment {
@@ -104,7 +104,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         columns: ONE_EACH,
         bars: &[bar("stall up ms", Column::Checked, 1000.0), bar("stall down ms", Column::Checked, 1000.0)],
         pace: Pace::EachTime,
-        seconds: 15,
+        seconds: 13,
         body: narrow,
     },
     Experiment {
@@ -113,7 +113,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         columns: POLICIES,
         bars: JOURNEY,
         pace: Pace::Once,
-        seconds: 140,
+        seconds: 145,
         body: journey::voice,
     },
     Experiment {
@@ -122,7 +122,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         columns: ONE_EACH,
         bars: &[bar("keepalive ms", Column::Checked, 29_999.0), bar("inbound lost", Column::Checked, 0.0)],
         pace: Pace::Beside,
-        seconds: 260,
+        seconds: 275,
         body: nat::learn_30,
     },
 ];

@@ -29,6 +29,10 @@ const LONG_SILENCE: u64 = 55;
 const SEARCH: Duration = Duration::from_secs(240);
 /// How long who learns nothing is watched instead: some keepalives.
 const UNLEARNED: Duration = Duration::from_secs(65);
+/// The port of IKE and ESP behind a NAT.
+const PORT: u16 = 4500;
+/// Whatever follows another packet so soon, in seconds, follows it for reasons of its own.
+const AT_ONCE: f64 = 5.0;
 const SOON: Duration = Duration::from_secs(20);
 
 /// Waits until a client knows what the NAT remembers, and returns how long that took.
@@ -88,15 +92,17 @@ pub(super) fn learn_30(ground: &Ground, column: Column, _: u32) -> Result<Values
 }
 
 /// Returns how many keepalives an hour of silence has, by how long the client was silent before each, until a time and since.
+/// A request that goes out in the place of one counts.
 fn hourly(file: &Path, time: f64) -> Result<[Option<f64>; 2]> {
     let gateway: std::net::IpAddr = lab::MOON.parse()?;
     let seen = datagram::read(file)?;
-    // IKE is left out: silences are tried by it, on another port.
-    let carries = |it: &&Datagram| matches!(it.kind, Kind::Keepalive | Kind::Esp { .. });
-    let client: Vec<&Datagram> = seen.iter().filter(carries).filter(|it| it.from != gateway).collect();
+    // The NAT leaves the port as it is; silences are tried on another.
+    let client: Vec<&Datagram> = seen.iter().filter(|it| it.from != gateway && it.port == PORT).collect();
+    let keeps = |kind| matches!(kind, Kind::Keepalive | Kind::Ike(_));
     let rate = |is_wanted: &dyn Fn(f64) -> bool| {
-        let pairs = client.windows(2).filter(|pair| pair[1].kind == Kind::Keepalive && is_wanted(pair[1].at));
-        let mut silences: Vec<f64> = pairs.map(|pair| pair[1].at - pair[0].at).collect();
+        let pairs = client.windows(2).filter(|pair| keeps(pair[1].kind) && is_wanted(pair[1].at));
+        let silences = pairs.map(|pair| pair[1].at - pair[0].at).filter(|silence| *silence > AT_ONCE);
+        let mut silences: Vec<f64> = silences.collect();
         silences.sort_by(f64::total_cmp);
         silences.get(silences.len() / 2).map(|silence| rounded(3600.0 / silence))
     };
