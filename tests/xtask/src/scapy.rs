@@ -37,6 +37,9 @@ pub(crate) fn moves() -> Result<Outcome> {
         let recorded = recorded_moves(&ground).context("moves")?;
         let seen = [&recorded.client, &recorded.gateway, &recorded.keys].map(PathBuf::as_path);
         let (passed, failed) = judged(python, "moves", "tests/netns/ike/moves.py", &seen)?;
+        if failed == 0 && std::env::var_os("VPNHOST_KEEP").is_none() {
+            std::fs::remove_dir_all(&ground.dir)?;
+        }
         Ok(Outcome::Counted { passed, failed })
     })
 }
