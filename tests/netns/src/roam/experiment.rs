@@ -109,7 +109,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
     },
     Experiment {
         name: "voice",
-        about: "a call, 50 packets/s, over 30 legs on each of which one of two bad links fails; it has delays of its own",
+        about: "a call, 50 packets/s each way, over 30 legs on each of which one of two bad links fails; it has delays of its own",
         columns: POLICIES,
         bars: JOURNEY,
         pace: Pace::Once,
@@ -127,8 +127,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
     },
 ];
 
-/// A path that dies without a word is left within this, whoever decides. After a leg with long delays, on which it was
-/// suspected in vain, that takes longest, and on a busy machine comes close to it.
+/// A path that dies without a word is left within this, whoever decides.
 const GAP: f64 = 3000.0;
 const JOURNEY: &[Bar] = &[
     bar("longest gap ms", Column::Checked, GAP),
