@@ -11,8 +11,9 @@ mod version_skew;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use vpnhost_plugin_host::{LoadError, PluginEngine, PluginSpec, SettingValue, WasmPolicy};
+use vpnhost_plugin_host::{Limits, LoadError, PluginEngine, PluginSpec, SettingValue, WasmPolicy};
 
 /// Returns the file of a component that was built before.
 fn component(name: &str) -> PathBuf {
@@ -33,10 +34,14 @@ fn engine() -> Arc<PluginEngine> {
     PluginEngine::new().unwrap()
 }
 
-/// Loads a component with texts as settings.
-fn load(name: &str, settings: &[(&str, &str)]) -> Result<WasmPolicy, LoadError> {
+/// Describes a component with texts as settings, and a time for each call.
+fn spec(name: &str, settings: &[(&str, &str)], call: Duration) -> PluginSpec {
     let text = |(key, value): &(&str, &str)| ((*key).to_owned(), SettingValue::Text((*value).to_owned()));
-    let spec =
-        PluginSpec { settings: settings.iter().map(text).collect(), ..PluginSpec::new(component(name)) };
-    WasmPolicy::load(&engine(), spec)
+    let limits = Limits { call, ..Limits::default() };
+    PluginSpec { settings: settings.iter().map(text).collect(), limits, ..PluginSpec::new(component(name)) }
+}
+
+/// Loads a component that has the time it needs, on however slow a machine: where the deadline is not what a test is about.
+fn load(name: &str, settings: &[(&str, &str)]) -> Result<WasmPolicy, LoadError> {
+    WasmPolicy::load(&engine(), spec(name, settings, Duration::from_secs(60)))
 }

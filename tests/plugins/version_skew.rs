@@ -1,10 +1,12 @@
 //! Components that answer less than the host asks, or were built against another version.
 
+use std::time::Duration;
+
 use vpnhost_plugin_host::{LoadError, PluginSpec, WasmPolicy};
 use vpnhost_policy::{Policy, QuestionKind};
 
 use crate::questions::Random;
-use crate::{component, engine, load};
+use crate::{component, engine, load, spec};
 
 #[test]
 fn a_component_with_one_question_abstains_on_the_rest() {
@@ -30,7 +32,10 @@ fn rebuilt_against(version: &str) -> Result<WasmPolicy, LoadError> {
     }
     let path = std::env::temp_dir().join(format!("vpnhost-{}-{version}.wasm", std::process::id()));
     std::fs::write(&path, octets).unwrap();
-    let loaded = WasmPolicy::load(&engine(), PluginSpec::new(&path));
+    let loaded = WasmPolicy::load(
+        &engine(),
+        PluginSpec { path: path.clone(), ..spec("template", &[], Duration::from_secs(60)) },
+    );
     std::fs::remove_file(&path).unwrap();
     loaded
 }

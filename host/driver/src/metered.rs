@@ -126,8 +126,8 @@ fn unescaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
+    use std::process::Command;
     use std::time::Duration;
 
     use vpnhost_model::LinkKind;
@@ -166,8 +166,11 @@ mod tests {
 
     fn write(directory: &Path, script: &str) -> PathBuf {
         let program = directory.join("nmcli");
-        std::fs::write(&program, script).expect("written");
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).expect("runnable");
+        // Written by another process: a child that another thread is just starting would hold it open for writing, and a
+        // program that is, cannot be run (ETXTBSY).
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "printf %s \"$1\" > \"$0\" && chmod 700 \"$0\""]).arg(&program).arg(script);
+        assert!(shell.status().expect("a shell").success());
         program
     }
 

@@ -176,6 +176,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+    use crate::state_directory::open_again;
 
     const DAY: u64 = 86_400;
 
@@ -209,7 +210,7 @@ mod tests {
     #[test]
     fn what_was_learned_is_known_after_a_restart_by_the_name_of_the_interface() {
         let ground = tempfile::tempdir().unwrap();
-        let open = || Arc::new(StateDirectory::open(&ground.path().join("state")).unwrap());
+        let open = || Arc::new(open_again(&ground.path().join("state")));
         let now = Clock.now();
         let mut first = endpoint(now);
         first.recall_network(Network { local: [192, 0, 2, 7].into(), interface: Some(3) }, memory(28, 32));
@@ -229,7 +230,7 @@ mod tests {
     fn a_damaged_file_counts_as_nothing_and_is_written_anew() {
         let ground = tempfile::tempdir().unwrap();
         let path = ground.path().join("state");
-        let state = Arc::new(StateDirectory::open(&path).unwrap());
+        let state = Arc::new(open_again(&path));
         let now = Clock.now();
         let mut of_now = endpoint(now);
         of_now.recall_network(Network { local: [192, 0, 2, 7].into(), interface: Some(3) }, memory(28, 32));
@@ -269,7 +270,7 @@ mod tests {
     fn what_could_not_be_written_is_written_the_next_time() {
         let ground = tempfile::tempdir().unwrap();
         let path = ground.path().join("state");
-        let state = Arc::new(StateDirectory::open(&path).unwrap());
+        let state = Arc::new(open_again(&path));
         let now = Clock.now();
         let mut of_now = endpoint(now);
         of_now.recall_network(Network { local: [192, 0, 2, 7].into(), interface: Some(3) }, memory(28, 32));

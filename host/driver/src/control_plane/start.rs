@@ -228,6 +228,7 @@ mod tests {
     use vpnhost_model::{Identity, Lifetime};
 
     use super::*;
+    use crate::state_directory::open_again;
 
     fn connection(initiate: bool, remote: Vec<SelectorConfig>) -> PeerConfig {
         let child = ChildConfig {
@@ -282,10 +283,7 @@ mod tests {
         let of = |octet: u8| -> RandomSource { std::sync::Arc::new(move || Box::new(Counting(octet))) };
         let ground = tempfile::tempdir().expect("a directory");
         let path = ground.path().join("state");
-        let start = |octet| {
-            let state = StateDirectory::open(&path).expect("the state directory");
-            crash_secret(&state, &of(octet)).expect("a secret")
-        };
+        let start = |octet| crash_secret(&open_again(&path), &of(octet)).expect("a secret");
         assert_eq!(start(1).expose(), [1; CRASH_SECRET_LEN]);
         assert_eq!(start(2).expose(), [1; CRASH_SECRET_LEN], "it survives a restart");
         let file = path.join(CRASH_SECRET);
