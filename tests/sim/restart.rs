@@ -105,7 +105,7 @@ fn a_loss_that_is_proved_while_nothing_else_arrives_is_made_good_once_the_networ
     simulation.network.weather = Weather::DEAD;
     simulation.run_for(secs(300));
     simulation.network.weather = Weather::FAIR;
-    simulation.run_for(secs(90));
+    simulation.run_for(vpnhost_ike::limits::ASKED_AT_REST + secs(5));
     assert_ne!(simulation.ike_sa(A).id, old);
     simulation.assert_agreed(A, B);
     simulation.assert_passes(A, B);

@@ -216,6 +216,11 @@ pub const LIKENESS: usize = 256;
 /// Addresses of a peer that are remembered.
 pub const PEER_ADDRESSES: usize = 32;
 
+/// How long an address is known to be the peer's after it was proven, or to the peer after it heard of this host there, if
+/// it is not in use: as short as a lease that networks give (DHCP), and long beside a walk between two networks, which costs
+/// no further round trip.
+pub const ADDRESS_KNOWN: Duration = Duration::from_secs(3600);
+
 /// NAT64s that are known at a time, and that are remembered.
 pub const TRANSLATORS: usize = 8;
 
@@ -311,9 +316,13 @@ pub const TRAFFIC_WAITS: Duration = Duration::from_secs(5);
 /// Between two negotiations with a peer that may be gone, while traffic waits.
 pub const NEGOTIATION_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often a peer that may be gone is asked with growing pauses, over about a minute, before it is asked once a minute
-/// while no traffic waits for it.
-pub const NEGOTIATIONS_IN_ROW: u32 = 6;
+/// The most time between two of them while none does, and between two questions whether the peer is there where nothing
+/// but them is said. A gateway waits longer for a client that it asked something ([`INITIATOR_AWAY`]): it hears of one that
+/// comes out of a dead spot, or has another mapping at its NAT, before it gives it up.
+pub const ASKED_AT_REST: Duration = Duration::from_secs(256);
+
+/// How long the answer to an IKE_SA_INIT is waited for that goes out once, because nobody hurries.
+pub const UNHURRIED_ANSWER: Duration = Duration::from_secs(5);
 
 /// A peer of which nothing was heard for so long is asked whether it is there, though nothing else is suspicious: it may have
 /// vanished. A longer [`crate::Timing::liveness_idle`] holds.

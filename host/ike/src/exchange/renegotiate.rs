@@ -1,19 +1,22 @@
 //! A full negotiation beside an IKE SA whose peer does not answer, or seems to have lost it: where MOBIKE cannot help.
 //!
 //! Silence, and an unprotected INVALID_IKE_SPI, prove nothing: they may be an attacker's. So the IKE SA stays until
-//! another is authenticated, or a token proves the loss ([`crate::extension::crash_detection`]). Both are tried every second while traffic waits, and more and more rarely while none does:
-//! the request that was not answered, on every path, and right after it an IKE_SA_INIT. Whichever is answered first by
+//! another is authenticated, or a token proves the loss ([`crate::extension::crash_detection`]). Both are tried: the
+//! request that was not answered, on every path, and right after it an IKE_SA_INIT. Whichever is answered first by
 //! somebody who can prove who he is ends the other.
+//!
+//! While traffic waits this goes on every second. At rest it is a matter of the battery: the pauses double up to
+//! [`limits::ASKED_AT_REST`], and an IKE_SA_INIT goes out once, each on another path. What changes, another link
+//! or an end of sleep, begins with short pauses again.
 
-use std::time::Duration;
-
-use vpnhost_model::{IkeSaId, Instant, Now};
+use vpnhost_model::{IkeSaId, Instant, Now, Path};
 
 use crate::endpoint::IkeEndpoint;
 use crate::host::Host;
 use crate::limits;
 use crate::output::CloseReason;
 use crate::sa::IkeSa;
+use crate::sa::path_test::Aim;
 use crate::sa::state::State;
 use crate::timer::Timer;
 use crate::wire::payload::{Delete, NotifyType};
@@ -24,8 +27,14 @@ use crate::wire::{Header, Message, Payload};
 pub(crate) struct Doubt {
     /// When it was heard of last.
     heard: Instant,
-    /// Negotiations that were begun since.
+    /// How often it was asked since: the pauses double.
     attempts: u32,
+    /// Negotiations that were begun at rest: each takes another path.
+    turns: u32,
+    /// Something happened since it was asked last: it is asked with haste.
+    stirred: bool,
+    /// Somebody said in clear that it lost the IKE SA, since it was asked last by itself.
+    hinted: bool,
     /// A token proved that it lost the IKE SA: only its addresses and routes stay, until another has them.
     is_proved: bool,
 }
@@ -35,8 +44,16 @@ pub(crate) struct Doubt {
 pub(crate) struct Beside {
     /// The IKE SA of a doubted peer.
     pub(crate) of: IkeSaId,
-    /// Traffic waits, or the doubt is young.
+    /// Traffic waits, or something happened; else IKE_SA_INIT goes out once.
     pub(crate) in_haste: bool,
+    /// Which path it goes over then, counted through all that there are.
+    pub(crate) turn: u32,
+}
+
+impl Doubt {
+    fn new(heard: Instant, is_proved: bool) -> Self {
+        Self { heard, attempts: 0, turns: 0, stirred: false, hinted: false, is_proved }
+    }
 }
 
 impl IkeSa {
@@ -53,7 +70,7 @@ impl IkeSa {
         let Some(mobility) = self.mobility_mut() else { return false };
         let begins = mobility.doubt.is_none();
         if begins {
-            mobility.doubt = Some(Doubt { heard, attempts: 0, is_proved: false });
+            mobility.doubt = Some(Doubt::new(heard, false));
             self.on_doubt_timer(host, now);
         }
         begins
@@ -67,7 +84,7 @@ impl IkeSa {
             return;
         }
         if let Some(mobility) = self.mobility_mut() {
-            mobility.doubt = Some(Doubt { heard, attempts: 0, is_proved: true });
+            mobility.doubt = Some(Doubt::new(heard, true));
             self.on_doubt_timer(host, now);
         }
     }
@@ -100,13 +117,15 @@ impl IkeSa {
             return self.end_silent(host, now);
         }
         let Some(mobility) = self.mobility_mut() else { return };
-        let attempts = doubt.attempts;
-        mobility.doubt = Some(Doubt { attempts: attempts.saturating_add(1), ..doubt });
+        let attempts = doubt.attempts.saturating_add(1);
+        // A hint counts once until the peer was asked by itself again.
+        mobility.doubt = Some(Doubt { attempts, hinted: doubt.hinted && doubt.stirred, ..doubt });
         let waits = mobility.has_traffic_waiting(now);
-        let rarely = Duration::from_secs(1 << attempts.min(6));
+        let doubled = limits::NEGOTIATION_PAUSE.saturating_mul(1 << doubt.attempts.min(16));
+        let rarely = doubled.min(limits::ASKED_AT_REST);
         let pause = if waits { limits::NEGOTIATION_PAUSE } else { rarely };
         self.timers.set(Timer::Doubt, now.instant + pause);
-        if waits || attempts < limits::NEGOTIATIONS_IN_ROW {
+        if waits || doubt.stirred {
             self.repeat_now(host, now);
         } else {
             self.repeat_once(host, now);
@@ -114,11 +133,33 @@ impl IkeSa {
         host.doubted.push(self.id);
     }
 
-    /// Traffic waits again, or the links are others: a peer that may be gone is asked now.
+    /// Traffic waits again: a peer that may be gone is asked now.
     pub(crate) fn hurry_doubt(&mut self, now: Now) {
         let is_far = |at: Instant| at > now.instant + limits::NEGOTIATION_PAUSE;
         if self.is_doubted() && self.timers.deadline(Timer::Doubt).is_some_and(is_far) {
             self.timers.set(Timer::Doubt, now.instant);
+        }
+    }
+
+    /// The links are others, or the machine slept: a peer that may be gone is asked now, and soon again.
+    pub(crate) fn renew_doubt(&mut self, now: Now) {
+        if let Some(doubt) = self.mobility_mut().and_then(|mobility| mobility.doubt.as_mut()) {
+            (doubt.attempts, doubt.stirred) = (0, true);
+            self.timers.set(Timer::Doubt, now.instant);
+        }
+    }
+
+    /// Somebody said in clear that the peer lost the IKE SA: then it is there, on some path. It is asked now; but once for
+    /// each time that it was asked anyway, for this may be said of a peer that refuses another IKE SA, or by an attacker.
+    fn heed_hint(&mut self, now: Now) {
+        let is_hinted = self.mobility().and_then(|mobility| mobility.doubt).is_none_or(|doubt| doubt.hinted);
+        if is_hinted {
+            return;
+        }
+        self.hurry_doubt(now);
+        let is_hurried = self.timers.deadline(Timer::Doubt) == Some(now.instant);
+        if let Some(doubt) = self.mobility_mut().and_then(|mobility| mobility.doubt.as_mut()) {
+            (doubt.hinted, doubt.stirred) = (is_hurried, is_hurried);
         }
     }
 
@@ -149,8 +190,30 @@ impl IkeSa {
         let says = message.notify(NotifyType::INVALID_IKE_SPI).is_some();
         if says && self.window.awaits(header.message_id) {
             tracing::debug!(ike_sa = %self.id, "INVALID_IKE_SPI, perhaps not the peer's");
-            self.doubt(host, now);
+            if self.is_doubted() {
+                self.heed_hint(now);
+            } else {
+                self.doubt(host, now);
+            }
         }
+    }
+
+    /// A negotiation that was begun at rest is hurried.
+    fn hurry_beside(&mut self, host: &mut Host, now: Now) {
+        let at_rest = self.beside.as_mut().filter(|it| !it.in_haste);
+        if let Some(beside) = at_rest.filter(|_| matches!(self.state, State::SaInitSent(_))) {
+            beside.in_haste = true;
+            self.test.aim = Aim::Everywhere;
+            self.repeat_now(host, now);
+        }
+    }
+
+    /// Returns the path that IKE_SA_INIT goes over once, if nobody hurries: another at each attempt, for only some may work.
+    pub(crate) fn path_in_turn(&self, host: &Host) -> Option<Path> {
+        let beside = self.beside.filter(|it| !it.in_haste && matches!(self.state, State::SaInitSent(_)))?;
+        let paths = self.every_path(host);
+        let at = usize::try_from(beside.turn).unwrap_or_default() % paths.len().max(1);
+        paths.get(at).copied()
     }
 
     /// Returns since when the peer does not answer: at rest nobody asks it, and asleep nobody hears it.
@@ -171,31 +234,43 @@ impl IkeEndpoint {
     pub(crate) fn renegotiate(&mut self, now: Now, id: IkeSaId) {
         let Some(established) = self.sas.get(&id).and_then(IkeSa::established) else { return };
         let mobility = &established.estate.mobility;
-        let is_young = mobility.doubt.is_some_and(|doubt| doubt.attempts <= limits::NEGOTIATIONS_IN_ROW);
-        let in_haste = is_young || mobility.has_traffic_waiting(now);
+        let in_haste = mobility.doubt.is_some_and(|doubt| doubt.stirred) || mobility.has_traffic_waiting(now);
         let name = established.connection.name.clone();
         let is_first = mobility.doubt.is_none_or(|doubt| doubt.attempts <= 1);
         let remote = self.sas.get(&id).map(|sa| sa.path.remote.ip());
         let addresses = established.estate.addresses.iter().map(|(address, _)| *address).collect();
         self.end_forgotten(now, &name);
+        let doubt = self.sas.get_mut(&id).and_then(IkeSa::mobility_mut).and_then(|it| it.doubt.as_mut());
+        let turn = doubt.map_or(0, |doubt| {
+            doubt.stirred = false;
+            doubt.turns
+        });
         let is_made = |other: &IkeSa| other.role.is_initiator() && other.state.is_half_open();
-        let is_under_way = self.sas_of(&name).iter().filter_map(|id| self.sas.get(id)).any(is_made);
-        if is_under_way {
-            return;
+        let made: Vec<IkeSaId> =
+            self.sas_of(&name).into_iter().filter(|id| self.sas.get(id).is_some_and(is_made)).collect();
+        if !made.is_empty() {
+            let hurried = made.into_iter().filter(|_| in_haste);
+            return hurried.for_each(|id| self.visit_one(id, |sa, host| sa.hurry_beside(host, now)));
         }
         let Some(connection) = self.host.connection(&name).cloned() else { return };
         let state = self.connections.entry(name).or_default();
         // The gateway in use knows the host's addresses, and is the likeliest to be there: the others come after it.
         let in_use = connection.gateways.iter().position(|gateway| Some(gateway.address.ip()) == remote);
-        let turn =
-            in_use.filter(|_| is_first).unwrap_or(state.next_gateway % connection.gateways.len().max(1));
-        let gateway = connection.gateways.get(turn).map(|gateway| gateway.address);
-        state.next_gateway = turn.wrapping_add(1);
+        let count = connection.gateways.len().max(1);
+        let at = in_use.filter(|_| is_first).unwrap_or(state.next_gateway % count);
+        let gateway = connection.gateways.get(at).map(|gateway| gateway.address);
+        state.next_gateway = at.wrapping_add(1);
         tracing::debug!(ike_sa = %id, ?gateway, "the peer may be gone: a negotiation beside");
         if let Some(begun) = self.begin_with(now, &connection, gateway, addresses)
             && let Some(sa) = self.sas.get_mut(&begun)
         {
-            sa.beside = Some(Beside { of: id, in_haste });
+            // Every gateway is tried on a path before the next.
+            let turn = turn / u32::try_from(count).unwrap_or(u32::MAX);
+            sa.beside = Some(Beside { of: id, in_haste, turn });
+        }
+        let doubt = self.sas.get_mut(&id).and_then(IkeSa::mobility_mut).and_then(|it| it.doubt.as_mut());
+        if let Some(doubt) = doubt.filter(|_| !in_haste) {
+            doubt.turns = doubt.turns.wrapping_add(1);
         }
     }
 

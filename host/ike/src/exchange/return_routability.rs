@@ -83,6 +83,7 @@ impl IkeSa {
         (path, nat): (Path, NatFindings),
         (policy, by): (ReturnRoutability, Sign),
     ) {
+        self.expire_addresses(now);
         let before = (self.path, self.nat);
         let proves_later = policy == ReturnRoutability::Before && self.may_prove_later(now, &path, by);
         let policy = if proves_later { ReturnRoutability::After } else { policy };
@@ -137,7 +138,7 @@ impl IkeSa {
     fn may_prove_later(&mut self, now: Now, path: &Path, by: Sign) -> bool {
         let Some(mobility) = self.mobility_mut() else { return false };
         let is_sought = mobility.check.as_ref().is_some_and(|check| check.by != Sign::Request);
-        let was_proven = mobility.verified.contains(&path.remote.ip());
+        let was_proven = mobility.verified.contains(path.remote.ip());
         by == Sign::Update && was_proven && !is_sought && mobility.update_budget.spend(now.instant)
     }
 
@@ -148,7 +149,7 @@ impl IkeSa {
             Sign::Update => &mut mobility.update_budget,
             Sign::Traffic | Sign::Request => &mut mobility.traffic_budget,
         };
-        mobility.verified.contains(&path.remote.ip()) || budget.spend(now.instant)
+        mobility.verified.contains(path.remote.ip()) || budget.spend(now.instant)
     }
 
     /// ESP came from another address than the peer's: follows it there, if it was not looked for there in vain lately.
@@ -171,11 +172,12 @@ impl IkeSa {
 
     /// The peer asked something from an address that is not the one in use: when it moves there, the check is done.
     pub(crate) fn check_early(&mut self, now: Now) {
+        self.expire_addresses(now);
         let path = self.reply_path;
         let policy = self.connection.as_ref().map(|it| it.return_routability).unwrap_or_default();
         let Some(mobility) = self.mobility() else { return };
         let is_new = path.remote.ip() != self.path.remote.ip()
-            && !mobility.verified.contains(&path.remote.ip())
+            && !mobility.verified.contains(path.remote.ip())
             && mobike::is_unicast(path.remote.ip())
             && !self.forbids(path);
         let waits = mobility.check.is_some() || self.looks_after_path();
@@ -202,7 +204,9 @@ impl IkeSa {
         mobility.check_failed = Some(now.instant);
         // Somebody else may have the address now.
         let other = fallback.is_none_or(|(back, _)| back.remote.ip() != path.remote.ip());
-        mobility.verified.retain(|known| !other || *known != path.remote.ip());
+        if other {
+            mobility.verified.forget(path.remote.ip());
+        }
         self.hinder(host, path, (Hindrance::NotReturned, ""));
         if let Some((fallback, nat)) = fallback {
             self.nat = nat;
@@ -255,11 +259,11 @@ impl IkeSa {
             }
             Some(_) if check.by == Sign::Request => {
                 if only {
-                    self.note_verified(check.path);
+                    self.note_verified(now, check.path);
                 }
             }
             Some(_) => {
-                self.note_verified(check.path);
+                self.note_verified(now, check.path);
                 self.nat = check.nat;
                 if self.path != check.path {
                     self.adopt_path(host, now, check.path, "the peer moved, and answers there");
@@ -274,14 +278,9 @@ impl IkeSa {
     }
 
     /// Notes that the peer is where a path leads.
-    pub(crate) fn note_verified(&mut self, path: Path) {
-        let Some(mobility) = self.mobility_mut() else { return };
-        let address = path.remote.ip();
-        if !mobility.verified.contains(&address) {
-            if mobility.verified.len() >= limits::PEER_ADDRESSES {
-                mobility.verified.remove(0);
-            }
-            mobility.verified.push(address);
+    pub(crate) fn note_verified(&mut self, now: Now, path: Path) {
+        if let Some(mobility) = self.mobility_mut() {
+            mobility.verified.note(now.instant, path.remote.ip());
         }
     }
 }

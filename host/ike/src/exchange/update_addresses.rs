@@ -124,7 +124,7 @@ impl IkeSa {
         if waited || self.path != before.0 {
             host.output(Output::MoveChildSas(self.id, self.path));
         }
-        self.note_verified(self.path);
+        self.note_verified(now, self.path);
         let has_moved = self.finish_move(host, now);
         if has_moved || self.nat != before.1 {
             let round_trip = heard.and_then(|heard| heard.round_trip);

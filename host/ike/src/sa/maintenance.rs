@@ -288,7 +288,8 @@ impl IkeSa {
         let Some(Plan { keepalive, liveness_idle, .. }) = self.established().map(|it| it.plan) else {
             return;
         };
-        let is_silent = !liveness_idle.is_zero() && now.instant - self.last_heard >= liveness_idle;
+        let enough = liveness_idle.max((self.rest(now) / 2).min(limits::ASKED_AT_REST));
+        let is_silent = !liveness_idle.is_zero() && now.instant - self.last_heard >= enough;
         if now.instant - self.last_sent >= keepalive && is_silent && !self.window.is_busy() {
             // The radio wakes up anyway: a question keeps the mapping as well, and its answer shows that the peer is there.
             self.want(Task::Liveness);
@@ -304,6 +305,14 @@ impl IkeSa {
         if self.timers.deadline(Timer::IdleProbe).is_none() {
             self.set_idle_probe(host, now);
         }
+    }
+
+    /// Returns for how long no packet has been carried, on this path.
+    fn rest(&self, now: Now) -> Duration {
+        let Some(established) = self.established() else { return Duration::ZERO };
+        let mobility = &established.estate.mobility;
+        let last = mobility.carried.max(mobility.paths.last_move()).unwrap_or(established.authenticated);
+        now.instant.saturating_since(last)
     }
 
     /// The peer should know a Child SA by now that does what another does as well. If it was heard of since it does; else

@@ -62,7 +62,7 @@ impl IkeSa {
         }
         self.forget_silence(host, now);
         if self.is_doubted() {
-            self.timers.set(Timer::Doubt, now.instant);
+            self.renew_doubt(now);
         } else if is_mobile {
             self.find_way(host, now);
         } else if self.window.is_busy() {

@@ -57,7 +57,7 @@ impl IkeSa {
     /// Returns where the outstanding request goes this time.
     fn aimed_at(&mut self, host: &Host) -> Vec<Path> {
         match &mut self.test.aim {
-            Aim::Current => vec![self.path],
+            Aim::Current => vec![self.path_in_turn(host).unwrap_or(self.path)],
             Aim::Other(path, left) => match left.checked_sub(1) {
                 Some(less) => {
                     *left = less;
@@ -184,8 +184,9 @@ impl IkeSa {
             State::SaInitSent(_) if self.beside.is_some_and(|it| it.in_haste) => {
                 Backoff { factor_percent: 100, ..backoff }
             }
+            // The next attempt is its repetition.
             State::SaInitSent(_) if self.beside.is_some() => {
-                Backoff { tries: backoff.tries.min(limits::FAREWELL_TRIES), ..backoff }
+                Backoff { first: backoff.first.max(limits::UNHURRIED_ANSWER), tries: 0, ..backoff }
             }
             State::Established(_)
             | State::SaInitSent(_)

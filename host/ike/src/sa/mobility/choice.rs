@@ -142,6 +142,7 @@ impl IkeSa {
         let suspected = self.mobility().and_then(|mobility| mobility.suspicion.confirmed);
         let heard = suspected.filter(|_| cause == PathCause::SILENT).unwrap_or(now.instant);
         let silent_since = (!worked).then_some(heard);
+        self.expire_addresses(now);
         let Some(mobility) = self.mobility_mut() else { return };
         mobility.ordered = false;
         // Of moves one after another, before the peer could answer, the first tells where it began; and a path that was
@@ -181,7 +182,6 @@ impl IkeSa {
             host.write_letter(predecessor, Letter::Follow(path));
         }
         self.path = path;
-        self.note_introduced(path.local.ip());
         host.directory.note_remote(self.id, path.remote);
         if first_verified {
             host.output(Output::MoveChildSas(self.id, path));

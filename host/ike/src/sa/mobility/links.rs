@@ -30,9 +30,10 @@ impl IkeSa {
         if !self.chooses_path() {
             return self.on_own_addresses(host, now);
         }
+        self.expire_addresses(now);
         let change = self.gather_paths(host, now);
         if change.added {
-            self.hurry_doubt(now);
+            self.renew_doubt(now);
             self.want_introduction(now);
         }
         self.want_announcement(host, now);
@@ -158,7 +159,9 @@ impl IkeSa {
     /// Asks the peer something from an address that it never heard of this host at.
     pub(crate) fn begin_introduce(&mut self, host: &mut Host, now: Now) {
         let Some(pair) = self.new_pair() else { return };
-        self.note_introduced(pair.local);
+        if let Some(mobility) = self.mobility_mut() {
+            mobility.introduced.note(now.instant, pair.local);
+        }
         self.want_introduction(now);
         self.begin_introduction(host, now, self.path_of(pair));
     }
@@ -168,7 +171,7 @@ impl IkeSa {
         let Some(mobility) = self.mobility_mut() else { return };
         if mobility.introduced_in_vain < limits::INTRODUCTIONS {
             mobility.introduced_in_vain += 1;
-            mobility.introduced.retain(|other| *other != address);
+            mobility.introduced.forget(address);
             self.put_off_for(now, limits::PATH_FAILED, Task::Path(PathTask::Introduce));
         }
     }
@@ -177,17 +180,7 @@ impl IkeSa {
     fn new_pair(&self) -> Option<AddressPair> {
         let mobility = self.mobility().filter(|_| self.chooses_path())?;
         let mut pairs = mobility.paths.all().iter().map(|candidate| candidate.pair);
-        pairs.find(|pair| pair.local != self.path.local.ip() && !mobility.introduced.contains(&pair.local))
-    }
-
-    /// Notes that the peer hears of this host at an address.
-    pub(super) fn note_introduced(&mut self, address: IpAddr) {
-        let Some(mobility) = self.mobility_mut() else { return };
-        mobility.introduced.retain(|other| *other != address);
-        if mobility.introduced.len() >= limits::PATHS {
-            mobility.introduced.remove(0);
-        }
-        mobility.introduced.push(address);
+        pairs.find(|pair| pair.local != self.path.local.ip() && !mobility.introduced.contains(pair.local))
     }
 
     /// Tells whether the initiator does not know the address that this responder has now: only to tell it, the responder

@@ -6,6 +6,7 @@
 
 mod choice;
 mod hearing;
+mod known;
 mod links;
 mod orders;
 
@@ -29,6 +30,8 @@ use crate::sa::queue::{PathTask, Task};
 use crate::sa::state::State;
 use crate::translators::Translators;
 
+use known::KnownAddresses;
+
 /// What MOBIKE knows of an IKE SA. Its successor inherits all of it.
 #[derive(Debug, Default)]
 pub(crate) struct Mobility {
@@ -40,10 +43,10 @@ pub(crate) struct Mobility {
     pub(crate) told: Option<Vec<IpAddr>>,
     /// The pairs of addresses to choose from.
     pub(crate) paths: Paths,
-    /// Addresses of the peer that are known to be its own: configured, or checked.
-    pub(crate) verified: Vec<IpAddr>,
+    /// Addresses of the peer that are known to be its own: configured, or checked lately.
+    pub(crate) verified: KnownAddresses,
     /// This host's addresses at which the peer heard of it.
-    introduced: Vec<IpAddr>,
+    introduced: KnownAddresses,
     /// How often it was not answered from such an address.
     introduced_in_vain: u8,
     /// Why the present question about the paths is asked, and what its menu has.
@@ -203,7 +206,7 @@ impl IkeSa {
     /// a NAT64. What only an IPv6 address is taken for has to be checked: any network may name any prefix.
     pub(crate) fn is_verified(&self, translators: &Translators, address: IpAddr) -> bool {
         self.mobility().is_some_and(|mobility| {
-            mobility.verified.contains(&address) || mobility.verified.contains(&translators.original(address))
+            mobility.verified.contains(address) || mobility.verified.contains(translators.original(address))
         })
     }
 
@@ -227,19 +230,28 @@ impl IkeSa {
     /// Takes up MOBIKE once both sides said that they can.
     pub(crate) fn begin_mobility(&mut self, host: &mut Host, now: Now, peer_addresses: Vec<IpAddr>) {
         let (remote, own) = (self.path.remote.ip(), self.own_addresses(host));
-        let gateways: Vec<IpAddr> =
-            self.connection.iter().flat_map(|it| it.gateways.iter()).map(|it| it.address.ip()).collect();
+        let gateways = self.connection.iter().flat_map(|it| it.gateways.iter()).map(|it| it.address.ip());
+        let mut verified = KnownAddresses::configured(gateways);
+        verified.note(now.instant, remote);
         let Some(mobility) = self.mobility_mut() else { return };
         mobility.enabled = true;
         mobility.peer_addresses = peer_addresses;
         mobility.told = Some(own);
-        mobility.verified = gateways;
-        mobility.verified.push(remote);
+        mobility.verified = verified;
         host.note_remotes();
         self.gather_paths(host, now);
-        self.note_introduced(self.path.local.ip());
         if std::mem::take(&mut self.moved_early) {
             self.want(Task::Path(PathTask::Update));
+        }
+    }
+
+    /// Forgets what is known of addresses for too long. What is in use is as good as proven: the peer is heard there.
+    pub(crate) fn expire_addresses(&mut self, now: Now) {
+        let (local, remote) = (self.path.local.ip(), self.path.remote.ip());
+        if let Some(mobility) = self.mobility_mut() {
+            mobility.verified.expire(now.instant, remote);
+            mobility.introduced.note(now.instant, local);
+            mobility.introduced.expire(now.instant, local);
         }
     }
 

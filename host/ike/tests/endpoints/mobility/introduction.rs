@@ -146,3 +146,63 @@ fn where_the_client_was_once_and_did_not_answer_it_is_not_followed_again_before_
     assert_eq!(moves(&pump, B).len(), at, "somebody else may have the address now");
     assert_eq!(path_of(&pump, B).remote, address(HOME, 4500));
 }
+
+#[test]
+fn where_the_client_was_long_ago_it_is_followed_when_it_has_answered_and_where_it_was_just_now_at_once() {
+    let mut pump = connected(ReturnRoutability::Before, &[HOME, AWAY]);
+    pump.run_for(vpnhost_ike::limits::ADDRESS_KNOWN);
+    pump.set_addresses(A, &[AWAY]);
+    pump.run_for(pump.latency + Duration::from_millis(1));
+    assert_eq!(path_of(&pump, B).remote, address(HOME, 4500), "somebody else may be there by now");
+    pump.settle();
+    assert_at(&pump, AWAY, GATEWAY);
+    // In the address that it had until then it was minutes ago.
+    pump.run_for(Duration::from_secs(300));
+    pump.set_addresses(A, &[HOME]);
+    pump.run_for(pump.latency + Duration::from_millis(1));
+    assert_at(&pump, HOME, GATEWAY);
+}
+
+#[test]
+fn an_address_that_comes_again_after_long_is_introduced_again_for_the_network_may_be_another() {
+    let mut pump = connected(ReturnRoutability::Before, &[HOME, AWAY]);
+    pump.set_addresses(A, &[HOME]);
+    let asked = |pump: &Pump| {
+        let is_question = |sent: &&Transmit| sent.octets[19] & 0x20 == 0;
+        let from_away = |sent: &&Transmit| sent.path.local == address(AWAY, 4500);
+        pump.sides[A].sent.iter().filter(is_question).filter(from_away).count()
+    };
+    let before = asked(&pump);
+    for (away, more) in [(Duration::from_secs(600), 0), (vpnhost_ike::limits::ADDRESS_KNOWN, 1)] {
+        pump.run_for(away);
+        pump.set_addresses(A, &[HOME, AWAY]);
+        pump.run_for(Duration::from_secs(5));
+        assert_eq!(asked(&pump), before + more, "after {away:?}");
+        pump.set_addresses(A, &[HOME]);
+    }
+}
+
+#[test]
+fn a_nat_that_maps_anew_while_an_address_is_introduced_is_followed() {
+    let a = mobile(ReturnRoutability::Before);
+    let b = PeerConfig { gateways: Vec::new(), ..responder(&a) };
+    for wait in [990, 1_000, 1_005, 1_010, 1_020, 1_030] {
+        let mut pump = Pump::new(config(a.clone()), config(b.clone()));
+        pump.masquerade = Some("203.0.113.1:1024".parse().unwrap());
+        pump.set_addresses(B, &[GATEWAY]);
+        pump.set_addresses(A, &[HOME]);
+        pump.command(A, Command::Initiate("b".into()));
+        pump.settle();
+        let before = pump.sides[A].sent.len();
+        pump.set_addresses(A, &[HOME, AWAY]);
+        pump.run_for(Duration::from_millis(wait));
+        let mapped = "203.0.113.1:2048".parse().unwrap();
+        pump.masquerade = Some(mapped);
+        send_for(&mut pump, Duration::from_secs(8));
+        let introduced =
+            sent_since(&pump, A, before).iter().any(|sent| sent.path.local == address(AWAY, 4500));
+        assert!(introduced, "the address is introduced meanwhile");
+        assert_eq!(path_of(&pump, B).remote, mapped, "mapped anew after {wait} ms");
+        pump.assert_connected(1);
+    }
+}

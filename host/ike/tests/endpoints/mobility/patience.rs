@@ -138,30 +138,125 @@ fn the_patience_is_as_short_as_before_once_packets_come_promptly_again() {
     assert_at(&pump, AWAY, GATEWAY);
 }
 
+/// How often a side asked on a path, by requests of established IKE SAs and by IKE_SA_INIT.
+fn asked_at(sent: &[Transmit], local: &str) -> usize {
+    let local = address(local, 4500);
+    sent.iter().filter(|sent| sent.octets[18] == 37 && sent.path.local == local).count()
+}
+
 #[test]
-fn an_idle_outage_has_the_peer_asked_once_a_minute_and_at_once_when_there_is_reason() {
+fn a_peer_that_is_silent_at_rest_is_looked_for_at_most_15_times_an_hour() {
     let mut pump = connected(ReturnRoutability::Before, &[HOME, AWAY]);
     pump.filter = Box::new(|_, _| false);
     pump.command(A, Command::CheckLiveness(pump.ike_sa(A).id));
-    pump.run_for(Duration::from_secs(300));
-    let before = pump.sides[A].sent.len();
     pump.run_for(Duration::from_secs(600));
+    let before = pump.sides[A].sent.len();
+    pump.run_for(Duration::from_secs(3600));
     let sent = sent_since(&pump, A, before);
-    let is_asked_at = |sent: &&Transmit| sent.octets[18] == 37 && sent.path.local == address(HOME, 4500);
-    let asked = sent.iter().filter(is_asked_at).count();
-    assert!((9..=11).contains(&asked), "{asked} requests on a path in ten minutes");
-    assert!(sent.len() <= 80, "{} datagrams in ten minutes", sent.len());
+    for local in [HOME, AWAY] {
+        let asked = asked_at(sent, local);
+        assert!((13..=15).contains(&asked), "{asked} requests from {local} in an hour");
+    }
+    let inits: Vec<&Transmit> = sent.iter().filter(|sent| sent.octets[18] == 34).collect();
+    assert!((13..=15).contains(&inits.len()), "{} IKE_SA_INIT in an hour", inits.len());
+    let from =
+        |local: &str| inits.iter().filter(|sent| sent.path.local.ip() == address(local, 0).ip()).count();
+    assert!(from(HOME) >= 6 && from(AWAY) >= 6, "each path in turn");
+    let octets: usize = sent.iter().map(|sent| 20 + 8 + sent.octets.len()).sum();
+    assert!(octets <= 12_000, "{octets} octets in an hour");
+}
 
-    pump.run_for(Duration::from_secs(5));
+/// A client in an outage at rest for so long that it asks seldom.
+fn resting() -> Pump {
+    let mut pump = connected(ReturnRoutability::Before, &[HOME, AWAY]);
+    pump.filter = Box::new(|_, _| false);
+    pump.command(A, Command::CheckLiveness(pump.ike_sa(A).id));
+    pump.run_for(Duration::from_secs(900));
+    let before = pump.sides[A].sent.len();
+    pump.run_for(Duration::from_secs(20));
+    assert_eq!(sent_since(&pump, A, before).len(), 0, "it rests");
+    pump
+}
+
+#[test]
+fn traffic_that_waits_hurries_the_search() {
+    let mut pump = resting();
     let (child, before) = (pump.child_sa(A), pump.sides[A].sent.len());
     let now = pump.now.instant;
     pump.traffic(A, TrafficReport::Outbound(child, now));
     pump.run_for(Duration::from_millis(10));
-    assert!(sent_since(&pump, A, before).len() >= 2, "packets wait again");
+    let sent = sent_since(&pump, A, before);
+    assert_eq!((asked_at(sent, HOME), asked_at(sent, AWAY)), (1, 1));
+    assert!(sent.iter().any(|sent| sent.octets[18] == 34), "an IKE SA is begun beside");
+    pump.filter = Box::new(|_, _| true);
+    send_for(&mut pump, Duration::from_secs(2));
+    pump.assert_connected(1);
+    assert!(pump.sides[A].endpoint.is_idle() || pump.ike_sa(A).children.len() == 1);
+}
 
-    pump.run_for(Duration::from_secs(300));
+#[test]
+fn traffic_hurries_also_a_negotiation_that_rest_has_begun() {
+    let mut pump = connected(ReturnRoutability::Before, &[HOME, AWAY]);
+    pump.restart(B, 77);
+    pump.set_addresses(B, &[GATEWAY]);
+    pump.filter = Box::new(|_, _| false);
+    pump.command(A, Command::CheckLiveness(pump.ike_sa(A).id));
     let before = pump.sides[A].sent.len();
-    pump.set_addresses(A, &[HOME, AWAY, "192.0.2.21"]);
-    pump.run_for(Duration::from_millis(10));
-    assert!(sent_since(&pump, A, before).len() >= 3, "another link is there");
+    let is_begun = |pump: &Pump| sent_since(pump, A, before).iter().any(|sent| sent.octets[18] == 34);
+    while !is_begun(&pump) {
+        pump.run_for(Duration::from_millis(100));
+    }
+    // Its IKE_SA_INIT was lost, and another would be sent in seconds.
+    pump.filter = Box::new(|_, _| true);
+    let spi = pump.ike_sa(A).spi_i;
+    send_for(&mut pump, Duration::from_secs(2));
+    assert_eq!(pump.established(B).len(), 1);
+    assert_ne!(pump.established(B)[0].spi_i, spi);
+}
+
+#[test]
+fn another_link_and_the_end_of_sleep_have_the_peer_asked_at_once_and_soon_again() {
+    for is_link in [true, false] {
+        let mut pump = resting();
+        let before = pump.sides[A].sent.len();
+        if is_link {
+            pump.set_addresses(A, &[HOME, AWAY, "192.0.2.21"]);
+        } else {
+            pump.sleep(A, Duration::from_secs(30));
+        }
+        pump.run_for(Duration::from_millis(10));
+        let at_once = asked_at(sent_since(&pump, A, before), HOME);
+        pump.run_for(Duration::from_secs(20));
+        let soon = asked_at(sent_since(&pump, A, before), HOME);
+        assert!(at_once >= 1 && soon >= 4, "{at_once} at once, {soon} within 20 s");
+    }
+}
+
+#[test]
+fn who_says_in_clear_that_the_peer_lost_the_ike_sa_has_another_begun_with_haste_once() {
+    let a = mobile(ReturnRoutability::Before);
+    // It may come from anywhere.
+    let b = PeerConfig { gateways: Vec::new(), ..responder(&a) };
+    let mut pump = Pump::new(config(a), config(b));
+    pump.set_addresses(B, &[GATEWAY]);
+    pump.set_addresses(A, &[HOME, AWAY]);
+    pump.command(A, Command::Initiate("b".into()));
+    pump.settle();
+    let old = pump.ike_sa(A).spi_i;
+    pump.restart(B, 77);
+    pump.set_addresses(B, &[GATEWAY]);
+    pump.filter = Box::new(|_, _| false);
+    pump.command(A, Command::CheckLiveness(pump.ike_sa(A).id));
+    pump.run_for(Duration::from_secs(900));
+    // Only one of the paths works again, and IKE_SA_INIT is unlucky on it at first.
+    let (mut unlucky, dead) = (3, address(HOME, 0).ip());
+    pump.filter = Box::new(move |_, sent| {
+        let is_init = sent.octets[18] == 34 && sent.octets[19] & 0x20 == 0;
+        unlucky -= i32::from(is_init);
+        ![sent.path.local.ip(), sent.path.remote.ip()].contains(&dead) && !(is_init && unlucky >= 0)
+    });
+    pump.sides[A].address = address(AWAY, 0).ip();
+    pump.run_for(vpnhost_ike::limits::ASKED_AT_REST + Duration::from_secs(10));
+    pump.assert_connected(1);
+    assert_ne!(pump.ike_sa(A).spi_i, old);
 }
