@@ -35,12 +35,33 @@ pub struct Datagram {
 }
 
 impl Datagram {
-    /// Tells whether it carries IKE.
-    fn is_ike(&self) -> bool {
-        let marked = self.octets.starts_with(&[0; 4]);
-        self.carrier == Carrier::Udp
-            && (marked || self.destination.port() == 500 || self.source.port() == 500)
+    /// Returns what of IKE it carries: an exchange's request or answer (RFC 7296 §3.1), or a NAT keepalive.
+    fn message(&self) -> Option<&'static str> {
+        if self.carrier == Carrier::Udp && self.octets == [0xff] {
+            return Some(KEEPALIVE);
+        }
+        let header = self.ike()?;
+        let is_answer = header.get(19).is_some_and(|flags| flags & 0x20 != 0);
+        Some(match header.get(18) {
+            Some(34) if !is_answer => "IKE_SA_INIT",
+            Some(35) if !is_answer => "IKE_AUTH",
+            Some(36) if !is_answer => "CREATE_CHILD_SA",
+            Some(37) if !is_answer => "INFORMATIONAL",
+            Some(_) | None => "answers",
+        })
     }
+}
+
+/// A NAT keepalive (RFC 3948 §2.3).
+pub const KEEPALIVE: &str = "keepalives";
+
+/// What was sent of a kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// So many.
+    pub datagrams: u64,
+    /// With IP and UDP headers.
+    pub octets: u64,
 }
 
 /// What the network does by itself.
@@ -82,8 +103,8 @@ pub struct Network {
     pub nats: Vec<Nat>,
     /// What was sent.
     pub capture: Capture,
-    /// Octets of IKE that were sent, with IP and UDP headers.
-    pub octets: u64,
+    /// What was sent of IKE, by its kind.
+    pub sent_of_ike: BTreeMap<&'static str, Sent>,
     random: Random,
     in_flight: BTreeMap<(Instant, u64), Datagram>,
     sent: u64,
@@ -98,7 +119,7 @@ impl Network {
             filter: None,
             nats: Vec::new(),
             capture: Capture::default(),
-            octets: 0,
+            sent_of_ike: BTreeMap::new(),
             random,
             in_flight: BTreeMap::new(),
             sent: 0,
@@ -109,8 +130,10 @@ impl Network {
     pub fn send(&mut self, now: Instant, mut datagram: Datagram) {
         let let_through = self.filter.as_mut().is_none_or(|filter| filter(&datagram));
         let sent = datagram.clone();
-        if sent.is_ike() {
-            self.octets += 28 + sent.octets.len() as u64;
+        if let Some(kind) = sent.message() {
+            let of_kind = self.sent_of_ike.entry(kind).or_default();
+            of_kind.datagrams += 1;
+            of_kind.octets += 28 + sent.octets.len() as u64;
         }
         let translated =
             let_through && self.nats.iter_mut().all(|nat| nat.translate_outbound(now, &mut datagram));
@@ -126,6 +149,12 @@ impl Network {
             self.sent += 1;
             self.in_flight.insert((now + delay, self.sent), datagram.clone());
         }
+    }
+
+    /// Returns the octets of IKE that were sent, without NAT keepalives.
+    pub fn octets_of_ike(&self) -> u64 {
+        let messages = self.sent_of_ike.iter().filter(|(kind, _)| **kind != KEEPALIVE);
+        messages.map(|(_, sent)| sent.octets).sum()
     }
 
     /// Takes the first datagram on its way that somebody waits for, so that it does not arrive.
