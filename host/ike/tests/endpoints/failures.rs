@@ -16,7 +16,7 @@ use vpnhost_policy::{Answer, Authorization, QuestionKind};
 use crate::certificates::{MIDDLE, ed25519, own, own_below, plan, trusting};
 use crate::eap;
 use crate::maker::{DAY, Key, NOW, Plan, crl};
-use crate::pump::{A, B, Pump, child, config, id, initiator, responder, ts};
+use crate::pump::{A, B, IKE, Pump, child, config, id, initiator, pair_of, responder, ts};
 
 /// How a failure comes about.
 struct Case {
@@ -371,4 +371,35 @@ fn the_table_of_failures_in_the_documentation_is_what_happens() {
         written == table,
         "FAILURES.md is another: RENEW=1 cargo test --release -p vpnhost-ike --test endpoints failures\n{table}"
     );
+}
+
+#[test]
+fn a_request_is_repeated_when_and_as_often_as_the_plan_says() {
+    // The first pause in milliseconds, its growth in percent, the repetitions; when it goes out, and when the peer is dead.
+    let plans: [(u64, u16, u16, &[u64], u64); 3] = [
+        (400, 200, 3, &[0, 400, 1_200, 2_800], 6_000),
+        (1_000, 100, 2, &[0, 1_000, 2_000], 3_000),
+        (600, 150, 1, &[0, 600], 1_500),
+    ];
+    for (first, factor, tries, times, dead) in plans {
+        let mut a = initiator(IKE, vec![child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24")]);
+        a.timing.retransmit_first = Duration::from_millis(first);
+        a.timing.retransmit_factor_percent = factor;
+        a.timing.retransmit_tries = tries;
+        let mut pump = pair_of(a);
+        pump.command(A, Command::Initiate("b".into()));
+        pump.settle();
+        pump.filter = Box::new(|_, _| false);
+        let (begun, mut sent) = (pump.now.instant, pump.sides[A].sent.len());
+        pump.command(A, Command::CheckLiveness(pump.ike_sa(A).id));
+        let mut seen = Vec::new();
+        while !pump.established(A).is_empty() && pump.now.instant - begun < Duration::from_secs(60) {
+            let at = (pump.now.instant - begun).as_millis() as u64;
+            seen.extend(vec![at; pump.sides[A].sent.len() - sent]);
+            sent = pump.sides[A].sent.len();
+            pump.run_for(Duration::from_millis(50));
+        }
+        assert_eq!(seen, times, "{tries} repetitions");
+        assert_eq!((pump.now.instant - begun).as_millis() as u64, dead);
+    }
 }

@@ -20,6 +20,7 @@ mod maker;
 mod many_children;
 mod mobility;
 mod modes;
+mod old_keys;
 mod path_mtu;
 mod patterns;
 mod pfs;

@@ -275,3 +275,29 @@ fn never_takes_no_notice_of_initial_contact() {
         assert_eq!(pump.established(B).len(), left, "{unique:?}");
     }
 }
+
+#[test]
+fn never_ends_what_a_peer_had_only_when_nobody_answers_on_it() {
+    for asks in [false, true] {
+        let (a, mut b) = begun();
+        b.unique = Uniqueness::Never;
+        b.timing.liveness_idle = Duration::from_secs(if asks { 20 } else { 0 });
+        let mut pump =
+            Pump::new(config(PeerConfig { mobike: true, ..a }), config(PeerConfig { mobike: true, ..b }));
+        pump.command(A, Command::Initiate("b".into()));
+        pump.run_for(Duration::from_secs(10));
+        pump.restart(A, 4711);
+        pump.command(A, Command::Initiate("b".into()));
+        pump.run_for(Duration::from_secs(15));
+        assert_eq!(pump.established(B).len(), 2, "INITIAL_CONTACT ends nothing");
+        pump.run_for(Duration::from_secs(600));
+        let reasons = pump.sides[B].events.iter().filter_map(|event| match event {
+            Event::IkeSaClosed { reason, .. } => Some(reason.clone()),
+            _ => None,
+        });
+        let reasons: Vec<CloseReason> = reasons.collect();
+        // Who restarted does not have the old one: that is found out, once the peer is asked on it (RFC 4555, 3.11).
+        assert!(reasons.iter().all(|reason| matches!(reason, CloseReason::PeerDead(_))), "{reasons:?}");
+        assert_eq!((pump.established(A).len(), pump.established(B).len()), (1, if asks { 1 } else { 2 }));
+    }
+}

@@ -94,3 +94,24 @@ fn an_address_behind_the_tunnel_is_not_acceptable_and_the_client_goes_back() {
     assert_at(&pump, HOME, GATEWAY);
     pump.assert_connected(1);
 }
+
+#[test]
+fn updates_one_after_another_that_are_checked_after_lead_back_to_where_the_client_was_proven_to_be() {
+    const THIRD: &str = "192.0.2.21";
+    for answers in [false, true] {
+        let mut pump = connected(ReturnRoutability::After, &[HOME]);
+        // The client's updates arrive; where they are from nobody answers.
+        pump.filter = Box::new(move |side, sent| side == B || sent.octets[19] & 0x20 == 0);
+        for next in [AWAY, THIRD] {
+            if answers && next == THIRD {
+                pump.filter = Box::new(|_, _| true);
+            }
+            pump.set_addresses(A, &[next]);
+            pump.run_for(Duration::from_millis(100));
+            assert_eq!(path_of(&pump, B).remote, address(next, 4500), "it is followed at once");
+        }
+        pump.run_for(Duration::from_secs(10));
+        let (there, not) = if answers { (THIRD, HOME) } else { (HOME, THIRD) };
+        assert_eq!(path_of(&pump, B).remote, address(there, 4500), "and not {AWAY} or {not}");
+    }
+}

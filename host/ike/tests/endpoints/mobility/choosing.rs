@@ -107,3 +107,23 @@ fn while_all_addresses_of_a_peer_are_silent_every_link_is_tried_as_before() {
     assert!([INSIDE.parse().unwrap(), outside].contains(&path_of(&pump, A).remote.ip()));
     pump.assert_connected(1);
 }
+
+#[test]
+fn a_better_link_that_flaps_is_left_alone_until_it_holds() {
+    let mut pump = connected(ReturnRoutability::Before, &[HOME]);
+    pump.sides[A].metered = vec![HOME.parse().unwrap()];
+    for _ in 0..10 {
+        pump.set_addresses(A, &[HOME, AWAY]);
+        pump.run_for(Duration::from_secs(8));
+        pump.set_addresses(A, &[HOME]);
+        pump.run_for(Duration::from_secs(1));
+    }
+    let moved = moves(&pump, A).len();
+    assert!((2..=4).contains(&moved), "{moved} moves: there, back, and then patience");
+    assert_at(&pump, HOME, GATEWAY);
+    pump.set_addresses(A, &[HOME, AWAY]);
+    pump.run_for(Duration::from_secs(200));
+    assert_at(&pump, HOME, GATEWAY);
+    pump.run_for(Duration::from_secs(600));
+    assert_at(&pump, AWAY, GATEWAY);
+}
