@@ -253,7 +253,9 @@ fn who_says_in_clear_that_the_peer_lost_the_ike_sa_has_another_begun_with_haste_
     pump.filter = Box::new(move |_, sent| {
         let is_init = sent.octets[18] == 34 && sent.octets[19] & 0x20 == 0;
         unlucky -= i32::from(is_init);
-        ![sent.path.local.ip(), sent.path.remote.ip()].contains(&dead) && !(is_init && unlucky >= 0)
+        let is_dead = [sent.path.local.ip(), sent.path.remote.ip()].contains(&dead);
+        let is_lost = is_dead || (is_init && unlucky >= 0);
+        !is_lost
     });
     pump.sides[A].address = address(AWAY, 0).ip();
     pump.run_for(vpnhost_ike::limits::ASKED_AT_REST + Duration::from_secs(10));
