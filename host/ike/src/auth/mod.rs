@@ -2,6 +2,7 @@
 
 pub(crate) mod certificates;
 pub(crate) mod eap;
+pub(crate) mod failure;
 pub(crate) mod judged;
 pub(crate) mod octets;
 mod rejudge;
