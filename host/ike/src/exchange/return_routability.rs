@@ -155,7 +155,11 @@ impl IkeSa {
     /// ESP came from another address than the peer's: follows it there, if it was not looked for there in vain lately.
     pub(crate) fn follow_traffic(&mut self, host: &mut Host, now: Now, path: Path) {
         let policy = self.connection.as_ref().map(|it| it.return_routability).unwrap_or_default();
-        let Some(mobility) = self.mobility() else { return };
+        let Some(mobility) = self.mobility_mut() else { return };
+        if mobility.check.is_none() {
+            // No message of IKE began it.
+            mobility.follow_octets = 0;
+        }
         // What an update says comes before what copied packets may say.
         let goes_before = |check: &Check| match check.by {
             Sign::Update => true,

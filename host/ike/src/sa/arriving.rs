@@ -80,7 +80,7 @@ impl IkeSa {
             }
             Unsealed::Message(message) => {
                 self.timers.stop(Timer::Fragments);
-                self.count_octets(&path, octets);
+                self.count_arrival(&path, octets);
                 self.heard(host, now);
                 self.follow(host, now, path);
                 if header.flags.response {

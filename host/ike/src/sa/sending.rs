@@ -100,11 +100,13 @@ impl IkeSa {
     ) {
         match self.seal(host, exchange, (true, self.window.expected()), payloads) {
             Ok(datagrams) => {
+                let path = self.reply_path;
                 for datagram in &datagrams {
-                    host.transmit(self.id, self.reply_path, datagram.clone());
+                    self.count_octets(&path, datagram.len());
+                    host.transmit(self.id, path, datagram.clone());
                 }
                 // What goes elsewhere keeps no NAT's mapping of the IKE SA's own path.
-                if is_same(&self.reply_path, &self.path) {
+                if is_same(&path, &self.path) {
                     self.last_sent = now.instant;
                 }
                 self.window.answer(datagrams);

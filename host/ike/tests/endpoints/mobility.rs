@@ -135,6 +135,28 @@ fn a_move_costs_fewer_octets_than_promised() {
 }
 
 #[test]
+fn the_gateway_too_tells_what_a_move_cost_until_it_followed() {
+    for routability in [ReturnRoutability::Never, ReturnRoutability::Before] {
+        let mut pump = connected(routability, &[HOME]);
+        let before = [A, B].map(|side| pump.sides[side].sent.len());
+        pump.set_addresses(A, &[AWAY]);
+        pump.settle();
+        let messages = [A, B].map(|side| sent_since(&pump, side, before[side]));
+        // Without the check it follows before it answers.
+        let counted: Vec<&Transmit> = match routability {
+            ReturnRoutability::Never => messages[A].iter().collect(),
+            _ => messages.into_iter().flatten().collect(),
+        };
+        let sum: usize = counted.iter().map(|sent| 20 + 8 + 4 + sent.octets.len()).sum();
+        let told = pump.sides[B].events.iter().filter_map(|event| match event {
+            Event::Moved { octets, .. } => Some(*octets as usize),
+            _ => None,
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [sum]);
+    }
+}
+
+#[test]
 fn a_genuine_update_from_a_victims_address_gets_it_three_messages_and_no_esp() {
     let mut pump = connected(ReturnRoutability::Before, &[HOME, AWAY]);
     // The genuine one is held back, and comes from the victim.

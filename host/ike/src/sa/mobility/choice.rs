@@ -205,13 +205,14 @@ impl IkeSa {
     /// Takes another path for good: the peer moved, or a responder had to.
     pub(crate) fn adopt_path(&mut self, host: &mut Host, now: Now, path: Path, why: &str) {
         let from = std::mem::replace(&mut self.path, path);
-        if let Some(mobility) = self.mobility_mut() {
+        let octets = self.mobility_mut().map_or(0, |mobility| {
             mobility.forget_path();
-        }
+            std::mem::take(&mut mobility.follow_octets)
+        });
         host.directory.note_remote(self.id, path.remote);
         host.output(Output::MoveChildSas(self.id, path));
         let gap = now.instant.saturating_since(self.last_heard);
-        self.tell_moved(host, (from, why.to_owned()), (gap, 0));
+        self.tell_moved(host, (from, why.to_owned()), (gap, octets));
         self.plan_maintenance(host, now, vpnhost_policy::SituationCause::MOVED, None);
     }
 }

@@ -250,12 +250,24 @@ impl IkeSa {
         }
     }
 
+    /// Counts a message that arrived. While nothing is asked of the peer's new address it may be the first of a move.
+    pub(crate) fn count_arrival(&mut self, path: &Path, len: usize) {
+        if let Some(mobility) = self.mobility_mut().filter(|mobility| mobility.check.is_none()) {
+            mobility.follow_octets = 0;
+        }
+        self.count_octets(path, len);
+    }
+
     /// Counts what a move costs: octets of IP datagrams with the UDP header and the non-ESP marker.
     pub(crate) fn count_octets(&mut self, path: &Path, len: usize) {
         let marked = path.local.port() != 500 && path.remote.port() != 500;
-        let Some(moving) = self.mobility_mut().and_then(|mobility| mobility.moving.as_mut()) else { return };
         let headers = if path.remote.is_ipv4() { 20 } else { 40 } + 8 + if marked { 4 } else { 0 };
-        moving.octets = moving.octets.saturating_add(u32::try_from(headers + len).unwrap_or(u32::MAX));
+        let octets = u32::try_from(headers + len).unwrap_or(u32::MAX);
+        let Some(mobility) = self.mobility_mut() else { return };
+        let moving = mobility.moving.as_mut().map(|moving| &mut moving.octets);
+        for sum in moving.into_iter().chain([&mut mobility.follow_octets]) {
+            *sum = sum.saturating_add(octets);
+        }
     }
 
     /// Asks the peer on every path whether it is there; what comes of it is ranked.

@@ -123,10 +123,11 @@ impl IkeSa {
                     interface: None,
                     ..self.path
                 };
-                self.adopt_path(host, now, path, "this host's address is gone");
                 if let Some(mobility) = self.mobility_mut() {
-                    mobility.told = None;
+                    // The peer is told anew; nothing of its own began it.
+                    (mobility.told, mobility.follow_octets) = (None, 0);
                 }
+                self.adopt_path(host, now, path, "this host's address is gone");
             }
         }
         self.want_announcement(host, now);

@@ -61,6 +61,8 @@ pub(crate) struct Mobility {
     pub(crate) update_budget: Budget,
     /// The same for ESP.
     pub(crate) traffic_budget: Budget,
+    /// Octets of IP datagrams that IKE received and sent since the last message that may have begun a move of the peer.
+    pub(crate) follow_octets: u32,
     /// When the last check came to nothing.
     pub(crate) check_failed: Option<Instant>,
     /// The peer may be gone.
