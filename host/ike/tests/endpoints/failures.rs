@@ -1,13 +1,15 @@
 //! Failures that operators meet, provoked: each has its code and its sentence, on both ends. The table in
 //! `host/vpnhost/FAILURES.md` is what comes out of it.
 
+mod roaming;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 use vpnhost_crypto::SecretBytes;
 use vpnhost_ike::{
-    CloseReason, Command, EncapsulationPolicy, EndpointConfig, Event, PeerConfig, PeerIdentity, PoolConfig,
+    Command, EncapsulationPolicy, EndpointConfig, Event, PeerConfig, PeerIdentity, PoolConfig,
 };
 use vpnhost_model::{EspSuite, IkeSuite, Sequence};
 use vpnhost_pki::Rules;
@@ -32,18 +34,28 @@ struct Case {
     codes: [&'static str; 2],
 }
 
+/// What is told of a cause.
+#[derive(Clone, Debug, PartialEq)]
+struct Told {
+    code: &'static str,
+    sentence: String,
+}
+
 /// Returns everything that is told of causes, the first of each.
-fn causes(pump: &Pump, side: usize) -> Vec<CloseReason> {
-    let mut causes: Vec<CloseReason> = Vec::new();
+fn causes(pump: &Pump, side: usize) -> Vec<Told> {
+    let mut causes: Vec<Told> = Vec::new();
     for event in &pump.sides[side].events {
-        let (Event::IkeSaClosed { reason, .. }
-        | Event::ChildSaFailed { reason, .. }
-        | Event::Refused { reason, .. }) = event
-        else {
-            continue;
+        let told = match event {
+            Event::IkeSaClosed { reason, .. }
+            | Event::ChildSaFailed { reason, .. }
+            | Event::Refused { reason, .. } => Told { code: reason.code(), sentence: reason.in_full() },
+            Event::NotMoved { hindrance, .. } => {
+                Told { code: hindrance.code(), sentence: hindrance.to_string() }
+            }
+            _ => continue,
         };
-        if !causes.contains(reason) {
-            causes.push(reason.clone());
+        if !causes.contains(&told) {
+            causes.push(told);
         }
     }
     causes
@@ -301,7 +313,7 @@ const CASES: &[Case] = &[
 ];
 
 /// Provokes a failure; returns what both sides say of it.
-fn provoke(case: &Case) -> [Option<CloseReason>; 2] {
+fn provoke(case: &Case) -> [Option<Told>; 2] {
     let net = child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24");
     let mut a = initiator("aes128gcm16-prfsha256-x25519", vec![net]);
     let mut b = responder(&a);
@@ -320,7 +332,7 @@ fn provoke(case: &Case) -> [Option<CloseReason>; 2] {
     std::array::from_fn(|side| {
         let causes = causes(&pump, side);
         let code = case.codes[side];
-        let found = causes.iter().find(|cause| cause.code() == code).cloned();
+        let found = causes.iter().find(|cause| cause.code == code).cloned();
         assert!(
             found.is_some() || code.is_empty(),
             "{}: side {side}: {code} is not in {causes:#?}",
@@ -339,7 +351,7 @@ fn table() -> String {
          This file is made by a test that provokes each of them; `RENEW=1 cargo test --release -p vpnhost-ike \
          --test endpoints failures` writes it anew.\n",
     );
-    for case in CASES {
+    for case in CASES.iter().chain(roaming::CASES) {
         let [initiator, responder] = provoke(case);
         // Writing to a String does not fail.
         let _ = write!(
@@ -347,11 +359,9 @@ fn table() -> String {
             "\n## {}\n\n{}.\n\n| end | code | sentence |\n| --- | --- | --- |\n",
             case.name, case.how
         );
-        for (end, reason) in [("initiator", initiator), ("responder", responder)] {
-            let _ = match reason {
-                Some(reason) => {
-                    writeln!(text, "| {end} | `{}` | {} |", reason.code(), reason.in_full())
-                }
+        for (end, told) in [("initiator", initiator), ("responder", responder)] {
+            let _ = match told {
+                Some(Told { code, sentence }) => writeln!(text, "| {end} | `{code}` | {sentence} |"),
                 None => writeln!(text, "| {end} | | it hears nothing of it |"),
             };
         }
