@@ -69,6 +69,9 @@ pub const ADDRESSES: usize = 256;
 pub const PAIRS_PER_REMOTE: usize = 16;
 /// The shortest time between two looks at the packet path's activity, while there is some.
 pub const ACTIVITY_LEAST: Duration = Duration::from_millis(50);
+/// How long the system's own resolver is waited for, before DNS servers are asked past it: longer than it waits for its first
+/// server, and shorter than whoever wants a name.
+pub const DNS_OF_SYSTEM: Duration = Duration::from_secs(6);
 /// DNS servers that are asked past the system's own resolver.
 pub const DNS_SERVERS: usize = 3;
 /// Octets of an answer of theirs.

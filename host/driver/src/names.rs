@@ -49,15 +49,15 @@ pub async fn look_up(name: &str) -> io::Result<Found> {
         return Ok(Found { addresses: vec![address], lifetime: limits::NAME_MOST });
     }
     let asked = name.to_owned();
-    // It blocks: a thread of its own.
-    let of_system = tokio::task::spawn_blocking(move || (asked, 0).to_socket_addrs());
-    let why = match of_system.await {
-        Ok(Ok(found)) => {
+    let of_system = apart(move || (asked, 0).to_socket_addrs());
+    // It waits for a silent server for longer than whoever wants the name.
+    let why = match timeout(limits::DNS_OF_SYSTEM, of_system).await {
+        Ok(Ok(Ok(found))) => {
             let addresses = found.map(|address| address.ip()).collect();
             return Ok(Found { addresses, lifetime: limits::NAME_LEAST });
         }
-        Ok(Err(error)) => error,
-        Err(error) => io::Error::other(error),
+        Ok(Ok(Err(error)) | Err(error)) => error,
+        Err(_) => io::Error::new(io::ErrorKind::TimedOut, "no answer"),
     };
     look_up_outside(name).await.ok_or(why)
 }
@@ -65,11 +65,10 @@ pub async fn look_up(name: &str) -> io::Result<Found> {
 /// Returns the addresses of a name, as DNS servers outside of all tunnels know them; `None` where no server answers, and
 /// for a name that the operator gave an address to on this machine.
 pub async fn look_up_outside(name: &str) -> Option<Found> {
-    if fs::read_to_string(HOSTS).is_ok_and(|hosts| is_in_hosts(&hosts, name)) {
-        return None;
-    }
+    let asked = name.to_owned();
+    let is_given = move || fs::read_to_string(HOSTS).is_ok_and(|hosts| is_in_hosts(&hosts, &asked));
+    let servers = apart(move || (!is_given()).then(servers)).await.ok()??;
     // All at once: the first may be one of the tunnel's, which nobody answers for out here.
-    let servers = servers();
     let asked = servers.iter().take(limits::DNS_SERVERS).map(|server| async move {
         let (v4, v6) = tokio::join!(ask(server, name, TYPE_A, None), ask(server, name, TYPE_AAAA, None));
         let of_both: Vec<Found> =
@@ -91,13 +90,18 @@ pub async fn look_up_outside(name: &str) -> Option<Found> {
 /// answer has none only if no server has any: the first may be another network's.
 pub(crate) async fn ask_link(link: (&str, u32), name: &str) -> Option<Found> {
     let mut none = None;
-    for server in servers().iter().take(limits::DNS_SERVERS) {
+    for server in apart(servers).await.ok()?.iter().take(limits::DNS_SERVERS) {
         match ask(server, name, TYPE_AAAA, Some(link)).await {
             Some(found) if !found.addresses.is_empty() => return Some(found),
             found => none = none.or(found),
         }
     }
     none
+}
+
+/// Does what waits for files, or for the system's resolver, on a thread of its own.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
 }
 
 /// Tells whether a line names a host (hosts(5)).
