@@ -88,7 +88,7 @@ pub struct Counters {
     pub mss_clamped: AtomicU64,
     /// ICMP errors that were generated.
     pub icmp_errors: AtomicU64,
-    /// Reports that were lost because control did not take them.
+    /// Reports of no SA that were lost because control did not take them.
     pub reports_lost: AtomicU64,
 }
 

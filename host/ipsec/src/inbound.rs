@@ -149,6 +149,7 @@ impl Inbound {
                 let (_, sa) = self.sas.remove(id)?;
                 self.spis.remove(&sa.sa.spi);
                 Ok(())
+                self.reports.forget(id);
             }
             InboundCommand::PathMtu(remote, mtu) => {
                 self.mtus.learn(now, remote, mtu);
@@ -211,6 +212,11 @@ impl Inbound {
     }
 
     fn install(&mut self, sa: InboundSa) -> Result<(), CommandError> {
+    /// Tells whether there is something that control must know.
+    pub fn has_report(&self) -> bool {
+        !self.reports.is_empty()
+    }
+
         let layout = sa.key.layout();
         self.sas.admit(sa.id)?;
         if !selectors::are_valid(&sa.local) || !selectors::are_valid(&sa.remote) {

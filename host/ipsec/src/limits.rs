@@ -12,8 +12,8 @@ pub const SAS: usize = 16_384;
 pub const SELECTORS: usize = 64;
 /// The smallest and the largest anti-replay window, in packets.
 pub const REPLAY_WINDOW: std::ops::RangeInclusive<u32> = 64..=4096;
-/// Reports that wait for control; what comes on top is counted and lost.
-pub const REPORTS: usize = 256;
+/// Reports of no SA that wait for control; what comes on top is counted and lost.
+pub const HINTS: usize = 256;
 /// The longest time without a fresh report of an address that a peer's packets come from.
 pub const MOVED_INTERVAL: Duration = Duration::from_secs(1);
 /// The time for which an unanswered [`crate::TrafficReport::Acquire`] of one pair of addresses is not repeated.

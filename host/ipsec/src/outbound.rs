@@ -145,6 +145,7 @@ impl Outbound {
                 let (index, _) = self.sas.remove(id)?;
                 self.spd.remove(index);
                 Ok(())
+                self.reports.forget(id);
             }
             OutboundCommand::PathMtu(remote, mtu) => {
                 self.mtus.learn(now, remote, mtu);
@@ -239,6 +240,11 @@ impl Outbound {
     }
 
     /// Returns the largest inner packet of an SA.
+    /// Tells whether there is something that control must know.
+    pub fn has_report(&self) -> bool {
+        !self.reports.is_empty()
+    }
+
     pub fn tunnel_mtu(&mut self, id: ChildSaId) -> Option<u16> {
         let index = self.sas.index(id).ok()?;
         self.sas.get_mut(index).map(|sa| sa.mtu)

@@ -1,6 +1,6 @@
 //! What IKE must know of the packet path: bounded and rate-limited.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -46,23 +46,52 @@ pub enum TrafficReport {
     UnknownSpi(ChildSpi, Path),
 }
 
+impl TrafficReport {
+    /// Returns the SA that it is of, and a number for what it tells of that; none of a hint.
+    fn of_sa(&self) -> Option<(ChildSaId, u8)> {
+        match self {
+            Self::FirstInbound(id) => Some((*id, 0)),
+            Self::Resumed { id, .. } => Some((*id, 1)),
+            Self::Moved(id, _) => Some((*id, 2)),
+            Self::SoftLimit(id) => Some((*id, 3)),
+            Self::Exhausted(id) => Some((*id, 4)),
+            Self::Large(id, _) => Some((*id, 5)),
+            Self::Acquire { .. } | Self::UnknownSpi(..) => None,
+        }
+    }
+}
+
 /// Reports that wait for control.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
-    queue: VecDeque<TrafficReport>,
+    /// What is told of an SA is not told again, so it waits for as long as the SA is there: of each kind the newest.
+    of_sas: BTreeMap<(ChildSaId, u8), TrafficReport>,
+    /// What is told again, as long as it is so.
+    hints: VecDeque<TrafficReport>,
 }
 
 impl Reports {
     pub(crate) fn push(&mut self, report: TrafficReport, counters: &Counters) {
-        if self.queue.len() < limits::REPORTS {
-            self.queue.push_back(report);
+        if let Some(key) = report.of_sa() {
+            self.of_sas.insert(key, report);
+        } else if self.hints.len() < limits::HINTS {
+            self.hints.push_back(report);
         } else {
             add(&counters.reports_lost, 1);
         }
     }
 
     pub(crate) fn pop(&mut self) -> Option<TrafficReport> {
-        self.queue.pop_front()
+        self.of_sas.pop_first().map(|(_, report)| report).or_else(|| self.hints.pop_front())
+    }
+
+    /// An SA is no more.
+    pub(crate) fn forget(&mut self, id: ChildSaId) {
+        self.of_sas.retain(|(of, _), _| *of != id);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.of_sas.is_empty() && self.hints.is_empty()
     }
 }
 
@@ -139,12 +168,32 @@ mod tests {
     }
 
     #[test]
-    fn reports_that_nobody_takes_are_counted_not_kept() {
+    fn hints_that_nobody_takes_are_counted_not_kept() {
         let (mut reports, counters) = (Reports::default(), Counters::default());
-        for id in 0..limits::REPORTS as u64 + 7 {
-            reports.push(TrafficReport::SoftLimit(ChildSaId(id)), &counters);
+        for number in 0..limits::HINTS as u32 + 7 {
+            let [source, destination] = [number, 0].map(|of| IpAddr::from(of.to_be_bytes()));
+            reports.push(TrafficReport::Acquire { source, destination }, &counters);
         }
         assert_eq!(counters.reports_lost.load(std::sync::atomic::Ordering::Relaxed), 7);
-        assert_eq!(std::iter::from_fn(|| reports.pop()).count(), limits::REPORTS);
+        assert_eq!(std::iter::from_fn(|| reports.pop()).count(), limits::HINTS);
+    }
+
+    #[test]
+    fn what_is_told_of_an_sa_waits_until_it_is_taken_or_the_sa_is_no_more() {
+        let (mut reports, counters) = (Reports::default(), Counters::default());
+        let ids = || (1..=1000).map(ChildSaId);
+        for id in ids() {
+            for report in [TrafficReport::SoftLimit(id), TrafficReport::Large(id, 1300)] {
+                reports.push(report, &counters);
+            }
+            reports.push(TrafficReport::Large(id, 1400), &counters);
+        }
+        reports.forget(ChildSaId(7));
+        assert_eq!(counters.reports_lost.load(std::sync::atomic::Ordering::Relaxed), 0);
+        for id in ids().filter(|id| *id != ChildSaId(7)) {
+            assert_eq!(reports.pop(), Some(TrafficReport::SoftLimit(id)));
+            assert_eq!(reports.pop(), Some(TrafficReport::Large(id, 1400)), "the newest");
+        }
+        assert!(reports.is_empty());
     }
 }

@@ -61,7 +61,8 @@ impl InboundThread {
         let descriptors = sockets.iter().map(|socket| (socket.fd.as_fd(), For::Input));
         let mut waiting = Waiting::new(descriptors.chain([(wake.as_fd(), For::Input)]));
         loop {
-            waiting.wait(None).map_err(|error| format!("waiting for sockets: {error}"))?;
+            let untold = self.inbound.has_report().then_some(limits::REPORT_STEP);
+            waiting.wait(untold).map_err(|error| format!("waiting for sockets: {error}"))?;
             if shared.is_ending() {
                 return Ok(());
             }
@@ -77,6 +78,7 @@ impl InboundThread {
                     self.receive(socket)?;
                 }
             }
+            self.tell();
         }
     }
 
@@ -238,10 +240,13 @@ impl InboundThread {
             }
         }
         self.batch.clear();
-        while let Some(report) = self.inbound.poll_report() {
-            self.shared.report(report);
-        }
+        self.tell();
         Ok(())
+    }
+
+    /// Tells control what there is, as long as it has room.
+    fn tell(&mut self) {
+        self.shared.report(|| self.inbound.poll_report());
     }
 
     /// Takes what ICMP told about what was sent.

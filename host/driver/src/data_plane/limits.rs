@@ -30,6 +30,8 @@ pub(crate) const SEGMENTS_OCTETS: usize = 65_535 - 60 - 8;
 pub(crate) const DATAGRAMS: usize = 1024;
 /// Reports of traffic that wait for control.
 pub(crate) const REPORTS: usize = 1024;
+/// How long it takes until a thread looks again whether control has room for reports.
+pub(crate) const REPORT_STEP: Duration = Duration::from_millis(20);
 /// Octets of a socket's queue, each way.
 pub(crate) const SOCKET_BUFFER: usize = 8 << 20;
 /// How long a packet waits for a device's full queue before it is dropped.

@@ -58,7 +58,7 @@ pub(crate) struct PathSettings {
 pub(crate) struct FromPath {
     /// IKE datagrams; what control does not take in time is dropped and counted.
     pub(crate) datagrams: mpsc::Receiver<Datagram>,
-    /// What ESP tells of SAs, or of the lack of one; what control does not take in time is counted.
+    /// What ESP tells of SAs, or of the lack of one; what control does not take in time waits in the thread.
     pub(crate) reports: mpsc::Receiver<TrafficReport>,
     /// What control must know.
     pub(crate) news: mpsc::UnboundedReceiver<News>,

@@ -78,7 +78,9 @@ impl OutboundThread {
             }
             let now = shared.clock.instant();
             let deadlines = [self.peers.deadline(), self.outbound.deadline()];
-            let limit = deadlines.into_iter().flatten().min().map(|deadline| deadline.saturating_since(now));
+            let due = deadlines.into_iter().flatten().min().map(|deadline| deadline.saturating_since(now));
+            let untold = self.outbound.has_report().then_some(limits::REPORT_STEP);
+            let limit = due.into_iter().chain(untold).min();
             waiting.wait(limit).map_err(|error| format!("waiting for the TUN: {error}"))?;
             if waiting.has_error(1) {
                 return Err(shared.tun_is_gone());
@@ -89,6 +91,7 @@ impl OutboundThread {
             let now = shared.clock.instant();
             self.obey(now);
             self.release(now)?;
+            self.tell();
         }
         Ok(())
     }
@@ -148,10 +151,13 @@ impl OutboundThread {
                 }
             }
         }
-        while let Some(report) = self.outbound.poll_report() {
-            self.shared.report(report);
-        }
+        self.tell();
         Ok(())
+    }
+
+    /// Tells control what there is, as long as it has room.
+    fn tell(&mut self) {
+        self.shared.report(|| self.outbound.poll_report());
     }
 
     /// Carries out what control ordered, and what is due.

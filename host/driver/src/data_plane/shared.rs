@@ -12,7 +12,7 @@ use vpnhost_ipsec::{Counters, TrafficReport};
 
 use super::News;
 use super::sockets::Sockets;
-use super::tally::{Tallies, Tally};
+use super::tally::Tallies;
 use super::wait::Wake;
 use crate::clock::Clock;
 use crate::tun::Tun;
@@ -55,10 +55,11 @@ impl Shared {
         self.is_ending.load(Ordering::Acquire)
     }
 
-    /// Reports traffic to control, without waiting for it.
-    pub(crate) fn report(&self, report: TrafficReport) {
-        if self.reports.try_send(report).is_err() {
-            self.tallies.add(Tally::NewsLost, 1);
+    /// Reports traffic to control for as long as that has room, without waiting for it: the rest stays where it is.
+    pub(crate) fn report(&self, mut poll: impl FnMut() -> Option<TrafficReport>) {
+        while let Ok(room) = self.reports.try_reserve() {
+            let Some(report) = poll() else { return };
+            room.send(report);
         }
     }
 

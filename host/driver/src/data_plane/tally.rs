@@ -35,8 +35,6 @@ tallies! {
     Wait = "send_waits";
     /// Commands that the packet path refused.
     Refused = "commands_refused";
-    /// Reports of traffic that control did not take.
-    NewsLost = "news_lost";
     /// IKE datagrams that control did not take in time.
     ControlFull = "drop_control_full";
     /// Datagrams for which the kernel had no room in a socket's queue.

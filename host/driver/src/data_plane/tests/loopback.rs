@@ -305,17 +305,35 @@ fn a_thread_that_panics_is_told() {
     );
 }
 
+/// Fills the room that control has for reports.
+fn fill_reports(host: &Host) {
+    let mut number = 0..;
+    host.plane.shared.report(|| number.next().map(|number| TrafficReport::SoftLimit(ChildSaId(number))));
+    assert_eq!(number.next(), Some(limits::REPORTS as u64), "what finds no room is not taken");
+}
+
 #[test]
 fn what_control_must_know_is_not_lost_among_reports_that_it_does_not_take() {
     let mut host = Host::start(&["127.0.0.1"]);
-    let shared = &host.plane.shared;
-    for number in 0..=limits::REPORTS as u64 {
-        shared.report(TrafficReport::SoftLimit(ChildSaId(number)));
-    }
-    assert_eq!(shared.tallies.count(Tally::NewsLost), 1);
-    super::super::shared::spawn("luckless", shared, || panic!("on purpose")).unwrap().join().unwrap();
+    fill_reports(&host);
+    super::super::shared::spawn("luckless", &host.plane.shared, || panic!("on purpose"))
+        .unwrap()
+        .join()
+        .unwrap();
     let news = host.news();
     assert!(matches!(news, News::Failed(_)), "{news:?}");
+}
+
+#[test]
+fn what_an_sa_tells_waits_until_control_takes_it() {
+    let (left, mut right, _) = pair_of_hosts();
+    fill_reports(&right);
+    left.tun.send(&inner_packet(0, 100)).unwrap();
+    assert_eq!(right.read_tun(), inner_packet(0, 100));
+    for number in 0..limits::REPORTS as u64 {
+        assert_eq!(right.report(), TrafficReport::SoftLimit(ChildSaId(number)));
+    }
+    assert_eq!(right.report(), TrafficReport::FirstInbound(ChildSaId(1)), "and no other packet comes");
 }
 
 #[test]
