@@ -24,6 +24,20 @@ pub(crate) struct Envelope {
     pub(crate) tos: u8,
 }
 
+impl Envelope {
+    /// Writes what goes beside a message; returns how many octets it takes.
+    fn write(&self, control: &mut Control) -> usize {
+        let mut end = 0;
+        if !self.source.is_unspecified() || self.interface != 0 {
+            end = control.write_source(end, self.source, self.interface);
+        }
+        if self.tos != 0 {
+            end = control.write_tos(end, self.remote.is_ipv4(), self.tos);
+        }
+        end
+    }
+}
+
 /// What was received into one room.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Received {
@@ -195,14 +209,7 @@ impl Sending {
         };
         let mut header = no_header();
         header.msg_hdr.msg_namelen = name.write(envelope.remote) as libc::socklen_t;
-        let mut end = 0;
-        if !envelope.source.is_unspecified() || envelope.interface != 0 {
-            end = control.write_source(end, envelope.source, envelope.interface);
-        }
-        if envelope.tos != 0 {
-            end = control.write_tos(end, envelope.remote.is_ipv4(), envelope.tos);
-        }
-        header.msg_hdr.msg_controllen = end as _;
+        header.msg_hdr.msg_controllen = envelope.write(control) as _;
         self.headers.push(header);
         self.merging = Merging::default();
         true
@@ -254,8 +261,9 @@ pub(crate) fn send_one(socket: BorrowedFd<'_>, envelope: Envelope, parts: [&[u8]
     let mut message = no_header().msg_hdr;
     message.msg_namelen = name.write(envelope.remote) as libc::socklen_t;
     message.msg_name = (&raw mut name).cast();
-    if !envelope.source.is_unspecified() || envelope.interface != 0 {
-        message.msg_controllen = control.write_source(0, envelope.source, envelope.interface) as _;
+    let end = envelope.write(&mut control);
+    if end > 0 {
+        message.msg_controllen = end as _;
         message.msg_control = (&raw mut control).cast();
     }
     message.msg_iov = vectors.as_mut_ptr();

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
+use std::sync::Mutex;
 
 use socket2::{Domain, Protocol, Type};
 
@@ -34,7 +35,7 @@ fn open_one(ip: IpAddr, mark: u32) -> io::Result<Socket> {
     options::set_up(socket.as_fd(), ip.is_ipv4())?;
     options::enlarge(socket.as_fd())?;
     socket.bind(&local.into())?;
-    Ok(Socket { fd: socket.into(), local, carries: Carries::Esp, segmented: false })
+    Ok(Socket { fd: socket.into(), local, carries: Carries::Esp, segmented: false, whole: Mutex::default() })
 }
 
 /// Returns the length of what is in front of ESP in a packet from a raw socket: the IPv4 header; of IPv6

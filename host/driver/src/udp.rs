@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Mutex;
 
 use socket2::{Domain, Protocol, Type};
 
@@ -36,6 +37,8 @@ pub(crate) struct Socket {
     pub(crate) carries: Carries,
     /// Whether the kernel merges what arrives and cuts what leaves.
     pub(crate) segmented: bool,
+    /// Held while what control sends must carry DF, or while something is sent without.
+    pub(crate) whole: Mutex<()>,
 }
 
 /// A datagram on the port for NAT traversal, by its first octets.
@@ -136,7 +139,7 @@ fn bind(address: SocketAddr, carries: Carries, mark: u32) -> Result<Socket, Driv
         .and_then(|bound| bound.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into()))
         .map_err(failed("ask for a UDP socket's address"))?;
     let segmented = carries == Carries::Both && merge_arrivals(&socket);
-    Ok(Socket { fd: socket.into(), local, carries, segmented })
+    Ok(Socket { fd: socket.into(), local, carries, segmented, whole: Mutex::default() })
 }
 
 /// Lets the kernel hand over several datagrams as one (UDP_GRO, Linux 5.0); tells whether it does. Such a

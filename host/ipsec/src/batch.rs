@@ -58,6 +58,8 @@ pub struct Packet {
     pub(crate) extended: bool,
     /// Octets of the inner packet, while it is sealed.
     pub(crate) inner_len: usize,
+    /// The path MTU, where it is larger.
+    pub(crate) cut_to: Option<u16>,
 }
 
 impl Packet {
@@ -69,6 +71,12 @@ impl Packet {
     /// Returns the TOS or traffic class that its outer header is to have.
     pub fn tos(&self) -> u8 {
         self.tos
+    }
+
+    /// Returns what the path carries, in octets with IP's header, if that is less than this packet, which is to arrive all the
+    /// same: in fragments (RFC 2473 §7.1).
+    pub fn cut_to(&self) -> Option<u16> {
+        self.cut_to
     }
 }
 
@@ -166,6 +174,7 @@ impl Batch {
             sequence: 0,
             extended: false,
             inner_len: 0,
+            cut_to: None,
         });
     }
 

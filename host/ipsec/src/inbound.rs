@@ -22,7 +22,7 @@ use crate::replay::ReplayWindow;
 use crate::report::{RateLimit, Reports, TrafficReport};
 use crate::sad::Sad;
 use crate::transport::{self, Hosts, Mending};
-use crate::{ecn, esp, limits, mss, mtu, selectors};
+use crate::{ecn, esp, limits, mss, selectors};
 
 /// An SA that receives.
 pub struct InboundSa {
@@ -137,8 +137,9 @@ impl Inbound {
                 let Some(sa) = self.sas.get_mut(index) else { return Err(CommandError::Unknown(id)) };
                 let is_elsewhere = std::mem::replace(&mut sa.sa.path, path) != path;
                 sa.told_moved = None;
-                if is_elsewhere && self.mtus.is_measured(&path) && !self.is_shared(id, &path) {
-                    self.mtus.forget_measured(&path);
+                if is_elsewhere {
+                    let others = self.sas.all().filter(|sa| sa.sa.id != id).map(|sa| &sa.sa.path);
+                    self.mtus.come_to(&path, others);
                 }
                 if let Some(sa) = self.sas.get_mut(index) {
                     sa.mtu = self.mtus.tunnel_mtu(&path, &sa.layout);
@@ -148,8 +149,8 @@ impl Inbound {
             InboundCommand::Remove(id) => {
                 let (_, sa) = self.sas.remove(id)?;
                 self.spis.remove(&sa.sa.spi);
-                Ok(())
                 self.reports.forget(id);
+                Ok(())
             }
             InboundCommand::PathMtu(remote, mtu) => {
                 self.mtus.learn(now, remote, mtu);
@@ -206,17 +207,17 @@ impl Inbound {
         }
     }
 
-    /// Returns the next thing that control must know.
+    /// Returns the next thing that control must know. What is told of an SA waits here until it is taken.
     pub fn poll_report(&mut self) -> Option<TrafficReport> {
         self.reports.pop()
     }
 
-    fn install(&mut self, sa: InboundSa) -> Result<(), CommandError> {
     /// Tells whether there is something that control must know.
     pub fn has_report(&self) -> bool {
         !self.reports.is_empty()
     }
 
+    fn install(&mut self, sa: InboundSa) -> Result<(), CommandError> {
         let layout = sa.key.layout();
         self.sas.admit(sa.id)?;
         if !selectors::are_valid(&sa.local) || !selectors::are_valid(&sa.remote) {
@@ -245,11 +246,6 @@ impl Inbound {
         let sa = Sa { sa, layout, window, mtu, hosts, told_first: false, told_soft: false, told_moved: None };
         self.spis.insert(spi, self.sas.insert(id, sa)?);
         Ok(())
-    }
-
-    /// Tells whether another SA takes a path.
-    fn is_shared(&self, id: ChildSaId, path: &Path) -> bool {
-        self.sas.all().any(|sa| sa.sa.id != id && mtu::ends(&sa.sa.path) == mtu::ends(path))
     }
 
     fn remeasure(&mut self) {

@@ -136,14 +136,13 @@ impl PathMtus {
         self.measured.write(now, ends(path), (path.remote.ip(), mtu));
     }
 
-    /// Forgets what a path was measured to carry, if it was: it may lead elsewhere now.
-    pub(crate) fn forget_measured(&mut self, path: &Path) {
-        self.measured.entries.remove(&ends(path));
-    }
-
-    /// Tells whether it is known what a path was measured to carry.
-    pub(crate) fn is_measured(&self, path: &Path) -> bool {
-        self.measured.entries.contains_key(&ends(path))
+    /// An SA came to a path, where these are those of all others: unless one of them is there, what it was measured to
+    /// carry is forgotten, for it may lead elsewhere now.
+    pub(crate) fn come_to<'a>(&mut self, path: &Path, mut others: impl Iterator<Item = &'a Path>) {
+        let ends = ends(path);
+        if self.measured.entries.contains_key(&ends) && !others.any(|other| self::ends(other) == ends) {
+            self.measured.entries.remove(&ends);
+        }
     }
 
     /// Forgets what is too old; tells of what.
@@ -151,12 +150,16 @@ impl PathMtus {
         Forgotten { told: !self.told.expire(now).is_empty(), measured: self.measured.expire(now) }
     }
 
+    /// Returns the largest packet, with IP's header, that a path is known to carry whole.
+    pub(crate) fn path_mtu(&self, path: &Path) -> u16 {
+        self.told.of(path.remote.ip()).min(self.measured.of(ends(path)))
+    }
+
     /// Returns the largest inner packet of an SA. In transport mode, which saves a header, it would be a little larger: both
     /// modes take the same, so that a flow does not depend on which one was agreed.
     pub(crate) fn tunnel_mtu(&self, path: &Path, layout: &PacketLayout) -> u16 {
-        let learned = self.told.of(path.remote.ip()).min(self.measured.of(ends(path)));
         let around = headers(path) + esp::front(layout) + layout.icv_len;
-        let text = usize::from(self.config.path_mtu.min(learned)).saturating_sub(around);
+        let text = usize::from(self.config.path_mtu.min(self.path_mtu(path))).saturating_sub(around);
         let inner = (text & !(esp::alignment(layout) - 1)).saturating_sub(esp::TRAILER);
         self.config.tun_mtu.min(inner as u16)
     }
@@ -224,7 +227,9 @@ mod tests {
         assert_eq!(mtus.tunnel_mtu(&way, &GCM), fits(1300));
         mtus.learn(Instant(7), way.remote.ip(), 1290);
         assert_eq!(mtus.tunnel_mtu(&way, &GCM), fits(1288), "in whole words");
-        mtus.forget_measured(&way);
+        mtus.come_to(&way, [way].iter());
+        assert_eq!(mtus.tunnel_mtu(&way, &GCM), fits(1288), "another SA is there");
+        mtus.come_to(&way, [].iter());
         mtus.learn(Instant(8), way.remote.ip(), 1500);
         assert_eq!(mtus.tunnel_mtu(&way, &GCM), 1400);
     }

@@ -87,6 +87,8 @@ struct Sa {
     sa: OutboundSa,
     layout: PacketLayout,
     mtu: u16,
+    /// A larger packet, with IP's header, does not arrive whole.
+    path_mtu: u16,
     /// A larger packet, with IP's header, is told of: nobody knows whether the path carries it.
     proven: u16,
     told_soft: bool,
@@ -132,20 +134,19 @@ impl Outbound {
                 let is_elsewhere = std::mem::replace(&mut sa.sa.path, path) != path;
                 if is_elsewhere {
                     sa.proven = limits::PATH_MTU_PROVEN;
-                }
-                if is_elsewhere && self.mtus.is_measured(&path) && !self.is_shared(id, &path) {
-                    self.mtus.forget_measured(&path);
+                    let others = self.sas.all().filter(|sa| sa.sa.id != id).map(|sa| &sa.sa.path);
+                    self.mtus.come_to(&path, others);
                 }
                 if let Some(sa) = self.sas.get_mut(index) {
-                    sa.mtu = self.mtus.tunnel_mtu(&path, &sa.layout);
+                    sa.fit(&self.mtus);
                 }
                 Ok(())
             }
             OutboundCommand::Remove(id) => {
                 let (index, _) = self.sas.remove(id)?;
                 self.spd.remove(index);
-                Ok(())
                 self.reports.forget(id);
+                Ok(())
             }
             OutboundCommand::PathMtu(remote, mtu) => {
                 self.mtus.learn(now, remote, mtu);
@@ -234,17 +235,17 @@ impl Outbound {
         }
     }
 
-    /// Returns the next thing that control must know.
+    /// Returns the next thing that control must know. What is told of an SA waits here until it is taken.
     pub fn poll_report(&mut self) -> Option<TrafficReport> {
         self.reports.pop()
     }
 
-    /// Returns the largest inner packet of an SA.
     /// Tells whether there is something that control must know.
     pub fn has_report(&self) -> bool {
         !self.reports.is_empty()
     }
 
+    /// Returns the largest inner packet of an SA.
     pub fn tunnel_mtu(&mut self, id: ChildSaId) -> Option<u16> {
         let index = self.sas.index(id).ok()?;
         self.sas.get_mut(index).map(|sa| sa.mtu)
@@ -261,23 +262,14 @@ impl Outbound {
         if !esp::fits(&layout) {
             return Err(CommandError::Layout(sa.id));
         }
-        let mtu = self.mtus.tunnel_mtu(&sa.path, &layout);
-        self.sas.insert(
-            sa.id,
-            Sa { sa, layout, mtu, proven: u16::MAX, told_soft: false, told_exhausted: false },
-        )?;
+        let (id, mut sa) = (sa.id, Sa::new(sa, layout));
+        sa.fit(&self.mtus);
+        self.sas.insert(id, sa)?;
         Ok(())
     }
 
-    /// Tells whether another SA takes a path.
-    fn is_shared(&self, id: ChildSaId, path: &Path) -> bool {
-        self.sas.all().any(|sa| sa.sa.id != id && mtu::ends(&sa.sa.path) == mtu::ends(path))
-    }
-
     fn remeasure(&mut self) {
-        for sa in self.sas.all_mut() {
-            sa.mtu = self.mtus.tunnel_mtu(&sa.sa.path, &sa.layout);
-        }
+        self.sas.all_mut().for_each(|sa| sa.fit(&self.mtus));
     }
 
     /// Makes a packet, or its fragments, ready for the key.
@@ -295,7 +287,7 @@ impl Outbound {
         };
         let sa = self.sas.get_mut(index).ok_or(DropCause::NoSa)?;
         let (mtu, is_transport) = (sa.mtu, sa.sa.mode == Mode::Transport);
-        // RFC 8200 §5: an IPv6 packet of 1280 octets always passes; the outer packet is fragmented.
+        // RFC 8200 §5: an IPv6 packet of 1280 octets always passes; the outer packet is fragmented (RFC 2473 §7.1).
         let largest = if header.is_v4() { mtu } else { mtu.max(limits::PATH_MTU_MIN_V6) };
         let mut count = 1;
         if header.total_len > usize::from(largest) {
@@ -394,6 +386,7 @@ impl Outbound {
         let Some(sa) = self.sas.get_mut(packet.sa) else { return };
         packet.verdict = Verdict::Send(sa.sa.path);
         let outer = mtu::headers(&sa.sa.path) + packet.len;
+        packet.cut_to = (outer > usize::from(sa.path_mtu)).then_some(sa.path_mtu);
         if outer > usize::from(sa.proven) {
             sa.proven = u16::MAX;
             // This may not be the largest that comes, and nobody asks again.
@@ -414,6 +407,17 @@ impl Outbound {
 }
 
 impl Sa {
+    fn new(sa: OutboundSa, layout: PacketLayout) -> Self {
+        let (mtu, path_mtu) = (0, u16::MAX);
+        Self { sa, layout, mtu, path_mtu, proven: u16::MAX, told_soft: false, told_exhausted: false }
+    }
+
+    /// Follows what is known of its path.
+    fn fit(&mut self, mtus: &PathMtus) {
+        self.mtu = mtus.tunnel_mtu(&self.sa.path, &self.layout);
+        self.path_mtu = mtus.path_mtu(&self.sa.path);
+    }
+
     fn largest_sequence(&self) -> u64 {
         if self.sa.sequence == Sequence::EXTENDED { u64::MAX } else { u32::MAX.into() }
     }

@@ -3,6 +3,7 @@
 //! Control tells the threads by commands, which they take after each receive and before the first
 //! look-up in it; they tell control by bounded channels. Nothing is locked, and nothing waits for control.
 
+mod cutting;
 mod inbound;
 pub(crate) mod limits;
 mod outbound;

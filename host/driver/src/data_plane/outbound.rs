@@ -212,18 +212,25 @@ impl OutboundThread {
     fn send(&mut self) -> Result<(), String> {
         let shared = Arc::clone(&self.shared);
         let mut progress = Progress::default();
-        while let Some((_, path)) = self.next_path(&mut progress.next) {
+        while let Some((path, cut_to)) = self.next_path(&mut progress.next) {
             let Some(socket) = shared.sockets.for_esp(&path) else {
                 shared.tallies.add(Tally::NoSocket, 1);
                 progress.next += 1;
                 continue;
             };
-            match self.send_run(socket, &progress) {
-                Ok(sent) => {
-                    progress.next += sent.packets;
+            let sent = match cut_to.and_then(|limit| self.send_cut(socket, &progress, limit)) {
+                Some(sent) => sent.map(|()| 1).map_err(|error| (error, 1)),
+                None => self
+                    .send_run(socket, &progress)
+                    .map(|sent| sent.packets)
+                    .map_err(|error| (error, self.sending.first_message().max(1))),
+            };
+            match sent {
+                Ok(packets) => {
+                    progress.next += packets;
                     (progress.congested, progress.retried) = (Duration::ZERO, 0);
                 }
-                Err(error) => self.recover(socket, &error, &mut progress)?,
+                Err(failed) => self.recover(socket, failed, &mut progress)?,
             }
             if shared.is_ending() {
                 return Ok(());
@@ -232,34 +239,47 @@ impl OutboundThread {
         Ok(())
     }
 
-    /// Finds the next packet to send, and moves `next` to it.
-    fn next_path(&self, next: &mut usize) -> Option<(usize, Path)> {
-        let found =
-            self.batch.packets().enumerate().skip(*next).find_map(|(at, (packet, _))| {
-                match packet.verdict() {
-                    Verdict::Send(path) => Some((at, path)),
-                    Verdict::Pending
-                    | Verdict::Deliver
-                    | Verdict::Reply
-                    | Verdict::Waits
-                    | Verdict::Dropped(_) => None,
-                }
-            })?;
-        *next = found.0;
+    /// Finds the next packet to send, and moves `next` to it; returns its path, and what that carries if it is less.
+    fn next_path(&self, next: &mut usize) -> Option<(Path, Option<u16>)> {
+        let (at, found) = self.batch.packets().enumerate().skip(*next).find_map(|(at, (packet, _))| {
+            match packet.verdict() {
+                Verdict::Send(path) => Some((at, (path, packet.cut_to()))),
+                Verdict::Pending
+                | Verdict::Deliver
+                | Verdict::Reply
+                | Verdict::Waits
+                | Verdict::Dropped(_) => None,
+            }
+        })?;
+        *next = at;
         Some(found)
+    }
+
+    /// Sends the packet at `next` in pieces; `None` if this machine cannot.
+    fn send_cut(&self, socket: &Socket, progress: &Progress, limit: u16) -> Option<io::Result<()>> {
+        let (packet, octets) = self.batch.packets().nth(progress.next)?;
+        let Verdict::Send(path) = packet.verdict() else { return None };
+        let sent = self.shared.sockets.send_cut(socket, (&path, packet.tos()), (octets, limit))?;
+        self.shared.tallies.add(Tally::Cut, usize::from(sent.is_ok()));
+        Some(sent)
     }
 
     /// Sends as many neighbours of one socket as it takes.
     fn send_run(&mut self, socket: &Socket, progress: &Progress) -> io::Result<Sent> {
         let Self { shared, sending, batch, segmented, .. } = self;
-        let run = batch.packets().skip(progress.next).map_while(|(packet, octets)| match packet.verdict() {
-            Verdict::Send(path) => {
+        let packets = batch.packets().skip(progress.next).enumerate();
+        let run = packets.map_while(|(at, (packet, octets))| match packet.verdict() {
+            // One that is to be cut is here at the start alone, where it cannot be.
+            Verdict::Send(path) if at == 0 || packet.cut_to().is_none() => {
                 let same = shared.sockets.for_esp(&path).is_some_and(|other| std::ptr::eq(other, socket));
                 same.then(|| (sockets::esp_envelope(&path, packet.tos()), octets))
             }
-            Verdict::Pending | Verdict::Deliver | Verdict::Reply | Verdict::Waits | Verdict::Dropped(_) => {
-                None
-            }
+            Verdict::Send(_)
+            | Verdict::Pending
+            | Verdict::Deliver
+            | Verdict::Reply
+            | Verdict::Waits
+            | Verdict::Dropped(_) => None,
         });
         if progress.next < progress.singly_until {
             let singly = progress.singly_until - progress.next;
@@ -270,8 +290,13 @@ impl OutboundThread {
     }
 
     /// Does what helps against an error: waits, tries again or otherwise, or counts what is dropped.
-    fn recover(&mut self, socket: &Socket, error: &io::Error, progress: &mut Progress) -> Result<(), String> {
-        let message = self.sending.first_message().max(1);
+    /// `message` is how many packets were refused.
+    fn recover(
+        &mut self,
+        socket: &Socket,
+        (error, message): (io::Error, usize),
+        progress: &mut Progress,
+    ) -> Result<(), String> {
         match error.raw_os_error() {
             Some(libc::EINTR) => return Ok(()),
             Some(libc::EAGAIN) => return self.wait_for_room(socket),
@@ -295,7 +320,7 @@ impl OutboundThread {
             }
             Some(_) | None => {}
         }
-        if sockets::may_be_hearsay(error) && progress.retried < limits::HEARSAY {
+        if sockets::may_be_hearsay(&error) && progress.retried < limits::HEARSAY {
             progress.retried += 1;
             return Ok(());
         }
@@ -303,7 +328,7 @@ impl OutboundThread {
             return Err(format!("sending: {error}"));
         }
         tracing::trace!(%error, packets = message, "dropped");
-        self.shared.tallies.add(tally::of_send(error), message);
+        self.shared.tallies.add(tally::of_send(&error), message);
         progress.next += message;
         (progress.congested, progress.retried) = (Duration::ZERO, 0);
         Ok(())

@@ -3,10 +3,12 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
+use std::sync::PoisonError;
 
 use vpnhost_ike::output::TransmitKind;
 use vpnhost_model::{Encapsulation, Path};
 
+use super::cutting::{self, Scissors};
 use super::limits;
 use crate::error::DriverError;
 use crate::messages::{self, Envelope};
@@ -18,6 +20,7 @@ use crate::{raw_esp, udp};
 pub(crate) struct Sockets {
     all: Vec<Socket>,
     ports: [u16; 2],
+    scissors: Scissors,
 }
 
 impl Sockets {
@@ -27,7 +30,7 @@ impl Sockets {
         let idle = udp::open_idle(&all, mark);
         all.extend(idle);
         all.extend(raw_esp::open(listen, mark));
-        Ok(Self { all, ports })
+        Ok(Self { all, ports, scissors: Scissors::open(mark) })
     }
 
     /// Returns all of them.
@@ -58,6 +61,21 @@ impl Sockets {
         }
     }
 
+    /// Sends an ESP packet that is larger than its path carries, so that it arrives all the same; `None` if this machine
+    /// cannot.
+    pub(crate) fn send_cut(
+        &self,
+        socket: &Socket,
+        (path, tos): (&Path, u8),
+        (octets, limit): (&[u8], u16),
+    ) -> Option<io::Result<()>> {
+        let envelope = esp_envelope(path, tos);
+        let (udp, encapsulation) = (socket.local.port(), path.encapsulation);
+        let cut = self.scissors.send((envelope, udp), encapsulation, (octets, limit));
+        let whole = || path.remote.is_ipv4().then(|| cutting::send_without_df(socket, envelope, octets));
+        cut.or_else(whole)
+    }
+
     /// Sends an IKE datagram or a keepalive. The port for NAT traversal takes the non-ESP marker, also
     /// towards a peer on a port of its own choice.
     pub(crate) fn transmit(&self, path: &Path, octets: &[u8], kind: TransmitKind) -> io::Result<()> {
@@ -81,6 +99,7 @@ impl Sockets {
             }
         };
         let send = || messages::send_one(socket.fd.as_fd(), envelope(path, 0), [marker, octets]);
+        let _held = socket.whole.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tries = 0..limits::HEARSAY;
         loop {
             match send() {

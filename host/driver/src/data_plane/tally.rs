@@ -33,6 +33,8 @@ tallies! {
     IcmpIn = "icmp_errors_in";
     /// Times that a full socket was waited for.
     Wait = "send_waits";
+    /// ESP packets that were larger than their path carries, and left to be cut.
+    Cut = "esp_out_cut";
     /// Commands that the packet path refused.
     Refused = "commands_refused";
     /// IKE datagrams that control did not take in time.

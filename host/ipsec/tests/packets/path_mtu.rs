@@ -1,6 +1,6 @@
 //! What was measured of a path counts for that path alone.
 
-use vpnhost_ipsec::{OutboundCommand, OutboundSa, TrafficReport, limits};
+use vpnhost_ipsec::{OutboundCommand, OutboundSa, TrafficReport, Verdict, limits};
 use vpnhost_model::{ChildSaId, ChildSpi, Path};
 
 use crate::rig::*;
@@ -101,4 +101,21 @@ fn the_first_large_packet_has_the_largest_searched_that_may_come() {
         assert_eq!(told, [(ID, 20 + 8 + outcome.1.len() as u16)], "{cipher}");
         assert_eq!(large(&mut rig), [], "it was told");
     }
+}
+
+#[test]
+fn an_ipv6_packet_of_1280_octets_passes_a_smaller_path_in_pieces_and_no_other_packet_is_cut() {
+    let mut rig = Rig::new(suite("aes128gcm16"));
+    order(&mut rig, OutboundCommand::MeasuredMtu(path(), 1300));
+    let fits = usize::from(rig.outbound.tunnel_mtu(ID).unwrap());
+    let packets =
+        [inner_v6(1280), inner_v6(1281), inner_v6(fits), inner_v4(fits, true), inner_v4(1280, false)];
+    let verdicts: Vec<Verdict> = rig.seal(&packets).into_iter().map(|(verdict, _)| verdict).collect();
+    let sent = Verdict::Send(path());
+    // The last one of IPv4 is in two fragments.
+    assert_eq!(verdicts, [sent, Verdict::Reply, sent, sent, sent, sent]);
+    assert_eq!(rig.cuts(), [Some(1300), None, None, None, None, None]);
+    order(&mut rig, OutboundCommand::Move(ID, elsewhere()));
+    rig.seal(&packets[..1]);
+    assert_eq!(rig.cuts(), [None], "nobody knows that this path carries less");
 }

@@ -199,6 +199,11 @@ impl Rig {
         octets
     }
 
+    /// To how much each packet of the last batch is cut.
+    pub(crate) fn cuts(&self) -> Vec<Option<u16>> {
+        self.batch.packets().map(|(packet, _)| packet.cut_to()).collect()
+    }
+
     fn outcomes(&self) -> Vec<Outcome> {
         self.batch.packets().map(|(packet, octets)| (packet.verdict(), octets.to_vec())).collect()
     }
