@@ -4,6 +4,7 @@ pub mod attacker;
 pub mod bad_link;
 pub mod black_hole;
 pub mod both_ends;
+pub mod both_named;
 pub mod capability;
 pub mod certificate;
 pub mod certificate_life;
@@ -23,6 +24,7 @@ pub mod leak;
 pub mod matrix;
 pub mod mobility;
 pub mod name;
+pub mod narrow_v6;
 pub mod network;
 pub mod plugin;
 pub mod raw_key;
@@ -49,7 +51,9 @@ pub fn interop() -> Vec<Story> {
         mobility::stories(),
         attacker::stories(),
         both_ends::stories(),
+        both_named::stories(),
         black_hole::stories(),
+        narrow_v6::stories(),
         ipv6::stories(),
         name::stories(),
         crash::stories(),
