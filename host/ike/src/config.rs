@@ -4,7 +4,7 @@ mod authentication;
 
 pub use authentication::{LocalAuth, OwnCertificate, PeerAuth, Trust};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -44,6 +44,8 @@ pub struct EndpointConfig {
     /// Octets of an IP datagram that carries an IKE message; a longer message is sent in fragments where the
     /// peer can put them together (RFC 7383 §2.5.1). Held to at least [`crate::limits::DATAGRAM_LEAST`].
     pub fragment_size: u16,
+    /// Interfaces that are in another operator's network: policies are told of them, and decide what that means.
+    pub roaming: BTreeSet<String>,
 }
 
 impl Default for EndpointConfig {
@@ -61,6 +63,7 @@ impl Default for EndpointConfig {
             idle_port: None,
             answer_deadline: Duration::from_millis(200),
             fragment_size: 1280,
+            roaming: BTreeSet::new(),
         }
     }
 }

@@ -105,6 +105,7 @@ pub(crate) fn host(
             answer_deadline: settings.answer_deadline,
             fragment_size: settings.fragment_size,
             crash_detection: settings.crash_detection,
+            roaming: configuration.roaming.clone(),
             ..EndpointConfig::default()
         },
         crypto: assembly.crypto,

@@ -1,9 +1,10 @@
 //! Which path an IKE SA takes: every pair of addresses that the machine has a route for, with what is known of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use vpnhost_model::{Instant, LinkKind, Now};
-use vpnhost_policy::{PathCause, PathFacts, PathMenu, Question};
+use vpnhost_policy::{Attribute, PathCause, PathFacts, PathMenu, Question};
 
 use crate::host::Host;
 use crate::sa::IkeSa;
@@ -15,15 +16,22 @@ pub(crate) fn question(sa: &IkeSa, host: &Host, now: Now, cause: PathCause) -> O
     let paths = &established.estate.mobility.paths;
     let current = sa.current_pair();
     let at = paths.all().iter().position(|candidate| Some(candidate.pair) == current);
+    let moves = paths.moves(now.instant);
     let since_move = paths.last_move().map(|at| millis(now.instant.saturating_since(at)));
+    let paths: Vec<PathFacts> =
+        paths.all().iter().map(|candidate| facts(sa, host, now.instant, candidate)).collect();
+    // What a later version of the menu may say of each path itself.
+    let interfaces: BTreeSet<&str> = paths.iter().map(|path| path.interface.as_str()).collect();
+    let roaming = interfaces.into_iter().filter(|name| host.config.roaming.contains(*name));
+    let hints = roaming.map(|name| Attribute::new("roaming", name)).collect();
     Some(Question::RankPaths(PathMenu {
         connection: established.connection.name.clone(),
         cause,
         current: at.and_then(|at| u32::try_from(at).ok()),
-        paths: paths.all().iter().map(|candidate| facts(sa, host, now.instant, candidate)).collect(),
+        paths,
         since_move_ms: since_move,
-        moves: paths.moves(now.instant),
-        hints: Vec::new(),
+        moves,
+        hints,
     }))
 }
 

@@ -24,15 +24,17 @@ pub(super) struct Context<'a> {
     pub(super) allow_legacy: bool,
 }
 
-/// Reads every `[[connection]]`; returns them, and the interfaces that cost money.
-pub(super) fn read(whole: &Section<'_>, context: &Context<'_>) -> (Vec<Connection>, BTreeSet<String>) {
+/// Reads every `[[connection]]`; returns them, the interfaces that cost money, and those that roam.
+pub(super) fn read(whole: &Section<'_>, context: &Context<'_>) -> (Vec<Connection>, [BTreeSet<String>; 2]) {
     let mut connections: Vec<Connection> = Vec::new();
-    let mut metered = BTreeSet::new();
+    let mut marked: [BTreeSet<String>; 2] = Default::default();
     let sections = whole.sections("connection");
     for section in &sections {
         let connection = one(section, context);
         let interface = |item: &Item<'_>, text: &str| item.take(value::interface(text));
-        metered.extend(section.each("metered", interface).unwrap_or_default());
+        for (marked, key) in marked.iter_mut().zip(["metered", "roaming"]) {
+            marked.extend(section.each(key, interface).unwrap_or_default());
+        }
         section.finish();
         let Some(connection) = connection else { continue };
         if connections.iter().any(|other| other.peer.name == connection.peer.name) {
@@ -47,7 +49,7 @@ pub(super) fn read(whole: &Section<'_>, context: &Context<'_>) -> (Vec<Connectio
             Wrong::new("there is none: nothing would be done").hint("write [[connection]]"),
         );
     }
-    (connections, metered)
+    (connections, marked)
 }
 
 /// Who begins.

@@ -64,6 +64,8 @@ pub(crate) struct Configuration {
     pub(crate) pools: Vec<Pool>,
     /// Interfaces that cost money: what any connection says.
     pub(crate) metered: BTreeSet<String>,
+    /// Interfaces that are in another operator's network: what any connection says.
+    pub(crate) roaming: BTreeSet<String>,
     /// What is weak, odd, or without effect.
     pub(crate) warnings: Vec<Problem>,
 }
@@ -236,8 +238,9 @@ fn document(whole: &Section<'_>, directories: &Directories) -> Configuration {
     let plugins = plugin::read(whole, &host, directories);
     let pools = pool::read(whole);
     let context = connection::Context { directories, pools: &pools, allow_legacy };
-    let (connections, metered) = connection::read(whole, &context);
-    Configuration { host, backends, allow_legacy, plugins, connections, pools, metered, warnings: Vec::new() }
+    let (connections, [metered, roaming]) = connection::read(whole, &context);
+    let warnings = Vec::new();
+    Configuration { host, backends, allow_legacy, plugins, connections, pools, metered, roaming, warnings }
 }
 
 /// Reads a text file within the bound of configurations; the error is what is wrong with it.

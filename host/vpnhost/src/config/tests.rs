@@ -161,7 +161,7 @@ fn every_key_is_taken() {
     let text = connection(
         "role = \"either\"\nike = \"3des-sha256-modp1024\"\nstart = \"on-traffic\"\nrequest_address = true\n\
          encapsulation = \"auto\"\nleak = \"allow\"\nother_family = \"allow\"\nrekey = \"never\"\ndpd = \"never\"\n\
-         keepalive = \"30s\"\nmetered = [\"wwan0\"]\nretransmit = { first = \"500ms\", factor = 2, tries = 3 }\n\
+         keepalive = \"30s\"\nmetered = [\"wwan0\"]\nroaming = [\"wwan1\"]\nretransmit = { first = \"500ms\", factor = 2, tries = 3 }\n\
          pools = [\"road\"]\n",
         "local_ts = \"10.1.0.0/16[tcp/80]\"\nesp = [\"aes128gcm16-x25519\"]\nmode = \"tunnel\"\nrekey = \"10m\"\n\
          rekey_bytes = \"1GiB\"\nrekey_packets = 1000\nreplay_window = 64\nesn = \"require\"\n",
@@ -181,6 +181,7 @@ fn every_key_is_taken() {
     assert_eq!(host.state, ground.dir.path().join("s"));
     assert_eq!((host.ports, host.dns), ([1500, 14_500], DnsMode::Off));
     assert!(configuration.allow_legacy && configuration.metered.contains("wwan0"));
+    assert!(configuration.roaming.iter().eq(["wwan1"]));
     let plugin = &configuration.plugins[0];
     assert_eq!(plugin.path, ground.dir.path().join("p.wasm"));
     assert_eq!((plugin.deadline, plugin.memory), (Duration::from_millis(10), 2 << 20));

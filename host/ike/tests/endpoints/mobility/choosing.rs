@@ -127,3 +127,25 @@ fn a_better_link_that_flaps_is_left_alone_until_it_holds() {
     pump.run_for(Duration::from_secs(600));
     assert_at(&pump, AWAY, GATEWAY);
 }
+
+#[test]
+fn policies_are_told_which_of_the_interfaces_are_in_another_operators_network() {
+    let a = mobile(ReturnRoutability::Never);
+    let b = config(responder(&a));
+    let roaming = ["eth1", "wwan7"].map(str::to_owned).into();
+    let mut pump = Pump::new(vpnhost_ike::EndpointConfig { roaming, ..config(a) }, b);
+    pump.sides[A].endpoint.delegate([QuestionKind::RankPaths].into_iter().collect());
+    pump.set_addresses(B, &[GATEWAY]);
+    pump.set_addresses(A, &[HOME]);
+    pump.command(A, Command::Initiate("b".into()));
+    pump.settle();
+    pump.set_addresses(A, &[HOME, AWAY]);
+    pump.run_for(Duration::from_secs(60));
+    let menus = pump.sides[A].questions.iter().filter_map(|(_, question)| match question {
+        Question::RankPaths(menu) => Some(menu),
+        _ => None,
+    });
+    let menu = menus.last().expect("it was asked");
+    let hints: Vec<_> = menu.hints.iter().map(|hint| (hint.key.as_str(), hint.value.as_str())).collect();
+    assert_eq!(hints, [("roaming", "eth1")]);
+}
