@@ -118,12 +118,11 @@ pub fn read(file: &Path) -> Result<Vec<Datagram>> {
     Ok(frames(file)?.iter().filter_map(|(at, frame)| ip(*at, frame)).collect())
 }
 
-/// Returns the first UDP payload of a whole capture, marker and all, that is an INFORMATIONAL request from an IPv4 address.
-pub fn informational_from(file: &Path, address: Ipv4Addr) -> Result<Option<Vec<u8>>> {
-    let is_it = |datagram: &Datagram| match datagram.kind {
-        Kind::Ike(header) => datagram.from == address && header.exchange == INFORMATIONAL && !header.response,
-        Kind::Esp { .. } | Kind::Keepalive | Kind::Other => false,
-    };
+/// Returns the first UDP payload of a whole capture, marker and all, that is an INFORMATIONAL request from an IPv4 address
+/// and was seen since a time.
+pub fn informational_from(file: &Path, address: Ipv4Addr, since: f64) -> Result<Option<Vec<u8>>> {
+    let asks = |kind| matches!(kind, Kind::Ike(it) if it.exchange == INFORMATIONAL && !it.response);
+    let is_it = |it: &Datagram| it.at >= since && it.from == address && asks(it.kind);
     let payload = |frame: &[u8]| frame.get(14 + 20 + 8..).map(<[u8]>::to_vec);
     let frames = frames(file)?;
     Ok(frames

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::roam::works;
 use crate::capture::Capture;
 use crate::lab::UPLINKS;
 use crate::link::inside;
 use crate::peers::{Pair, Player, SaCount, Tunnel};
 use crate::story::{Ground, Story};
-use crate::traffic::{PingStream, ping};
+use crate::traffic::{PingStream, now, ping};
 use crate::{Lab, Topology, datagram, lab, wait};
 
 /// Where nobody ever asked for a tunnel: an address beyond the router.
@@ -72,6 +73,8 @@ impl Attack {
         pair.client.up().context("set-up")?;
         pair.expect(SaCount::ONE, SOON)?;
         ping(&lab.carol, lab::ALICE, 5)?;
+        let client = pair.client.as_vpnhost().context("it is ours")?;
+        works(client, &format!("{}-{}", UPLINKS[1].address, lab::MOON))?;
 
         let inet = lab.router()?;
         inet.run(&format!("ip addr add {VICTIM}/32 dev lo"))?;
@@ -84,10 +87,11 @@ impl Attack {
         let log = lab.dir().join(format!("inner-{check}.log"));
         let stream = PingStream::start(&lab.alice, &lab.inner_address()?, &log)?;
 
+        let began = now();
         lab.link_down(0)?;
         let address: Ipv4Addr = UPLINKS[1].address.parse()?;
         let update =
-            wait::until("the client's update", SOON, || datagram::informational_from(&file, address))?;
+            wait::until("the client's update", SOON, || datagram::informational_from(&file, address, began))?;
         victim.send_to(&update, (lab::MOON, PORT))?;
         let seen = watch(&victim)?;
         drop(stream);

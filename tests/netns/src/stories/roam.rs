@@ -55,6 +55,13 @@ fn path(host: &Vpnhost, ends: &str) -> Result<Option<Value>> {
     Ok(list["paths"].as_array().and_then(|paths| paths.iter().find(is_it)).cloned())
 }
 
+/// Waits until a path works: the peer was asked something on it, and answered.
+pub(super) fn works(host: &Vpnhost, ends: &str) -> Result<()> {
+    wait::until_true(&format!("an answer on {ends}"), SOON, || {
+        Ok(path(host, ends)?.is_some_and(|path| path["standing"] == "works"))
+    })
+}
+
 /// Returns the entries of a kind.
 fn told(host: &Vpnhost, kind: &str) -> Result<Vec<Value>> {
     let text = host.verb(&["--json", "explain", CONNECTION])?;
