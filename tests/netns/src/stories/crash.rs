@@ -9,11 +9,13 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::capture::Capture;
 use crate::command::run;
+use crate::datagram::{self, Kind};
 use crate::peers::{CONNECTION, End, Peer as _, SaCount, Tunnel};
 use crate::story::{Ground, Story};
 use crate::traffic::{PingStream, now, ping};
 use crate::{Topology, Vpnhost, lab, wait};
 
+const IKE_SA_INIT: u8 = 34;
 const SOON: Duration = Duration::from_secs(15);
 /// What the issue allows from when the gateway is up again.
 const BACK: f64 = 2.0;
@@ -42,13 +44,17 @@ fn crash(ground: &Ground, topology: Topology, kept: bool) -> Result<()> {
     let client = Vpnhost::start(&lab, End::Client, &tunnel)?;
     wait::until_true("the SAs", SOON, || Ok(client.sas()? == SaCount::ONE))?;
     ping(&lab.carol, lab::ALICE, 5)?;
-    let capture = Capture::start(&lab.carol, "eth0", &lab.dir().join("crash.pcap"))?;
+    let file = lab.dir().join("crash.pcap");
+    let capture = Capture::start(&lab.carol, "eth0", &file)?;
     let pings = PingStream::start(&lab.carol, lab::ALICE, &lab.dir().join("pings.log"))?;
     let (old, state) = (client.spis()?.1, gateway.files().state());
+    let killed = now();
     let files = gateway.kill()?;
     if !kept {
         std::fs::remove_dir_all(&state)?;
     }
+    // How soon the client asks again depends on how long the gateway was away; from then on it is each second.
+    wait::until_true("a negotiation beside", SOON, || negotiates(&file, killed))?;
     let gateway = files.start().context("the gateway after kill -9")?;
     let ready = now();
     let back = pings.answered_after(ready, SOON).context("a ping after the crash")?;
@@ -72,6 +78,12 @@ fn crash(ground: &Ground, topology: Topology, kept: bool) -> Result<()> {
     ensure!(explained.contains(PROVED) == kept, "explain: {explained}");
     gateway.end()?;
     client.end().map(drop)
+}
+
+/// Tells whether an IKE_SA_INIT was seen since a time.
+fn negotiates(file: &Path, since: f64) -> Result<bool> {
+    let begins = |kind| matches!(kind, Kind::Ike(header) if header.exchange == IKE_SA_INIT);
+    Ok(datagram::read(file)?.iter().any(|datagram| datagram.at >= since && begins(datagram.kind)))
 }
 
 /// Returns how tshark, which has no keys here, names the tokens of a capture.
