@@ -9,6 +9,10 @@ use anyhow::{Result, ensure};
 use crate::command::run;
 use crate::{Namespace, Running};
 
+/// The most octets of a frame that are recorded: all of it but for a batch (UDP segmentation offload), of which nobody reads
+/// more. Without a bound each frame takes 64 KiB of the kernel's buffer, and a burst of a few hundred overflows it.
+const WHOLE: &str = "2048";
+
 /// A capture under way.
 #[derive(Debug)]
 pub struct Capture {
@@ -19,7 +23,7 @@ pub struct Capture {
 impl Capture {
     /// Starts recording an interface.
     pub fn start(space: &Namespace, interface: &str, file: &Path) -> Result<Self> {
-        Self::of(space, interface, file, "0")
+        Self::of(space, interface, file, WHOLE)
     }
 
     /// Starts recording the headers of what passes an interface.
