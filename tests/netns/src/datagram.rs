@@ -1,6 +1,7 @@
 //! What a capture of an outside link holds, datagram by datagram: IKE, ESP and keepalives, with the octets of their IP
 //! packets.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
@@ -74,6 +75,8 @@ impl Sum {
 pub struct Tally {
     /// IKE without what stands below.
     pub ike: Sum,
+    /// The same without repetitions: of each message the first copy.
+    pub ike_once: Sum,
     /// Rekeys of Child SAs: CREATE_CHILD_SA and the Delete after it.
     pub rekeys: Sum,
     /// ESP in UDP.
@@ -91,6 +94,7 @@ impl Tally {
         let mut tally = Self::default();
         // Which Message ID the Delete after a rekey will have, for each side that asks.
         let mut delete = [None; 2];
+        let mut seen = BTreeSet::new();
         for datagram in datagrams {
             let sum = match datagram.kind {
                 Kind::Ike(header) => {
@@ -100,7 +104,13 @@ impl Tally {
                         *delete = Some(header.message_id.wrapping_add(1));
                     }
                     let is_delete = header.exchange == INFORMATIONAL && *delete == Some(header.message_id);
-                    if is_rekey || is_delete { &mut tally.rekeys } else { &mut tally.ike }
+                    let is_other = !is_rekey && !is_delete;
+                    if is_other
+                        && seen.insert((header.asked_by_initiator, header.message_id, header.response))
+                    {
+                        tally.ike_once.add(datagram);
+                    }
+                    if is_other { &mut tally.ike } else { &mut tally.rekeys }
                 }
                 Kind::Esp { encapsulated: true } => &mut tally.esp_in_udp,
                 Kind::Esp { encapsulated: false } => &mut tally.esp_raw,
@@ -290,6 +300,16 @@ mod tests {
         let frames = messages.map(|message| frame(4500, &marked(&message)));
         let tally = Tally::of(&parse(&capture(&frames)).unwrap());
         assert_eq!((tally.ike.datagrams, tally.rekeys.datagrams), (3, 4));
+    }
+
+    #[test]
+    fn a_repeated_message_is_counted_once_where_repetitions_do_not_count() {
+        let (ask, answer) = (message(INFORMATIONAL, 0x08, 2), message(INFORMATIONAL, 0x20, 2));
+        // The responder's own question may have the same Message ID.
+        let messages = [&ask, &ask, &answer, &answer, &message(INFORMATIONAL, 0x00, 2)];
+        let frames = messages.map(|message| frame(4500, &marked(message)));
+        let tally = Tally::of(&parse(&capture(&frames)).unwrap());
+        assert_eq!((tally.ike.datagrams, tally.ike_once), (5, Sum { datagrams: 3, octets: 180 }));
     }
 
     #[test]

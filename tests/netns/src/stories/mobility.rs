@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::roam::works;
 use super::session::PLAYERS;
 use crate::capture::Capture;
 use crate::datagram::{self, Kind, Sum, Tally};
@@ -254,8 +255,12 @@ fn return_routability(ground: &Ground, players: Players) -> Result<()> {
         let mut tunnel = mobile(ground);
         tunnel.connection = format!("return_routability = {word:?}");
         let roaming = Roaming::start(ground, players, Topology::TwoPaths, &tunnel)?;
+        if let Some(client) = roaming.pair.client.as_vpnhost() {
+            // What makes the second address known is not of the move.
+            works(client, &format!("{}-{}", UPLINKS[1].address, lab::MOON))?;
+        }
         let moved = roaming.keeps_sas(word, UPLINKS[1].address, |lab| lab.link_down(0))?;
-        let Sum { octets, datagrams: seen } = moved.tally.ike;
+        let Sum { octets, datagrams: seen } = moved.tally.ike_once;
         *datagrams = seen;
         let most = if word == "before" { 560 } else { 350 };
         ensure!(players.0 == Player::Strongswan || octets <= most, "{octets} octets with {word:?}");
