@@ -26,6 +26,7 @@ pub mod traffic;
 pub mod translator;
 pub mod vpnhost;
 pub mod wait;
+pub mod witness;
 
 pub use lab::{Lab, Topology};
 pub use namespace::Namespace;

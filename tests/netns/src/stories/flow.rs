@@ -12,6 +12,7 @@ use crate::capture::{Capture, packets, segments};
 use crate::peers::{End, Pair, Peer, Player, SaCount, Tunnel, start};
 use crate::story::{Ground, Story};
 use crate::traffic::{Load, Transfer};
+use crate::witness::{Stalls, Witness};
 use crate::{Lab, Topology, Vpnhost, lab, suite};
 
 const IKE: &str = suite::IKE[4];
@@ -23,7 +24,7 @@ const REKEYED_FOR: Duration = Duration::from_secs(120);
 const PER_SECOND: u64 = 2_000_000;
 /// What is behind the client where it has no virtual address.
 const BEHIND_CAROL: &str = "10.40.0.1/32";
-/// The longest pause of a transfer.
+/// The longest pause of a transfer, without what the whole machine stood still in it.
 const STALL: f64 = 1.0;
 
 /// Returns the stories.
@@ -121,6 +122,7 @@ fn rekey_under_tcp(ground: &Ground, role: &str, players: (Player, Player)) -> Re
     pair.expect(SaCount::ONE, SOON)?;
     let inner = inner_address(&lab)?;
     let capture = Capture::start_short(&lab.alice, "eth0", &lab.dir().join("inside.pcap"))?;
+    let witness = Witness::start();
     let load = Load { octets: PER_SECOND * REKEYED_FOR.as_secs(), per_second: PER_SECOND };
     let mut up = Transfer::start(&lab.carol, &lab.alice, &format!("{}:5001", lab::ALICE), load, lab.dir())?;
     let mut down = Transfer::start(&lab.alice, &lab.carol, &format!("{inner}:5002"), load, lab.dir())?;
@@ -137,9 +139,9 @@ fn rekey_under_tcp(ground: &Ground, role: &str, players: (Player, Player)) -> Re
     for (transfer, way) in [(up, "to alice"), (down, "from alice")] {
         transfer.finish(SOON * 4).with_context(|| format!("transfer {way}"))?;
     }
-    let file = capture.finish()?;
+    let (file, stalls) = (capture.finish()?, witness.finish()?);
     for (port, way) in [(5001, "to alice"), (5002, "from alice")] {
-        let pause = longest_pause(&file, port).with_context(|| format!("transfer {way}"))?;
+        let pause = longest_pause(&file, port, &stalls).with_context(|| format!("transfer {way}"))?;
         println!(
             "         {role}, {way}: {} Child SAs, {} IKE SAs, longest pause {pause:.3} s",
             children.len(),
@@ -154,9 +156,9 @@ fn rekey_under_tcp(ground: &Ground, role: &str, players: (Player, Player)) -> Re
     pair.gateway.stop()
 }
 
-/// Returns the longest time, in seconds, in which a connection to a port made no progress: no segment with octets that
-/// had not been seen.
-fn longest_pause(file: &Path, port: u16) -> Result<f64> {
+/// Returns the longest time, in seconds, in which a connection to a port made no progress, without what the machine stood
+/// still: no segment with octets that had not been seen.
+fn longest_pause(file: &Path, port: u16, stalls: &Stalls) -> Result<f64> {
     let lines = segments(file, &format!("tcp dst port {port} and tcp[tcpflags] & (tcp-syn|tcp-fin) == 0"))?;
     let (mut last, mut highest, mut longest) = (None, None, 0_f64);
     for line in lines {
@@ -165,7 +167,7 @@ fn longest_pause(file: &Path, port: u16) -> Result<f64> {
         if highest.is_some_and(|highest: u32| !(1..1 << 31).contains(&upto.wrapping_sub(highest))) {
             continue;
         }
-        longest = longest.max(last.map_or(0.0, |last| at - last));
+        longest = longest.max(last.map_or(0.0, |last| at - last - stalls.within(last, at)));
         (last, highest) = (Some(at), Some(upto));
     }
     last.context("nothing was captured")?;
