@@ -52,10 +52,10 @@ impl Story {
 }
 
 /// Tells the stories whose name contains one of the words (all, without words), one after another; returns how
-/// many went well and how many did not.
-pub fn tell(stories: &[Story], words: &[String], ground: &Ground) -> Result<(usize, usize)> {
+/// many went well, and of each other one its name and its error.
+pub fn tell(stories: &[Story], words: &[String], ground: &Ground) -> Result<(usize, Vec<String>)> {
     lab::sweep()?;
-    let (mut passed, mut failed) = (0, 0);
+    let (mut passed, mut failed) = (0, Vec::new());
     for story in stories {
         if !words.is_empty() && !words.iter().any(|word| story.name.contains(word.as_str())) {
             continue;
@@ -74,8 +74,9 @@ pub fn tell(stories: &[Story], words: &[String], ground: &Ground) -> Result<(usi
                 }
             }
             Err(error) => {
-                failed += 1;
-                println!("  FAIL {seconds:6.1} s  {}: {error:#}", story.name);
+                let said = format!("{}: {error:#}", story.name);
+                println!("  FAIL {seconds:6.1} s  {said}");
+                failed.push(said);
                 println!("                   logs: {}", dir.display());
             }
         }

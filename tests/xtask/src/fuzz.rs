@@ -44,7 +44,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     }
     let known = targets()?;
     let chosen = if options.targets.is_empty() { &known } else { &options.targets };
-    let mut failed = 0;
+    let mut failed = Vec::new();
     for target in chosen {
         if !known.contains(target) {
             bail!("there is no fuzz target {target}; known: {}", known.join(", "));
@@ -53,11 +53,11 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
             Ok(summary) => println!("          {target}: {summary}"),
             Err(error) => {
                 println!("          {target}: FAIL {error:#}");
-                failed += 1;
+                failed.push(format!("{target}: {error:#}"));
             }
         }
     }
-    Ok(Outcome::Counted { passed: chosen.len() - failed, failed })
+    Ok(Outcome::Counted { passed: chosen.len() - failed.len(), failed: failed.len(), failures: failed })
 }
 
 fn targets() -> Result<Vec<String>> {

@@ -46,9 +46,10 @@ fn tell_words(stories: &[Story], words: &[String], built: bool) -> Result<Outcom
         false => (vpnhost()?, build_plugins()?),
     };
     let ground = Ground::new(&program, &plugins, &crate::target().join("netns"));
-    let (passed, failed) = tell(stories, words, &ground)?;
+    let (passed, failures) = tell(stories, words, &ground)?;
+    let failed = failures.len();
     ensure!(passed + failed > 0, "no story's name contains {}", words.join(" or "));
-    Ok(Outcome::Counted { passed, failed })
+    Ok(Outcome::Counted { passed, failed, failures })
 }
 
 /// Builds the binary and returns where it lies. With the features of the whole workspace, so that wasmtime and

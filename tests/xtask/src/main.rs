@@ -76,7 +76,8 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(steps::Outcome::Passed | steps::Outcome::Counted { failed: 0, .. }) => ExitCode::SUCCESS,
-        Ok(steps::Outcome::Counted { passed, failed }) => {
+        Ok(steps::Outcome::Counted { passed, failed, failures }) => {
+            failures.iter().for_each(|failure| eprintln!("failed: {}", steps::brief(failure)));
             eprintln!("{passed} passed, {failed} failed");
             ExitCode::FAILURE
         }

@@ -72,7 +72,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     } else {
         println!("{missed} bars missed; {} min {} s in all", seconds / 60, seconds % 60);
     }
-    Ok(Outcome::Counted { passed: judged.saturating_sub(missed), failed: missed })
+    Ok(Outcome::Counted { passed: judged.saturating_sub(missed), failed: missed, failures: Vec::new() })
 }
 
 /// Returns what was asked for: a table for each experiment and round-trip time.

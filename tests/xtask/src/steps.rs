@@ -11,13 +11,16 @@ use anyhow::{Context as _, Result, bail};
 /// How many lines of a failed step's log are shown.
 const SHOWN_LINES: usize = 60;
 
+/// How many lines of what failed are told at the end.
+const TOLD_LINES: usize = 5;
+
 /// What came of a step.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It did what it should; it counts as one check.
     Passed,
-    /// It ran checks of its own and counted them.
-    Counted { passed: usize, failed: usize },
+    /// It ran checks of its own and counted them; `failures` tells of those that failed, as far as they have names.
+    Counted { passed: usize, failed: usize, failures: Vec<String> },
     /// Something that it needs is not here; an error where everything was to be installed.
     Skipped(String),
     /// There is nothing to do, or nothing to do it with, and that is no error anywhere.
@@ -52,7 +55,7 @@ impl Report {
                 self.passed += 1;
                 line("ok  ");
             }
-            Ok(Outcome::Counted { passed, failed }) => {
+            Ok(Outcome::Counted { passed, failed, failures }) => {
                 self.passed += passed;
                 self.failed += failed;
                 line(if failed == 0 { "ok  " } else { "FAIL" });
@@ -60,6 +63,7 @@ impl Report {
                 if failed > 0 {
                     self.failures.push(format!("{name}: {failed} failed"));
                 }
+                self.failures.extend(failures.iter().map(|failure| format!("{name}: {failure}")));
             }
             Ok(Outcome::Optional(why)) => println!("skipped: {name}: {why}"),
             Ok(Outcome::Skipped(why)) => {
@@ -86,11 +90,17 @@ impl Report {
             println!("skipped steps: {}", self.skips.join(", "));
         }
         for failure in &self.failures {
-            println!("failed: {}", failure.lines().next().unwrap_or_default());
+            println!("failed: {}", brief(failure));
         }
         println!("{} passed, {} failed", self.passed, self.failed);
         self.failed == 0
     }
+}
+
+/// Returns the first lines of what is told of a failure.
+pub(crate) fn brief(failure: &str) -> String {
+    let lines: Vec<&str> = failure.lines().take(TOLD_LINES).collect();
+    lines.join("\n          ")
 }
 
 /// Runs a program of the build with its output in a log; shows the end of the log when it fails.

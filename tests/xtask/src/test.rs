@@ -149,10 +149,11 @@ fn doctest() -> Result<Outcome> {
 fn counted(name: &str, arguments: &[&str], count: fn(&str) -> (usize, usize)) -> Result<Outcome> {
     let (status, text) = logged_status(name, Command::new("cargo").args(arguments))?;
     let (passed, failed) = count(&text);
+    let failures = failed_tests(&text);
     if !status.success() && failed == 0 {
         bail!("cargo {}: {status}", arguments.join(" "));
     }
-    Ok(Outcome::Counted { passed, failed })
+    Ok(Outcome::Counted { passed, failed, failures })
 }
 
 /// Reads `Summary [ 1.2s] 34 tests run: 33 passed (1 slow), 1 failed, 0 skipped`.
@@ -168,6 +169,22 @@ fn libtest_counts(text: &str) -> (usize, usize) {
     let results = || text.lines().filter(|line| line.starts_with("test result:"));
     let sum = |word| results().map(|line| count_before(line, word)).sum();
     (sum("passed"), sum("failed"))
+}
+
+/// Reads the names of tests that failed: of nextest `  FAIL [ 0.1s] (1/3) crate::binary name` after its summary, of libtest
+/// `test name ... FAILED`.
+fn failed_tests(text: &str) -> Vec<String> {
+    let status = |line: &str| {
+        let (word, rest) = line.trim_start().split_once(" [")?;
+        let is_end = word.chars().all(|c| c.is_ascii_uppercase());
+        let name = rest.rsplit_once([']', ')'])?.1.trim();
+        (is_end && !name.is_empty()).then(|| name.to_owned())
+    };
+    if let Some(at) = text.rfind("\n     Summary [") {
+        return text[at + 1..].lines().skip(1).filter_map(status).collect();
+    }
+    let failed = |line: &str| line.strip_prefix("test ")?.strip_suffix(" ... FAILED").map(str::to_owned);
+    text.lines().filter_map(failed).collect()
 }
 
 /// Returns the number that stands before a word.
@@ -194,6 +211,23 @@ mod tests {
         let text =
             "test result: ok. 12 passed; 0 failed; 0 ignored\n\ntest result: ok. 3 passed; 2 failed;\n";
         assert_eq!(libtest_counts(text), (15, 2));
+    }
+
+    #[test]
+    fn the_names_of_failed_tests_are_read() {
+        let nextest = "        FAIL [   0.005s] (1/3) a::b c::d\n\x20   Summary [  1.2s] 3 tests run: 1 passed, 2 failed\n\
+                       \x20       FAIL [   0.005s] (1/3) a::b c::d\n     TIMEOUT [ 300.0s] (2/3) a e\n\
+                       error: test run failed\n";
+        assert_eq!(failed_tests(nextest), ["a::b c::d", "a e"]);
+        let libtest = "test c::d ... FAILED\ntest e ... ok\n\nfailures:\n    c::d\n";
+        assert_eq!(failed_tests(libtest), ["c::d"]);
+        assert!(failed_tests("error: it does not compile").is_empty());
+    }
+
+    #[test]
+    fn what_is_told_at_the_end_is_brief() {
+        let error = (1..=9).map(|line| format!("line {line}\n")).collect::<String>();
+        assert_eq!(crate::steps::brief(&error).lines().count(), 5);
     }
 
     #[test]
