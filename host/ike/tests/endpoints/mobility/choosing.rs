@@ -141,11 +141,11 @@ fn policies_are_told_which_of_the_interfaces_are_in_another_operators_network() 
     pump.settle();
     pump.set_addresses(A, &[HOME, AWAY]);
     pump.run_for(Duration::from_secs(60));
-    let menus = pump.sides[A].questions.iter().filter_map(|(_, question)| match question {
+    let mut menus = pump.sides[A].questions.iter().filter_map(|(_, question)| match question {
         Question::RankPaths(menu) => Some(menu),
         _ => None,
     });
-    let menu = menus.last().expect("it was asked");
+    let menu = menus.next_back().expect("it was asked");
     let hints: Vec<_> = menu.hints.iter().map(|hint| (hint.key.as_str(), hint.value.as_str())).collect();
     assert_eq!(hints, [("roaming", "eth1")]);
 }
