@@ -180,8 +180,9 @@ fn failed_tests(text: &str) -> Vec<String> {
         let name = rest.rsplit_once([']', ')'])?.1.trim();
         (is_end && !name.is_empty()).then(|| name.to_owned())
     };
-    if let Some(at) = text.rfind("\n     Summary [") {
-        return text[at + 1..].lines().skip(1).filter_map(status).collect();
+    let lines: Vec<&str> = text.lines().collect();
+    if let Some(summary) = lines.iter().rposition(|line| line.trim_start().starts_with("Summary [")) {
+        return lines[summary + 1..].iter().filter_map(|line| status(line)).collect();
     }
     let failed = |line: &str| line.strip_prefix("test ")?.strip_suffix(" ... FAILED").map(str::to_owned);
     text.lines().filter_map(failed).collect()
