@@ -72,6 +72,8 @@ pub const ACTIVITY_LEAST: Duration = Duration::from_millis(50);
 /// How long the system's own resolver is waited for, before DNS servers are asked past it: longer than it waits for its first
 /// server, and shorter than whoever wants a name.
 pub const DNS_OF_SYSTEM: Duration = Duration::from_secs(6);
+/// Names that it is asked for at the same time.
+pub const DNS_OF_SYSTEM_AT_ONCE: usize = 16;
 /// DNS servers that are asked past the system's own resolver.
 pub const DNS_SERVERS: usize = 3;
 /// Octets of an answer of theirs.

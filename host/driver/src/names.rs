@@ -15,6 +15,7 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::limits;
@@ -39,6 +40,9 @@ pub struct Found {
     pub lifetime: Duration,
 }
 
+/// Names that the system's resolver is asked for at the same time: what has to get past it needs threads, too.
+static OF_SYSTEM: Semaphore = Semaphore::const_new(limits::DNS_OF_SYSTEM_AT_ONCE);
+
 /// Returns the addresses of a name, as the system knows them; where it knows none, as its DNS servers do. An address is
 /// its own name.
 ///
@@ -49,7 +53,16 @@ pub async fn look_up(name: &str) -> io::Result<Found> {
         return Ok(Found { addresses: vec![address], lifetime: limits::NAME_MOST });
     }
     let asked = name.to_owned();
-    let of_system = apart(move || (asked, 0).to_socket_addrs());
+    let of_system = async {
+        // It goes on when nobody waits for it any more.
+        let permit = OF_SYSTEM.try_acquire().map_err(io::Error::other)?;
+        apart(move || {
+            let found = (asked, 0).to_socket_addrs();
+            drop(permit);
+            found
+        })
+        .await
+    };
     // It waits for a silent server for longer than whoever wants the name.
     let why = match timeout(limits::DNS_OF_SYSTEM, of_system).await {
         Ok(Ok(Ok(found))) => {

@@ -318,7 +318,7 @@ pub const NEGOTIATION_PAUSE: Duration = Duration::from_secs(1);
 
 /// The most time between two of them while none does, and between two questions whether the peer is there where nothing
 /// but them is said. A gateway waits longer for a client that it asked something ([`INITIATOR_AWAY`]): it hears of one that
-/// comes out of a dead spot, or has another mapping at its NAT, before it gives it up.
+/// comes out of a dead spot, or has another mapping at its NAT, before it gives it up, unless that one datagram is lost.
 pub const ASKED_AT_REST: Duration = Duration::from_secs(256);
 
 /// How long the answer to an IKE_SA_INIT is waited for that goes out once, because nobody hurries.

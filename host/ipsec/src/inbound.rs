@@ -137,6 +137,7 @@ impl Inbound {
                 let Some(sa) = self.sas.get_mut(index) else { return Err(CommandError::Unknown(id)) };
                 let is_elsewhere = std::mem::replace(&mut sa.sa.path, path) != path;
                 sa.told_moved = None;
+                self.reports.forget_moved(id);
                 if is_elsewhere {
                     let others = self.sas.all().filter(|sa| sa.sa.id != id).map(|sa| &sa.sa.path);
                     self.mtus.come_to(&path, others);

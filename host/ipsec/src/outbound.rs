@@ -387,7 +387,8 @@ impl Outbound {
         packet.verdict = Verdict::Send(sa.sa.path);
         let outer = mtu::headers(&sa.sa.path) + packet.len;
         packet.cut_to = (outer > usize::from(sa.path_mtu)).then_some(sa.path_mtu);
-        if outer > usize::from(sa.proven) {
+        // What is cut asks nothing of the path.
+        if outer > usize::from(sa.proven) && packet.cut_to.is_none() {
             sa.proven = u16::MAX;
             // This may not be the largest that comes, and nobody asks again.
             let largest = outer.max(mtu::outer_len(sa.mtu.into(), &sa.sa.path, &sa.layout));

@@ -85,6 +85,11 @@ impl Reports {
         self.of_sas.pop_first().map(|(_, report)| report).or_else(|| self.hints.pop_front())
     }
 
+    /// An SA goes elsewhere than where its peer was last seen to be.
+    pub(crate) fn forget_moved(&mut self, id: ChildSaId) {
+        self.of_sas.retain(|(of, _), report| *of != id || !matches!(report, TrafficReport::Moved(..)));
+    }
+
     /// An SA is no more.
     pub(crate) fn forget(&mut self, id: ChildSaId) {
         self.of_sas.retain(|(of, _), _| *of != id);

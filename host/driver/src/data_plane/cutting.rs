@@ -5,7 +5,7 @@
 //! without DF, and a router that has no room for it cuts it; over IPv6 only the sender may.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::PoisonError;
 
@@ -15,6 +15,9 @@ use vpnhost_model::Encapsulation;
 use crate::messages::{self, Envelope};
 use crate::options;
 use crate::udp::Socket;
+
+use super::limits;
+use super::wait::{For, Waiting};
 
 /// Protocol numbers.
 const UDP: u8 = libc::IPPROTO_UDP as u8;
@@ -72,6 +75,7 @@ fn open_one(is_v4: bool, mark: u32) -> io::Result<OwnedFd> {
         if is_v4 { (Domain::IPV4, libc::IPPROTO_RAW) } else { (Domain::IPV6, libc::IPPROTO_FRAGMENT) };
     let socket = socket2::Socket::new(domain, Type::RAW.nonblocking(), Some(Protocol::from(protocol)))?;
     options::set_mark(socket.as_fd(), mark)?;
+    options::enlarge(socket.as_fd())?;
     if !is_v4 {
         // Whoever has a peer hears of that one alone.
         socket.connect(&SocketAddr::from((Ipv6Addr::LOCALHOST, 0)).into())?;
@@ -98,16 +102,32 @@ fn send_pieces(
     // The end of the ICV: nobody foretells it (RFC 7739 §5).
     let id = whole.last_chunk().copied().unwrap_or_default();
     let headers = if envelope.remote.is_ipv4() { IPV4_HEADER } else { IPV6_HEADERS };
+    if envelope.remote.is_ipv4() {
+        // Where the header is ours, nobody else asks whether the source still is.
+        UdpSocket::bind((envelope.source, 0))?;
+    }
     pieces(whole, usize::from(limit).saturating_sub(headers)).try_for_each(|(place, piece)| {
         match (envelope.source, envelope.remote.ip()) {
             (IpAddr::V4(source), IpAddr::V4(remote)) => {
                 let header =
                     ipv4_header((protocol, envelope.tos), (place, id), [source.octets(), remote.octets()]);
-                messages::send_one(socket, envelope, [&header, piece])
+                send_piece(socket, envelope, [&header, piece])
             }
-            _ => messages::send_one(socket, envelope, [&fragment_header(protocol, (place, id)), piece]),
+            _ => send_piece(socket, envelope, [&fragment_header(protocol, (place, id)), piece]),
         }
     })
+}
+
+/// Waits for room once. What finds none is lost then, with the rest of its packet: were that sent again, it would begin with
+/// pieces that have left already.
+fn send_piece(socket: BorrowedFd<'_>, envelope: Envelope, parts: [&[u8]; 2]) -> io::Result<()> {
+    let is_full = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+    match messages::send_one(socket, envelope, parts) {
+        Err(error) if is_full(&error) => Waiting::new([(socket, For::Room)]).wait(Some(limits::ROOM_STEP))?,
+        sent => return sent,
+    }
+    let again = messages::send_one(socket, envelope, parts);
+    again.map_err(|error| if is_full(&error) { io::Error::other("no room in a raw socket") } else { error })
 }
 
 /// Where a piece belongs: its offset in octets, and whether others follow.

@@ -1,7 +1,8 @@
 //! The packet path: a thread a direction, each the owner of its half of ESP, beside the control side.
 //!
 //! Control tells the threads by commands, which they take after each receive and before the first
-//! look-up in it; they tell control by bounded channels. Nothing is locked, and nothing waits for control.
+//! look-up in it; they tell control by bounded channels. Nothing waits for control, and nothing is locked
+//! but one option of a socket, where packets are cut that this machine has no raw socket for.
 
 mod cutting;
 mod inbound;

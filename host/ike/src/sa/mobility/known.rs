@@ -29,14 +29,17 @@ impl KnownAddresses {
         self.0.iter().any(|known| known.address == address)
     }
 
-    /// Notes that it is known from now on; the one that was noted first makes room.
+    /// Notes that it is known from now on; among many the one that was noted first makes room.
     pub(crate) fn note(&mut self, now: Instant, address: IpAddr) {
         if self.0.iter().any(|known| known.address == address && known.since.is_none()) {
             return;
         }
         self.forget(address);
-        if self.0.len() >= limits::PEER_ADDRESSES {
-            self.0.remove(0);
+        let mut noted = (0..self.0.len()).filter(|at| self.0[*at].since.is_some());
+        if let Some(first) = noted.next()
+            && 1 + noted.count() >= limits::PATHS
+        {
+            self.0.remove(first);
         }
         self.0.push(Known { address, since: Some(now) });
     }
