@@ -448,7 +448,7 @@ pub(crate) struct Moved {
     pub(crate) why: String,
     /// How long nothing came in, until the peer answered; 0 of a move from a path that worked.
     pub(crate) gap_ms: u64,
-    /// Octets of IP datagrams that IKE sent and received for it; 0 on the side that did not begin it.
+    /// Octets of IP datagrams that IKE sent and received for it, as far as they came before it was made.
     pub(crate) octets: u32,
 }
 
