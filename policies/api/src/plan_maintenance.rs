@@ -70,8 +70,9 @@ impl SituationCause {
 /// The numbers of the timers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaintenancePlan {
-    /// For how long what went out may stay unanswered until liveness is checked (RFC 7296 §2.4), and after how much silence a
-    /// keepalive is such a check; 0 never. Who says nothing and hears nothing checks seldom.
+    /// For how long what went out may stay unanswered until liveness is checked (RFC 7296 §2.4), and after how much
+    /// silence a keepalive is such a check, then more and more rarely; 0 never. Who says nothing and hears nothing checks
+    /// seldom.
     pub liveness_idle_ms: u32,
     /// Time between NAT keepalives (RFC 3948 §4); 0 none.
     pub keepalive_ms: u32,
