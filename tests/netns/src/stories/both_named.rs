@@ -37,6 +37,7 @@ fn both(ground: &Ground) -> Result<()> {
     client.up().context("set-up")?;
     ping(&lab.carol, lab::ALICE, 5)?;
     let before = client.spis()?;
+    ensure!(dns.asked(NAME) > 0, "the name was not asked for");
 
     let stream = PingStream::start(&lab.carol, lab::ALICE, &lab.dir().join("ping.log"))?;
     let at = now();
