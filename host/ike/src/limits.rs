@@ -251,6 +251,9 @@ pub const PATH_FAILED: Duration = Duration::from_secs(30);
 /// Requests over a path that is tested before it is used, until it counts as failed.
 pub const PATH_TEST_TRIES: u8 = 3;
 
+/// Round-trip times that differ by less are the same to a plan.
+pub const ROUND_TRIP_NOISE: Duration = Duration::from_millis(20);
+
 /// The least time that slower paths are given to answer when one has answered.
 pub const PATH_TEST_GRACE: Duration = Duration::from_millis(100);
 

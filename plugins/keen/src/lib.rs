@@ -4,7 +4,7 @@
 //! settings = { suspect_ms = 300, first_ms = 250 }
 //! ```
 //!
-//! Traffic that nothing answers for `suspect_ms`, or for two round trips and a little where those take longer, makes
+//! Traffic that nothing answers for `suspect_ms`, or for a round trip and a little where that takes longer, makes
 //! all paths be probed. Requests are repeated after `first_ms`, or three round trips, and then ever more slowly; a
 //! peer is given up no sooner than the configuration says. Silence is asked about after ten seconds. The rest is the
 //! built-in policy's. It costs a few hundred octets a minute on a path with gaps: not for metered ones, which keep
@@ -39,7 +39,7 @@ impl Policy for Keen {
         let (native, bounds) = (Standard.plan_maintenance(situation)?, &situation.bounds);
         let rtt_ms = situation.rtt_us.map_or(0, |rtt| rtt.div_ceil(1000));
         let round_trips = |count: u32| rtt_ms.saturating_mul(count).saturating_add(THINKING_MS);
-        let suspect_ms = bounds.suspect_ms.nearest(self.suspect_ms.max(round_trips(2)));
+        let suspect_ms = bounds.suspect_ms.nearest(self.suspect_ms.max(round_trips(1)));
         let first_ms = bounds.retransmit_first_ms.nearest(self.first_ms.max(round_trips(3)));
         let factor = short(bounds.retransmit_factor_percent.nearest(FACTOR_PERCENT.into()));
         let patience =
@@ -133,7 +133,7 @@ mod tests {
     fn a_long_way_is_not_taken_for_silence() {
         let far = Situation { rtt_us: Some(600_000), ..fixtures::situation(true) };
         let plan = plan(&far);
-        assert_eq!((plan.suspect_ms, plan.retransmit_first_ms), (1_250, 1_850));
+        assert_eq!((plan.suspect_ms, plan.retransmit_first_ms), (650, 1_850));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct Situation {
     pub kind: LinkKind,
     /// Whether traffic on it costs money.
     pub metered: bool,
-    /// The round-trip time measured last.
+    /// The round-trip time of the path in use, as far as it was measured.
     pub rtt_us: Option<u32>,
     /// The longest silence after which an inbound packet still came through the NAT of this network.
     pub idle_proven_ms: Option<u32>,
@@ -52,6 +52,8 @@ impl SituationCause {
     pub const MAPPING: Self = Self(4);
     /// The machine's addresses changed.
     pub const NETWORK: Self = Self(5);
+    /// The round-trip time of the path in use is another than the last plan was made for.
+    pub const MEASURED: Self = Self(6);
 
     /// Returns the cause's name for people.
     pub fn name(self) -> &'static str {
@@ -62,6 +64,7 @@ impl SituationCause {
             Self::MOVED => "moved",
             Self::MAPPING => "mapping",
             Self::NETWORK => "network",
+            Self::MEASURED => "measured",
             _ => "other",
         }
     }

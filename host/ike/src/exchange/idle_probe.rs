@@ -191,7 +191,7 @@ impl IkeSa {
                 self.want(Task::Path(PathTask::Update));
             }
             self.tell_learned(host, probe.network);
-            self.plan_maintenance(host, now, SituationCause::MAPPING, None);
+            self.plan_maintenance(host, now, SituationCause::MAPPING);
         }
         self.set_idle_probe(host, now);
     }

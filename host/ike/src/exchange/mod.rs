@@ -188,7 +188,7 @@ impl IkeSa {
         // Another path has a time of its own.
         let here = heard.filter(|heard| is_same(&heard.path, &self.path)).and_then(|heard| heard.round_trip);
         if let Some(mobility) = self.mobility_mut() {
-            mobility.round_trip = here.or(mobility.round_trip);
+            mobility.note_round_trip(here);
         }
         let Some(established) = self.established_mut() else { return };
         match established.local.take() {
@@ -203,6 +203,7 @@ impl IkeSa {
             }
             None => {}
         }
+        self.plan_for_round_trip(host, now);
     }
 
     fn on_path_response(

@@ -127,8 +127,7 @@ impl IkeSa {
         self.note_verified(now, self.path);
         let has_moved = self.finish_move(host, now);
         if has_moved || self.nat != before.1 {
-            let round_trip = heard.and_then(|heard| heard.round_trip);
-            self.plan_maintenance(host, now, SituationCause::MOVED, round_trip);
+            self.plan_maintenance(host, now, SituationCause::MOVED);
         }
     }
 

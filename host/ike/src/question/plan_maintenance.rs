@@ -18,7 +18,6 @@ pub(crate) fn question(
     host: &Host,
     connection: &PeerConfig,
     cause: SituationCause,
-    round_trip: Option<Duration>,
 ) -> Question {
     let native = native(connection);
     let link = host.link_of(sa.path.local.ip(), sa.path.interface);
@@ -31,7 +30,7 @@ pub(crate) fn question(
         peer_behind_nat: sa.nat.peer,
         kind: link.map_or(LinkKind::OTHER, |link| link.kind),
         metered: link.is_some_and(|link| link.metered),
-        rtt_us: round_trip.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
+        rtt_us: sa.round_trip().map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
         bounds: MaintenanceBounds::SAFE.including(&native),
         idle_proven_ms: memory.proven.map(millis),
         idle_failed_ms: memory.failed.map(millis),

@@ -28,41 +28,10 @@ impl IkeSa {
             // A judgement that was under way ended with the IKE SA that this one replaces.
             self.rejudge_certificate(host, now);
         }
-        self.plan_maintenance(host, now, cause, None);
+        self.plan_maintenance(host, now, cause);
     }
 
-    /// Has the plan made.
-    pub(crate) fn plan_maintenance(
-        &mut self,
-        host: &mut Host,
-        now: Now,
-        cause: SituationCause,
-        round_trip: Option<Duration>,
-    ) {
-        let Some(established) = self.established() else { return };
-        let question = plan_maintenance::question(self, host, &established.connection, cause, round_trip);
-        self.ask(host, now, Track::Plan, question);
-    }
-
-    /// Puts a plan into effect.
-    pub(crate) fn apply_plan(&mut self, host: &mut Host, now: Now, answer: Option<Answer>, by: AnsweredBy) {
-        let why = answer.as_ref().and_then(Answer::why).map(str::to_owned);
-        let Some(established) = self.established_mut() else { return };
-        let Some(plan) = plan_maintenance::plan(answer, &established.connection) else { return };
-        let changes = established.plan.changes(&plan);
-        established.plan = plan;
-        if let Some(after) = plan.review_after {
-            self.timers.set(Timer::Review, now.instant + after);
-        }
-        self.set_idle_probe(host, now);
-        if !changes.is_empty() {
-            self.set_timers(host, now);
-            let why = why.map_or_else(String::new, |why| format!(" ({why})"));
-            self.decided(host, "plan_maintenance", by, changes + &why);
-        }
-    }
-
-    fn set_timers(&mut self, host: &mut Host, now: Now) {
+    pub(crate) fn set_timers(&mut self, host: &mut Host, now: Now) {
         let Some(established) = self.established() else { return };
         let (plan, since) = (established.plan, established.since);
         let children: Vec<ChildSaId> = established.estate.children.keys().copied().collect();
@@ -207,7 +176,7 @@ impl IkeSa {
             Timer::PathSettled => self.consider_paths(host, now, PathCause::REVIEW),
             Timer::PathReview => self.on_path_review_timer(host, now),
             Timer::Resume => self.on_resume_timer(now),
-            Timer::Review => self.plan_maintenance(host, now, SituationCause::REVIEW, None),
+            Timer::Review => self.plan_maintenance(host, now, SituationCause::REVIEW),
             // These are the endpoint's own.
             Timer::Answer | Timer::OldInbound(_) | Timer::Retry => {}
         }
@@ -283,7 +252,7 @@ impl IkeSa {
 
     fn on_keepalive_timer(&mut self, host: &mut Host, now: Now) {
         if host.mappings.lapse(now.instant, Network::of(&self.path)) {
-            self.plan_maintenance(host, now, SituationCause::MAPPING, None);
+            self.plan_maintenance(host, now, SituationCause::MAPPING);
         }
         let Some(Plan { keepalive, liveness_idle, .. }) = self.established().map(|it| it.plan) else {
             return;
@@ -387,25 +356,6 @@ impl IkeSa {
             let Some(task) = established.queue.pop() else { return };
             self.begin(host, now, task);
         }
-    }
-
-    /// Tells people who decided what.
-    pub(crate) fn decided(
-        &mut self,
-        host: &mut Host,
-        question: &'static str,
-        by: AnsweredBy,
-        outcome: String,
-    ) {
-        let connection = self.connection.as_ref().map_or_else(String::new, |config| config.name.clone());
-        tracing::debug!(ike_sa = %self.id, question, by = by.word(), outcome, "decided");
-        host.event(crate::output::Event::Decided {
-            ike_sa: self.id,
-            connection,
-            question,
-            by: by.word(),
-            outcome,
-        });
     }
 }
 

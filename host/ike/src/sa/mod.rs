@@ -14,6 +14,7 @@ pub(crate) mod pace;
 pub(crate) mod path_mtu;
 pub(crate) mod path_test;
 pub(crate) mod paths;
+mod planning;
 pub(crate) mod queue;
 mod resuming;
 pub(crate) mod secured;

@@ -37,11 +37,18 @@ pub(crate) struct PathTest {
 struct Asked {
     path: Path,
     first: Instant,
+    last: Instant,
     /// It went there more than once: whose answer it is cannot be told (Karn).
     again: bool,
-    answered: bool,
+    answered: Option<Instant>,
     /// It counted as lost: who answers yet was late only.
     given_up: bool,
+}
+
+impl Asked {
+    fn round_trip(&self) -> Option<Duration> {
+        self.answered.filter(|_| !self.again).map(|answered| answered.saturating_since(self.first))
+    }
 }
 
 /// An answer, and how it came.
@@ -59,17 +66,22 @@ impl PathTest {
     /// Begins anew: a request with this Message ID is about to go out.
     pub(crate) fn begin(&mut self, message_id: u32, aim: Aim) {
         let mut before = std::mem::take(&mut self.asked);
-        before.retain(|asked| asked.given_up && !asked.answered);
+        before.retain(|asked| asked.given_up && asked.answered.is_none());
         *self = Self { aim, message_id, asked: Vec::new(), before: (self.message_id, before) };
     }
 
     /// Notes that it goes over a path.
     pub(crate) fn note_asked(&mut self, now: Instant, path: Path) {
         match self.asked.iter_mut().find(|asked| is_same(&asked.path, &path)) {
-            Some(asked) => asked.again = true,
-            None => {
-                self.asked.push(Asked { path, first: now, again: false, answered: false, given_up: false })
-            }
+            Some(asked) => (asked.last, asked.again) = (now, true),
+            None => self.asked.push(Asked {
+                path,
+                first: now,
+                last: now,
+                again: false,
+                answered: None,
+                given_up: false,
+            }),
         }
     }
 
@@ -78,7 +90,7 @@ impl PathTest {
         let (before, late) = &self.before;
         let of_this = self.asked.iter().filter(|_| self.message_id == message_id);
         let of_last = late.iter().filter(|_| *before == message_id);
-        of_this.chain(of_last).any(|asked| is_same(&asked.path, path) && !asked.answered)
+        of_this.chain(of_last).any(|asked| is_same(&asked.path, path) && asked.answered.is_none())
     }
 
     /// Takes an authentic answer that came on a path; `None` if it went over no such path, or was answered there before.
@@ -86,20 +98,27 @@ impl PathTest {
         let (before, late) = &mut self.before;
         let of_this = self.asked.iter_mut().filter(|_| self.message_id == message_id);
         let of_last = late.iter_mut().filter(|_| *before == message_id);
-        let asked = of_this.chain(of_last).find(|asked| is_same(&asked.path, path) && !asked.answered)?;
-        asked.answered = true;
-        let round_trip = (!asked.again).then(|| now.saturating_since(asked.first));
-        Some(Heard { path: asked.path, round_trip, is_late: asked.given_up })
+        let mut of_both = of_this.chain(of_last);
+        let asked = of_both.find(|asked| is_same(&asked.path, path) && asked.answered.is_none())?;
+        asked.answered = Some(now);
+        Some(Heard { path: asked.path, round_trip: asked.round_trip(), is_late: asked.given_up })
     }
 
     /// Returns the paths without an answer.
     pub(crate) fn silent(&self) -> impl Iterator<Item = Path> {
-        self.asked.iter().filter(|asked| !asked.answered).map(|asked| asked.path)
+        self.asked.iter().filter(|asked| asked.answered.is_none()).map(|asked| asked.path)
+    }
+
+    /// Returns until when the paths without an answer are to be waited for, if each is given a time from when it was asked
+    /// last.
+    pub(crate) fn silent_until(&self, patience: impl Fn(Path) -> Option<Duration>) -> Option<Instant> {
+        let silent = self.asked.iter().filter(|asked| asked.answered.is_none());
+        silent.filter_map(|asked| Some(asked.last + patience(asked.path)?)).max()
     }
 
     /// Takes the paths without an answer: they are waited for no more.
     pub(crate) fn give_up_silent(&mut self) -> Vec<Path> {
-        let silent = self.asked.iter_mut().filter(|asked| !asked.answered);
+        let silent = self.asked.iter_mut().filter(|asked| asked.answered.is_none());
         silent
             .map(|asked| {
                 asked.given_up = true;
@@ -110,7 +129,12 @@ impl PathTest {
 
     /// Tells whether a path gave an answer.
     pub(crate) fn is_answered(&self, path: &Path) -> bool {
-        self.asked.iter().any(|asked| is_same(&asked.path, path) && asked.answered)
+        self.asked.iter().any(|asked| is_same(&asked.path, path) && asked.answered.is_some())
+    }
+
+    /// Returns the round-trip time that it showed on a path.
+    pub(crate) fn round_trip(&self, path: &Path) -> Option<Duration> {
+        self.asked.iter().find(|asked| is_same(&asked.path, path))?.round_trip()
     }
 
     /// Tells whether it went over this path alone: only then its answer proves that the peer is there (RFC 4555 §3.7).

@@ -129,10 +129,7 @@ impl Paths {
         candidate.loss_before = None;
         candidate.count(false);
         if let Some(sample) = round_trip {
-            candidate.round_trip = Some(match candidate.round_trip {
-                None => sample,
-                Some(before) => before - before / 8 + sample / 8,
-            });
+            candidate.round_trip = Some(smoothed(candidate.round_trip, sample));
         }
     }
 
@@ -195,6 +192,11 @@ impl Paths {
 fn count(instants: impl Iterator<Item = Instant>, now: Instant) -> u16 {
     let lately = instants.filter(|at| now.saturating_since(*at) < limits::PATH_MEMORY).count();
     u16::try_from(lately).unwrap_or(u16::MAX)
+}
+
+/// Returns the round-trip time that follows from the one before and a new sample (RFC 6298 §2.3).
+pub(crate) fn smoothed(before: Option<Duration>, sample: Duration) -> Duration {
+    before.map_or(sample, |before| before - before / 8 + sample / 8)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ impl IkeSa {
         let network = Network::of(&self.path);
         tracing::debug!(ike_sa = %self.id, ?span, is_remembered, "traffic showed what the NAT remembers");
         if host.mappings.witness(now.instant, network, (span, is_remembered)) {
-            self.plan_maintenance(host, now, SituationCause::MAPPING, None);
+            self.plan_maintenance(host, now, SituationCause::MAPPING);
         }
         self.set_idle_probe(host, now);
     }

@@ -213,7 +213,7 @@ impl IkeSa {
         host.output(Output::MoveChildSas(self.id, path));
         let gap = now.instant.saturating_since(self.last_heard);
         self.tell_moved(host, (from, why.to_owned()), (gap, octets));
-        self.plan_maintenance(host, now, vpnhost_policy::SituationCause::MOVED, None);
+        self.plan_maintenance(host, now, vpnhost_policy::SituationCause::MOVED);
     }
 }
 

@@ -23,13 +23,14 @@ impl IkeSa {
         if self.test.silent().next().is_none() {
             return self.on_path_test_timer(host, now);
         }
-        let round_trip = heard.and_then(|heard| heard.round_trip).unwrap_or_default();
-        // A path that is known to be slow is given the time that it takes.
+        let first = heard.and_then(|heard| heard.round_trip);
+        // A path that is known to be slow is given the time that it takes; another, twice that of the first that answered.
         let paths = self.mobility().map(|mobility| &mobility.paths);
         let known = |path: Path| paths?.find(self.pair_of(&path)?)?.round_trip;
-        let slowest = self.test.silent().filter_map(known).max().unwrap_or_default();
-        let grace = limits::PATH_TEST_GRACE.max(round_trip).max(slowest * 2).min(limits::PATH_TEST_PATIENCE);
-        self.timers.set(Timer::PathTest, now.instant + grace);
+        let patience = |path| known(path).map(|known| known * 3 / 2).or(first.map(|first| first * 2));
+        let (least, most) = (now.instant + limits::PATH_TEST_GRACE, now.instant + limits::PATH_TEST_PATIENCE);
+        let until = self.test.silent_until(patience).unwrap_or(least).max(least).min(most);
+        self.timers.set(Timer::PathTest, until);
     }
 
     /// An answer came again, on another path.

@@ -56,7 +56,7 @@ impl IkeSa {
         };
         let (was, is) = (in_use(before), in_use(&host.local_addresses));
         if is.is_some() && was.is_some() && is != was {
-            self.plan_maintenance(host, now, SituationCause::NETWORK, None);
+            self.plan_maintenance(host, now, SituationCause::NETWORK);
         }
     }
 

@@ -25,7 +25,7 @@ use crate::output::Output;
 use crate::sa::IkeSa;
 use crate::sa::estate;
 use crate::sa::path_mtu::{FoundMtu, MtuSearch};
-use crate::sa::paths::{Change, Paths};
+use crate::sa::paths::{Change, Paths, smoothed};
 use crate::sa::queue::{PathTask, Task};
 use crate::sa::state::State;
 use crate::translators::Translators;
@@ -82,8 +82,10 @@ pub(crate) struct Mobility {
     pub(crate) mtu: Option<MtuSearch>,
     /// What the path in use was found to carry, where that is less than what was sent there.
     pub(crate) found_mtu: Option<FoundMtu>,
-    /// From request to answer, as measured last on the path in use.
+    /// From request to answer on the path in use, since it is.
     pub(crate) round_trip: Option<Duration>,
+    /// The round-trip time that the plan was made for.
+    pub(crate) planned_for: Option<Duration>,
     /// When a packet was carried last.
     pub(crate) carried: Option<Instant>,
     /// The paths are to be measured and ranked when there is traffic again.
@@ -129,6 +131,13 @@ impl Mobility {
     /// Tells whether packets went out lately, which wait for an answer.
     pub(crate) fn has_traffic_waiting(&self, now: Now) -> bool {
         self.carried.is_some_and(|at| now.instant.saturating_since(at) < limits::TRAFFIC_WAITS)
+    }
+
+    /// Notes what an answer on the path in use showed, if it showed a time.
+    pub(crate) fn note_round_trip(&mut self, sample: Option<Duration>) {
+        if let Some(sample) = sample {
+            self.round_trip = Some(smoothed(self.round_trip, sample));
+        }
     }
 
     /// What was measured on the path that was in use says nothing of another.

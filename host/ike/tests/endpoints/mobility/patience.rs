@@ -89,6 +89,58 @@ fn a_path_that_is_known_to_be_slow_is_given_its_time() {
 }
 
 #[test]
+fn a_dead_path_is_waited_for_no_longer_than_its_answer_takes() {
+    let mut pump = connected(ReturnRoutability::Never, &[HOME, AWAY]);
+    pump.latency = Duration::from_millis(150);
+    // Both paths are measured, until the short round trips from before are forgotten.
+    for _ in 0..40 {
+        order(&mut pump, None);
+    }
+    let dead: SocketAddr = address(HOME, 4500);
+    pump.filter = Box::new(move |_, sent| sent.path.local != dead && sent.path.remote != dead);
+    let (child, died) = (pump.child_sa(A), pump.now.instant);
+    while path_of(&pump, A).local != address(AWAY, 4500) && pump.now.instant - died < Duration::from_secs(9) {
+        let now = pump.now.instant;
+        pump.traffic(A, TrafficReport::Outbound(child, now));
+        pump.run_for(Duration::from_millis(5));
+    }
+    let left = (pump.now.instant - died).as_millis();
+    // A second of suspicion, then one and a half round trips.
+    assert!((1_400..=1_475).contains(&left), "left after {left} ms");
+}
+
+/// Why plans were asked for, and for which round-trip times in milliseconds.
+fn planned(pump: &Pump) -> Vec<(SituationCause, Option<u32>)> {
+    let plan = |question: &Question| match question {
+        Question::PlanMaintenance(it) => Some((it.cause, it.rtt_us.map(|rtt| rtt / 1000))),
+        _ => None,
+    };
+    pump.sides[A].questions.iter().filter_map(|(_, question)| plan(question)).collect()
+}
+
+#[test]
+fn the_plan_is_made_for_the_round_trip_and_anew_once_that_is_another() {
+    let mut pump = pair_of(mobile(ReturnRoutability::Never));
+    pump.sides[A].endpoint.delegate([QuestionKind::PlanMaintenance].into_iter().collect());
+    pump.set_addresses(B, &[GATEWAY]);
+    pump.set_addresses(A, &[HOME]);
+    pump.command(A, Command::Initiate("b".into()));
+    pump.run_for(Duration::from_secs(10));
+    let here = u32::try_from(2 * pump.latency.as_millis()).unwrap();
+    assert_eq!(planned(&pump), [(SituationCause::ESTABLISHED, Some(here))], "IKE_AUTH showed it");
+    pump.latency *= 6;
+    for _ in 0..60 {
+        pump.command(A, Command::CheckLiveness(pump.ike_sa(A).id));
+        pump.run_for(Duration::from_secs(1));
+    }
+    let plans = planned(&pump);
+    let causes: Vec<SituationCause> = plans.iter().map(|plan| plan.0).collect();
+    let (established, measured) = (SituationCause::ESTABLISHED, SituationCause::MEASURED);
+    assert_eq!(causes, [established, measured, measured], "once for each doubling: {plans:?}");
+    assert!(plans[1].1 > Some(2 * here) && plans[2].1 > Some(4 * here), "{plans:?}");
+}
+
+#[test]
 fn an_answer_that_comes_too_late_takes_back_that_the_path_failed() {
     let mut pump = connected(ReturnRoutability::Never, &[HOME, AWAY]);
     slow(&mut pump, AWAY, Duration::from_millis(300));
