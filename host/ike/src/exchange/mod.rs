@@ -221,7 +221,7 @@ impl IkeSa {
             // Which paths work was noted with each answer.
             PathExchange::TestAll => {}
             PathExchange::TryIdle => self.on_idle_response(host, now, message, heard),
-            PathExchange::Update(update) => self.on_update_response(host, now, message, (update, heard)),
+            PathExchange::Update(update) => self.on_update_response(host, now, message, update),
             PathExchange::Announce(local) => self.on_announcement_response(host, now, message, local),
             PathExchange::Check(check) => self.on_check_response(host, now, message, (check, heard)),
             // The path may be another by now, and the test be of no use.

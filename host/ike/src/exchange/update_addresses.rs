@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::limits;
 use crate::output::{CloseReason, Hindrance, Output};
 use crate::sa::IkeSa;
-use crate::sa::path_test::{Aim, Heard, is_same};
+use crate::sa::path_test::{Aim, is_same};
 use crate::sa::queue::{PathTask, Task};
 use crate::sa::state::State;
 use crate::wire::payload::NotifyType;
@@ -94,7 +94,7 @@ impl IkeSa {
         host: &mut Host,
         now: Now,
         message: &Message,
-        (update, heard): (LocalUpdate, Option<Heard>),
+        update: LocalUpdate,
     ) {
         if let Some(cookie) = &update.cookie
             && !mobike::returns(message, cookie)

@@ -13,12 +13,7 @@ use crate::sa::state::Plan;
 use crate::sa::window::Backoff;
 
 /// Builds the situation of an established IKE SA.
-pub(crate) fn question(
-    sa: &IkeSa,
-    host: &Host,
-    connection: &PeerConfig,
-    cause: SituationCause,
-) -> Question {
+pub(crate) fn question(sa: &IkeSa, host: &Host, connection: &PeerConfig, cause: SituationCause) -> Question {
     let native = native(connection);
     let link = host.link_of(sa.path.local.ip(), sa.path.interface);
     let memory = host.mappings.memory(Network::of(&sa.path));

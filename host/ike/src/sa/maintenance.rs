@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use vpnhost_model::{ChildSaId, Encapsulation, Instant, Now};
-use vpnhost_policy::{Answer, PathCause, SituationCause};
+use vpnhost_policy::{PathCause, SituationCause};
 
 use crate::host::Host;
 use crate::limits;
 use crate::output::{CloseReason, Output, Transmit, TransmitKind};
-use crate::question::plan_maintenance;
 use crate::sa::IkeSa;
 use crate::sa::estate::ChildPhase;
 use crate::sa::mapping::Network;
@@ -17,7 +16,6 @@ use crate::sa::state::{Plan, State};
 use crate::timer::Timer;
 use crate::wire::Payload;
 use crate::wire::payload::Delete;
-use crate::work::{AnsweredBy, Track};
 
 impl IkeSa {
     /// Sets the timers of an IKE SA that was just established or rekeyed, and has its plan made.
