@@ -2,6 +2,7 @@
 //! requests that go over every path.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use vpnhost_model::{AddressPair, Instant, Now, Path};
 use vpnhost_policy::{PathCause, PathStanding};
@@ -24,10 +25,11 @@ impl IkeSa {
             return self.on_path_test_timer(host, now);
         }
         let first = heard.and_then(|heard| heard.round_trip);
-        // A path that is known to be slow is given the time that it takes; another, twice that of the first that answered.
+        // A path that is known to be slow is given the time that it takes; another, that of the first that answered.
         let paths = self.mobility().map(|mobility| &mobility.paths);
-        let known = |path: Path| paths?.find(self.pair_of(&path)?)?.round_trip;
-        let patience = |path| known(path).map(|known| known * 3 / 2).or(first.map(|first| first * 2));
+        let of_candidate = |path: Path| paths?.find(self.pair_of(&path)?)?.round_trip;
+        let in_use = |path: Path| self.round_trip().filter(|_| is_same(&path, &self.path));
+        let patience = |path| in_use(path).max(of_candidate(path)).or(first).map(|known| known + known / 4);
         let (least, most) = (now.instant + limits::PATH_TEST_GRACE, now.instant + limits::PATH_TEST_PATIENCE);
         let until = self.test.silent_until(patience).unwrap_or(least).max(least).min(most);
         self.timers.set(Timer::PathTest, until);
@@ -88,17 +90,21 @@ impl IkeSa {
     /// Packets went out, the last at `at`, and none have come in since.
     pub(crate) fn suspect(&mut self, now: Now, at: Instant) {
         let Some(established) = self.established() else { return };
-        let patience = established.plan.suspect;
+        let (patience, round_trip) = (established.plan.suspect, self.round_trip().unwrap_or_default());
         if patience.is_zero() || at <= self.last_heard || !self.looks_after_path() {
             return;
         }
         let Some(mobility) = self.mobility_mut() else { return };
         mobility.suspicion.goes_on = mobility.suspicion.since.is_some_and(|since| at > since);
         let since = *mobility.suspicion.since.get_or_insert(at);
-        // After a move the peer is told again and again until its packets arrive.
-        let free = if mobility.unconfirmed { limits::UPDATES_REPEATED } else { 0 };
+        // After a move the peer is told again and again until its packets arrive. It may have to ask first.
+        let (free, least) = if mobility.unconfirmed {
+            (limits::UPDATES_REPEATED, round_trip * 2)
+        } else {
+            (0, Duration::ZERO)
+        };
         let doublings = mobility.suspicion.unfounded.saturating_sub(free).min(limits::SUSPICION_DOUBLINGS);
-        let doubled = patience.saturating_mul(1 << doublings);
+        let doubled = patience.saturating_mul(1 << doublings).max(least);
         self.timers.set(Timer::Suspect, (since + doubled).max(now.instant));
     }
 

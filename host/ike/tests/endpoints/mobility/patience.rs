@@ -105,8 +105,8 @@ fn a_dead_path_is_waited_for_no_longer_than_its_answer_takes() {
         pump.run_for(Duration::from_millis(5));
     }
     let left = (pump.now.instant - died).as_millis();
-    // A second of suspicion, then one and a half round trips.
-    assert!((1_400..=1_475).contains(&left), "left after {left} ms");
+    // A second of suspicion, a round trip, and what a slower path is given.
+    assert!((1_400..=1_420).contains(&left), "left after {left} ms");
 }
 
 /// Why plans were asked for, and for which round-trip times in milliseconds.
