@@ -119,6 +119,23 @@ fn planned(pump: &Pump) -> Vec<(SituationCause, Option<u32>)> {
 }
 
 #[test]
+fn a_path_that_became_slower_than_the_first_repetition_is_measured_all_the_same() {
+    let mut config = mobile(ReturnRoutability::Never);
+    config.timing.retransmit_first = Duration::from_millis(250);
+    let mut pump = connected_as(config, &[HOME]);
+    pump.sides[A].endpoint.delegate([QuestionKind::PlanMaintenance].into_iter().collect());
+    pump.latency = Duration::from_millis(200);
+    let before = pump.sides[A].sent.len();
+    for _ in 0..10 {
+        pump.command(A, Command::CheckLiveness(pump.ike_sa(A).id));
+        pump.run_for(Duration::from_secs(2));
+    }
+    assert!(planned(&pump).iter().any(|(_, rtt)| *rtt > Some(100)), "{:?}", planned(&pump));
+    let sent = sent_since(&pump, A, before).len();
+    assert!(sent <= 16, "{sent} datagrams for ten questions");
+}
+
+#[test]
 fn the_plan_is_made_for_the_round_trip_and_anew_once_that_is_another() {
     let mut pump = pair_of(mobile(ReturnRoutability::Never));
     pump.sides[A].endpoint.delegate([QuestionKind::PlanMaintenance].into_iter().collect());
@@ -128,16 +145,23 @@ fn the_plan_is_made_for_the_round_trip_and_anew_once_that_is_another() {
     pump.run_for(Duration::from_secs(10));
     let here = u32::try_from(2 * pump.latency.as_millis()).unwrap();
     assert_eq!(planned(&pump), [(SituationCause::ESTABLISHED, Some(here))], "IKE_AUTH showed it");
-    pump.latency *= 6;
-    for _ in 0..60 {
-        pump.command(A, Command::CheckLiveness(pump.ike_sa(A).id));
-        pump.run_for(Duration::from_secs(1));
-    }
-    let plans = planned(&pump);
-    let causes: Vec<SituationCause> = plans.iter().map(|plan| plan.0).collect();
+    let mut ask_after = |factor| {
+        pump.latency *= factor;
+        for _ in 0..30 {
+            pump.command(A, Command::CheckLiveness(pump.ike_sa(A).id));
+            pump.run_for(Duration::from_secs(1));
+        }
+        planned(&pump)
+    };
     let (established, measured) = (SituationCause::ESTABLISHED, SituationCause::MEASURED);
-    assert_eq!(causes, [established, measured, measured], "once for each doubling: {plans:?}");
-    assert!(plans[1].1 > Some(2 * here) && plans[2].1 > Some(4 * here), "{plans:?}");
+    let causes =
+        |plans: &[(SituationCause, Option<u32>)]| plans.iter().map(|plan| plan.0).collect::<Vec<_>>();
+    let plans = ask_after(6);
+    assert_eq!(causes(&plans), [established, measured], "{plans:?}");
+    assert_eq!(plans[1].1, Some(6 * here), "what IKE_AUTH showed, with the peer's thinking, counts no more");
+    let plans = ask_after(3);
+    assert_eq!(causes(&plans), [established, measured, measured], "{plans:?}");
+    assert!(plans[2].1 > Some(2 * 6 * here), "once it had doubled: {plans:?}");
 }
 
 #[test]
