@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use crate::limits;
 use crate::machine::Machine;
+use crate::tun;
 
 use message::{Response, TYPE_A, TYPE_AAAA};
 
@@ -157,13 +158,19 @@ fn nameserver(line: &str) -> Option<Server> {
 async fn ask(server: &Server, name: &str, kind: u16, link: Option<(&str, u32)>) -> Option<Found> {
     let to = match (server.address, &server.zone, link) {
         (address, None, _) => SocketAddr::new(address, PORT),
-        (IpAddr::V6(address), Some(zone), Some((interface, index))) if zone == interface => {
+        (IpAddr::V6(address), Some(zone), link) => {
+            // A link is not asked about another's names.
+            let index = interface_of(zone).filter(|index| link.is_none_or(|(_, asked)| asked == *index))?;
             SocketAddrV6::new(address, PORT, 0, index).into()
         }
-        // On which other link it is does not matter: it is not asked for that one's names.
-        (_, Some(_), _) => return None,
+        (IpAddr::V4(_), Some(_), _) => return None,
     };
     ask_at(to, name, kind, link.map(|(interface, _)| interface)).await
+}
+
+/// Returns the interface that a zone names: by its name, or by its number, as systemd-resolved writes it (RFC 4007 §11.2).
+fn interface_of(zone: &str) -> Option<u32> {
+    zone.parse().ok().filter(|number| *number != 0).or_else(|| tun::index_of(zone).ok())
 }
 
 async fn ask_at(server: SocketAddr, name: &str, kind: u16, interface: Option<&str>) -> Option<Found> {
@@ -239,6 +246,15 @@ mod tests {
         let found =
             Found { addresses: vec!["192.0.2.7".parse().unwrap()], lifetime: Duration::from_secs(200) };
         assert_eq!(answering(false).await, Some(found));
+    }
+
+    #[test]
+    fn a_link_is_named_by_its_name_or_by_its_number() {
+        assert_eq!(interface_of("lo"), Some(1));
+        assert_eq!(interface_of("7"), Some(7));
+        assert_eq!((interface_of("0"), interface_of("no such link"), interface_of("")), (None, None, None));
+        let server = nameserver("nameserver fe80::16%1").unwrap();
+        assert_eq!(server.zone.as_deref().and_then(interface_of), Some(1), "as systemd-resolved writes it");
     }
 
     #[tokio::test]

@@ -108,7 +108,8 @@ fn attach(file: &File, name: &str) -> Result<String, DriverError> {
     Ok(String::from_utf8_lossy(&octets.collect::<Vec<u8>>()).into_owned())
 }
 
-fn index_of(name: &str) -> io::Result<u32> {
+/// Returns the number of an interface.
+pub(crate) fn index_of(name: &str) -> io::Result<u32> {
     let name = CString::new(name).map_err(io::Error::from)?;
     // SAFETY: the name ends with a zero octet.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {

@@ -251,6 +251,9 @@ pub const PATH_FAILED: Duration = Duration::from_secs(30);
 /// Requests over a path that is tested before it is used, until it counts as failed.
 pub const PATH_TEST_TRIES: u8 = 3;
 
+/// What took longer than this from request to answer was an outage, not a slow path.
+pub const REPEATED_FOR: Duration = Duration::from_secs(3);
+
 /// Round-trip times that differ by less are the same to a plan.
 pub const ROUND_TRIP_NOISE: Duration = Duration::from_millis(20);
 
@@ -269,9 +272,11 @@ pub const COOKIE2: usize = 8;
 /// How often a peer's new address is asked for a COOKIE2 back before the IKE SA stays where it was.
 pub const CHECKS: u8 = 2;
 
-/// How often an answer goes to addresses where the peer is not known to be: whoever copies its genuine request can have
-/// somebody get no more.
-pub const REPLIES_ELSEWHERE: u8 = 16;
+/// To how many addresses where the peer is not known to be an answer goes.
+pub const REPLIES_ELSEWHERE: usize = 16;
+
+/// How soon it goes there again; then after twice the time.
+pub const REPLY_ELSEWHERE_PAUSE: Duration = Duration::from_secs(8);
 
 /// Addresses of unknown owners that are asked for a COOKIE2 back within [`CHECKS_SPAN`]: as many again for updates as for
 /// ESP that comes from elsewhere. Whoever authenticated may say that it is at a victim's.

@@ -256,10 +256,14 @@ pub(crate) enum Plugin {
         /// The component
         file: PathBuf,
     },
-    /// Begin a plugin (not in this version)
-    New(Later),
-    /// Build a plugin (not in this version: cargo xtask build-plugins)
-    Build(Later),
+    /// Begin a plugin: a project that builds at once
+    New(NewPlugin),
+    /// Build a plugin: target/plugins/NAME.wasm
+    Build {
+        /// The project's directory
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+    },
     /// Test a plugin (not in this version)
     Test(Later),
     /// Measure a plugin (not in this version)
@@ -270,6 +274,45 @@ pub(crate) enum Plugin {
     Unload(Later),
     /// Put recorded questions to a plugin (not in this version)
     Replay(Later),
+}
+
+/// Arguments of `plugin new`.
+#[derive(Args, Debug)]
+pub(crate) struct NewPlugin {
+    /// Its name: letters, digits, hyphens
+    pub(crate) name: String,
+    /// What it is written in
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) lang: Language,
+    /// Where; NAME by default
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// What a plugin is written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// Rust
+    #[default]
+    Rust,
+    /// Python (not in this version)
+    Python,
+    /// JavaScript (not in this version)
+    Js,
+    /// C (not in this version)
+    C,
+}
+
+impl Language {
+    /// Returns it as it is written on the command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Python => "python",
+            Self::Js => "js",
+            Self::C => "c",
+        }
+    }
 }
 
 /// Verbs of `crypto`.
@@ -429,6 +472,10 @@ mod tests {
             "explain",
             "explain a",
             "plugin inspect f",
+            "plugin new a",
+            "plugin new a --lang rust --dir d",
+            "plugin build",
+            "plugin build d",
             "plugin new x",
             "plugin build . --release",
             "plugin test",

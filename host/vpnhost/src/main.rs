@@ -1,6 +1,7 @@
 //! The one crate that knows everything: command line, configuration, and what they start.
 
 mod algorithms;
+mod authoring;
 mod backends;
 mod certs;
 mod check;
@@ -70,8 +71,8 @@ fn dispatch(Cli { global, verb }: Cli) -> Outcome {
 fn plugin(verb: Plugin, global: &Global) -> Outcome {
     let name = match verb {
         Plugin::Inspect { file } => return plugins::show(&file, global),
-        Plugin::New(_) => "new",
-        Plugin::Build(_) => "build",
+        Plugin::New(options) => return authoring::begin(&options, global),
+        Plugin::Build { dir } => return authoring::build(&dir, global),
         Plugin::Test(_) => "test",
         Plugin::Bench(_) => "bench",
         Plugin::Load(_) => "load",

@@ -41,6 +41,7 @@ const TABLE: &[Row] = &[
     Row { name: "vpnhost-known-answers", may: &[MODEL, CRYPTO], never: NO_RUNTIME },
     // Boxes.
     Row { name: "vpnhost-plugin-host", may: &[MODEL, POLICY], never: &["tokio", "rtnetlink", "axum"] },
+    Row { name: "vpnhost-plugin-build", may: &[], never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-sdk", may: &[MODEL, POLICY], never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-standard", may: BOXED, never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-template", may: BOXED, never: NO_RUNTIME },
@@ -77,6 +78,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("rustls", &["vpnhost-eap"]),
     ("libloading", &["vpnhost-crypto-dynamic"]),
     ("wit-bindgen", &["vpnhost-plugin-sdk"]),
+    ("wit-component", &["vpnhost-plugin-build"]),
 ];
 
 pub(crate) fn run() -> Result<Outcome> {

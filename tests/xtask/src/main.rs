@@ -5,6 +5,7 @@ mod bench;
 mod build_plugins;
 mod demo;
 mod fuzz;
+mod guide;
 mod interop;
 mod lab;
 mod roam_bench;

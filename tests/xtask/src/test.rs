@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use vpnhost_netns::stories;
 
 use crate::steps::{Outcome, Report, logged, logged_status};
-use crate::{arrows, bench, build_plugins, fuzz, interop, scapy, tools, wit_frozen};
+use crate::{arrows, bench, build_plugins, fuzz, guide, interop, scapy, tools, wit_frozen};
 
 /// How long CI fuzzes each target.
 const FUZZ_SECONDS: u32 = 60;
@@ -48,6 +48,7 @@ const STEPS: &[Step] = &[
     Step { name: "doc", run: |_| doc() },
     Step { name: "guest-check", run: |_| guest_check() },
     Step { name: "build-plugins", run: |_| build_plugins::build_plugins().map(|_| Outcome::Passed) },
+    Step { name: "guide", run: |_| guide::run() },
     Step { name: "unit", run: |_| unit() },
     Step { name: "doctest", run: |_| doctest() },
     Step { name: "scapy", run: |_| scapy::run() },

@@ -186,8 +186,8 @@ impl IkeSa {
             return self.end(host, now, reason);
         }
         // Another path has a time of its own.
-        let here = heard.filter(|heard| is_same(&heard.path, &self.path)).and_then(|heard| heard.round_trip);
-        if let Some(mobility) = self.mobility_mut() {
+        let here = heard.filter(|heard| is_same(&heard.path, &self.path));
+        if let Some((mobility, here)) = self.mobility_mut().zip(here) {
             mobility.note_round_trip(here);
         }
         let Some(established) = self.established_mut() else { return };

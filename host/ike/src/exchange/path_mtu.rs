@@ -107,7 +107,7 @@ impl IkeSa {
     /// become slower.
     fn mtu_patience(&self, search: &MtuSearch) -> Duration {
         let most = self.backoff().first;
-        let known = self.mobility().and_then(|mobility| mobility.round_trip);
+        let known = self.round_trip();
         known
             .filter(|_| !search.is_in_doubt())
             .map_or(most, |round_trip| (round_trip * 2 + limits::MTU_PATIENCE).min(most))

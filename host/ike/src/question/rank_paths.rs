@@ -47,7 +47,7 @@ pub(crate) fn facts(sa: &IkeSa, host: &Host, now: Instant, candidate: &Candidate
         kind: link.map_or(LinkKind::OTHER, |link| link.kind),
         metered: link.is_some_and(|link| link.metered),
         mtu: link.map_or(0, |link| link.mtu),
-        rtt_us: candidate.round_trip.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
+        rtt_us: candidate.round_trip.map(|it| u32::try_from(it.time().as_micros()).unwrap_or(u32::MAX)),
         loss_permille: candidate.loss_permille,
         age_ms: candidate.answered.map(|at| millis(now.saturating_since(at))),
         standing: candidate.standing(now),

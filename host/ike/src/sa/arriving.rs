@@ -118,8 +118,10 @@ impl IkeSa {
         }
         tracing::debug!(ike_sa = %self.id, "a repeated request gets its answer again");
         let path = self.bound(path);
-        let elsewhere = !is_same(&path, &self.reply_path) && !is_same(&path, &self.path);
-        for datagram in self.window.repeat_reply(elsewhere) {
+        if !self.is_known_at(&path) && !self.window.may_reply_elsewhere(now.instant, path.remote.ip()) {
+            return;
+        }
+        for datagram in self.window.reply() {
             host.transmit(self.id, path, datagram.clone());
         }
         // What goes elsewhere keeps no NAT's mapping of the IKE SA's own path.
@@ -127,6 +129,14 @@ impl IkeSa {
             self.last_sent = now.instant;
         }
         self.unconfirmed_until = self.unconfirmed_until.map(|_| now.instant + limits::ANSWER_ARRIVES);
+    }
+
+    /// Tells whether the peer is known to be where a request came from: as long as nobody has proved who he is, where he
+    /// began.
+    pub(super) fn is_known_at(&self, path: &Path) -> bool {
+        let is_proven = |ip| self.mobility().map(|mobility| mobility.verified.contains(ip));
+        is_same(path, &self.path)
+            || is_proven(path.remote.ip()).unwrap_or_else(|| is_same(path, &self.reply_path))
     }
 
     /// Takes an answer that came before on another path: it tells that this one works, too.

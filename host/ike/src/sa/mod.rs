@@ -17,6 +17,7 @@ pub(crate) mod paths;
 mod planning;
 pub(crate) mod queue;
 mod resuming;
+pub(crate) mod round_trip;
 pub(crate) mod secured;
 mod sending;
 pub(crate) mod state;

@@ -58,6 +58,8 @@ pub(crate) struct Heard {
     pub(crate) path: Path,
     /// From request to answer, where that can be told.
     pub(crate) round_trip: Option<Duration>,
+    /// Since the request went there first.
+    pub(crate) since_asked: Duration,
     /// It had counted as lost.
     pub(crate) is_late: bool,
 }
@@ -101,7 +103,8 @@ impl PathTest {
         let mut of_both = of_this.chain(of_last);
         let asked = of_both.find(|asked| is_same(&asked.path, path) && asked.answered.is_none())?;
         asked.answered = Some(now);
-        Some(Heard { path: asked.path, round_trip: asked.round_trip(), is_late: asked.given_up })
+        let since_asked = now.saturating_since(asked.first);
+        Some(Heard { path: asked.path, round_trip: asked.round_trip(), since_asked, is_late: asked.given_up })
     }
 
     /// Returns the paths without an answer.
@@ -188,7 +191,8 @@ mod tests {
         test.begin(8, Aim::Current);
         test.note_asked(Instant(20), path(1));
         assert!(test.awaits(7, &path(2)) && !test.awaits(7, &path(1)));
-        let late = Heard { path: path(2), round_trip: Some(Duration::from_nanos(30)), is_late: true };
+        let span = Duration::from_nanos(30);
+        let late = Heard { path: path(2), round_trip: Some(span), since_asked: span, is_late: true };
         assert_eq!(test.note_answer(Instant(30), 7, &path(2)), Some(late));
         assert!(!test.awaits(7, &path(2)) && test.went_only(&path(1)));
         test.begin(9, Aim::Current);
@@ -202,7 +206,10 @@ mod tests {
         test.note_asked(Instant(0), path(1));
         test.note_asked(Instant(10), path(1));
         let heard = test.note_answer(Instant(30), 7, &path(1));
-        assert_eq!(heard, Some(Heard { path: path(1), round_trip: None, is_late: false }));
+        assert_eq!(
+            heard.map(|heard| (heard.path, heard.round_trip, heard.is_late)),
+            Some((path(1), None, false))
+        );
         assert!(test.went_only(&path(1)) && test.is_answered(&path(1)));
     }
 }

@@ -9,6 +9,7 @@ use vpnhost_model::{AddressPair, Instant};
 use vpnhost_policy::PathStanding;
 
 use crate::limits;
+use crate::sa::round_trip::RoundTrip;
 
 /// Every pair that the machine has a route for, in the order in which they are preferred by whoever names them.
 #[derive(Clone, Debug, Default)]
@@ -27,8 +28,8 @@ pub(crate) struct Candidate {
     pub(crate) pair: AddressPair,
     /// Since when it has been there without interruption.
     pub(crate) since: Instant,
-    /// The smoothed round-trip time.
-    pub(crate) round_trip: Option<Duration>,
+    /// The round-trip time.
+    pub(crate) round_trip: Option<RoundTrip>,
     /// The share of requests that were not answered, smoothed.
     pub(crate) loss_permille: Option<u16>,
     /// When a request was answered last.
@@ -129,7 +130,7 @@ impl Paths {
         candidate.loss_before = None;
         candidate.count(false);
         if let Some(sample) = round_trip {
-            candidate.round_trip = Some(smoothed(candidate.round_trip, sample));
+            candidate.round_trip = Some(RoundTrip::after(candidate.round_trip, sample));
         }
     }
 
@@ -194,11 +195,6 @@ fn count(instants: impl Iterator<Item = Instant>, now: Instant) -> u16 {
     u16::try_from(lately).unwrap_or(u16::MAX)
 }
 
-/// Returns the round-trip time that follows from the one before and a new sample (RFC 6298 §2.3).
-pub(crate) fn smoothed(before: Option<Duration>, sample: Duration) -> Duration {
-    before.map_or(sample, |before| before - before / 8 + sample / 8)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,7 +217,10 @@ mod tests {
         assert_eq!(paths.update(at(1), &[pair(1), pair(2)]), Change { added: true, removed: false });
         paths.note_answer(at(2), pair(2), Some(Duration::from_millis(80)));
         assert_eq!(paths.update(at(3), &[pair(2)]), Change { added: false, removed: true });
-        assert_eq!(paths.find(pair(2)).and_then(|it| it.round_trip), Some(Duration::from_millis(80)));
+        assert_eq!(
+            paths.find(pair(2)).and_then(|it| it.round_trip).map(RoundTrip::time),
+            Some(Duration::from_millis(80))
+        );
         assert_eq!(paths.update(at(4), &[pair(1), pair(2)]), Change { added: true, removed: false });
         assert_eq!((paths.find(pair(1)).map(|it| it.since), paths.flaps(at(4), pair(1))), (Some(at(4)), 1));
         assert_eq!(paths.flaps(at(4) + limits::PATH_MEMORY, pair(1)), 0);

@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::limits;
 use crate::question::plan_maintenance;
 use crate::sa::IkeSa;
+use crate::sa::round_trip::RoundTrip;
 use crate::timer::Timer;
 use crate::work::{AnsweredBy, Track};
 
@@ -42,7 +43,7 @@ impl IkeSa {
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         let mobility = self.mobility()?;
         let tried = || mobility.paths.find(self.current_pair()?)?.round_trip;
-        mobility.round_trip.or_else(tried)
+        mobility.round_trip.or_else(tried).map(RoundTrip::time).or(mobility.set_up_took)
     }
 
     /// Puts a plan into effect.

@@ -110,6 +110,9 @@ impl IkeSa {
                     self.last_sent = now.instant;
                 }
                 self.window.answer(datagrams);
+                if !self.is_known_at(&path) {
+                    self.window.may_reply_elsewhere(now.instant, path.remote.ip());
+                }
                 if exchange == ExchangeType::CREATE_CHILD_SA {
                     self.unconfirmed_until = Some(now.instant + limits::ANSWER_ARRIVES);
                 }
@@ -175,7 +178,9 @@ impl IkeSa {
     pub(crate) fn backoff(&self) -> Backoff {
         let planned = self.established().map(|established| established.plan.backoff);
         let configured = || self.connection.as_ref().map(|connection| Backoff::from(&connection.timing));
-        let backoff = planned.or_else(configured).unwrap_or_else(|| Backoff::from(&Timing::default()));
+        let mut backoff = planned.or_else(configured).unwrap_or_else(|| Backoff::from(&Timing::default()));
+        let slow = self.mobility().and_then(|mobility| mobility.repeated_for).unwrap_or_default();
+        backoff.first = backoff.first.max(slow + slow / 2);
         match &self.state {
             // Who says goodbye does not wait long for the answer.
             State::Closing(_) => Backoff { tries: backoff.tries.min(limits::FAREWELL_TRIES), ..backoff },

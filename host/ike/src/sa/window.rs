@@ -1,7 +1,8 @@
 //! Message IDs, retransmission and the cached reply: a window of one in each direction (RFC 7296 §2.1–2.3).
 //!
-//! Knows datagrams as octets; neither what is in them nor where they go.
+//! Knows datagrams as octets, not what is in them; of where they go only how often an answer went to whom nobody knows.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use vpnhost_model::Instant;
@@ -17,8 +18,8 @@ pub(crate) struct Window {
     expected: u32,
     deciding: bool,
     reply: Vec<Vec<u8>>,
-    /// How often the reply went to where the peer is not known to be.
-    elsewhere: u8,
+    /// Where the reply went though the peer is not known to be there.
+    elsewhere: Vec<Elsewhere>,
 }
 
 /// A request that waits for its response.
@@ -29,6 +30,15 @@ pub(crate) struct Outstanding {
     first_sent: Instant,
     retransmissions: u16,
     wait: Duration,
+}
+
+/// An address that the answer to the last request went to though the peer is not known to be there.
+#[derive(Debug)]
+struct Elsewhere {
+    address: IpAddr,
+    last: Instant,
+    /// It does not go there again before.
+    pause: Duration,
 }
 
 /// What a request's Message ID says about it.
@@ -210,7 +220,7 @@ impl Window {
         self.deciding = false;
         self.expected = self.expected.saturating_add(1);
         self.reply = datagrams;
-        self.elsewhere = 0;
+        self.elsewhere.clear();
     }
 
     /// Returns the answer to the last request.
@@ -218,14 +228,21 @@ impl Window {
         &self.reply
     }
 
-    /// Returns the answer to the last request for who asks again; nothing if it went too often to where the peer is not
-    /// known to be.
-    pub(crate) fn repeat_reply(&mut self, elsewhere: bool) -> &[Vec<u8>] {
-        if elsewhere && self.elsewhere >= limits::REPLIES_ELSEWHERE {
-            return &[];
+    /// Tells whether the answer to the last request may go where the peer is not known to be: once to an address, then ever
+    /// more seldom, and not to many. Whoever copies a genuine request can have somebody get no more.
+    pub(crate) fn may_reply_elsewhere(&mut self, now: Instant, address: IpAddr) -> bool {
+        if let Some(known) = self.elsewhere.iter_mut().find(|it| it.address == address) {
+            let is_due = now.saturating_since(known.last) >= known.pause;
+            if is_due {
+                (known.last, known.pause) = (now, known.pause.saturating_mul(2));
+            }
+            return is_due;
         }
-        self.elsewhere += u8::from(elsewhere);
-        &self.reply
+        let has_room = self.elsewhere.len() < limits::REPLIES_ELSEWHERE;
+        if has_room {
+            self.elsewhere.push(Elsewhere { address, last: now, pause: limits::REPLY_ELSEWHERE_PAUSE });
+        }
+        has_room
     }
 }
 
@@ -279,11 +296,23 @@ mod tests {
         window.answer(vec![vec![9]]);
         assert_eq!(window.place(0), Incoming::Repeated);
         assert_eq!(window.reply(), [vec![9]]);
-        let copies = (0..100).filter(|_| !window.repeat_reply(true).is_empty()).count();
-        assert_eq!(copies, usize::from(limits::REPLIES_ELSEWHERE), "elsewhere an answer goes so often");
-        assert_eq!(window.repeat_reply(false), [vec![9]], "and to the peer as often as it asks");
         assert_eq!(window.place(1), Incoming::New);
         window.answer(vec![vec![8]]);
         assert_eq!(window.place(0), Incoming::Outside);
+    }
+
+    #[test]
+    fn where_the_peer_is_not_known_to_be_an_answer_goes_once_and_then_seldom() {
+        let mut window = Window::default();
+        window.answer(vec![vec![9]]);
+        let address = |last: u8| IpAddr::from([192, 0, 2, last]);
+        let at = |millis: u64| Instant(0) + Duration::from_millis(millis);
+        let mut went = |address, span: u64| {
+            (0..span).step_by(100).filter(|&ms| window.may_reply_elsewhere(at(ms), address)).count()
+        };
+        assert_eq!(went(address(1), 7_900), 1);
+        assert_eq!(went(address(2), 3_600_000), 9, "each pause is twice the last");
+        let others = (3..=255).filter(|&last| window.may_reply_elsewhere(at(0), address(last))).count();
+        assert_eq!(others, limits::REPLIES_ELSEWHERE - 2);
     }
 }

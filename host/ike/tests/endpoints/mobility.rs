@@ -168,7 +168,10 @@ fn a_genuine_update_from_a_victims_address_gets_it_three_messages_and_no_esp() {
     let victim = "203.0.113.9:4500";
     // The client is where it was, as far as the gateway can know.
     pump.set_addresses(A, &[HOME, AWAY]);
-    pump.inject(B, victim, 4500, &update);
+    for _ in 0..10 {
+        pump.inject(B, victim, 4500, &update);
+        pump.run_for(Duration::from_millis(200));
+    }
     pump.filter = Box::new(|_, _| true);
     pump.run_for(Duration::from_secs(30));
     let to_victim = |sent: &&Transmit| sent.path.remote == victim.parse().unwrap();

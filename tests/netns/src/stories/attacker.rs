@@ -20,6 +20,8 @@ use crate::{Lab, Topology, datagram, lab, wait};
 const VICTIM: Ipv4Addr = Ipv4Addr::new(10, 3, 0, 66);
 const PORT: u16 = 4500;
 const SOON: Duration = Duration::from_secs(15);
+/// How often the attacker sends it.
+const COPIES: usize = 10;
 /// How long the victim is watched: as long as a gateway with default timers asks there.
 const WATCHED: Duration = Duration::from_secs(8);
 
@@ -92,7 +94,9 @@ impl Attack {
         let address: Ipv4Addr = UPLINKS[1].address.parse()?;
         let update =
             wait::until("the client's update", SOON, || datagram::informational_from(&file, address, began))?;
-        victim.send_to(&update, (lab::MOON, PORT))?;
+        for _ in 0..COPIES {
+            victim.send_to(&update, (lab::MOON, PORT))?;
+        }
         let seen = watch(&victim)?;
         drop(stream);
         drop(capture.finish()?);

@@ -195,7 +195,7 @@ impl IkeSa {
         let connection = Arc::clone(&authorizing.connection);
         let mut established =
             Established::new(now.instant, authorizing.proof.clone(), connection, ids, self.role);
-        established.estate.mobility.note_round_trip(self.test.round_trip(&self.path));
+        established.estate.mobility.set_up_took = self.test.round_trip(&self.path);
         established.crash_token = crash_detection::given(&authorizing.message);
         self.state = State::Established(Box::new(established));
         // One that is to have none is of use without.

@@ -12,6 +12,7 @@ use crate::limits;
 use crate::sa::IkeSa;
 use crate::sa::path_test::{Aim, Heard, is_same};
 use crate::sa::queue::{PathTask, Task};
+use crate::sa::round_trip::RoundTrip;
 use crate::sa::state::State;
 use crate::timer::Timer;
 
@@ -26,10 +27,13 @@ impl IkeSa {
         }
         let first = heard.and_then(|heard| heard.round_trip);
         // A path that is known to be slow is given the time that it takes; another, that of the first that answered.
-        let paths = self.mobility().map(|mobility| &mobility.paths);
-        let of_candidate = |path: Path| paths?.find(self.pair_of(&path)?)?.round_trip;
-        let in_use = |path: Path| self.round_trip().filter(|_| is_same(&path, &self.path));
-        let patience = |path| in_use(path).max(of_candidate(path)).or(first).map(|known| known + known / 4);
+        let Some(mobility) = self.mobility() else { return };
+        let in_use = |path: &Path| mobility.round_trip.filter(|_| is_same(path, &self.path));
+        let tried = |path: &Path| mobility.paths.find(self.pair_of(path)?)?.round_trip;
+        let patience = |path: Path| {
+            let measured = [in_use(&path), tried(&path)].into_iter().flatten().map(RoundTrip::patience).max();
+            measured.or(first.map(|first| first + first / 4))
+        };
         let (least, most) = (now.instant + limits::PATH_TEST_GRACE, now.instant + limits::PATH_TEST_PATIENCE);
         let until = self.test.silent_until(patience).unwrap_or(least).max(least).min(most);
         self.timers.set(Timer::PathTest, until);

@@ -25,8 +25,10 @@ use crate::output::Output;
 use crate::sa::IkeSa;
 use crate::sa::estate;
 use crate::sa::path_mtu::{FoundMtu, MtuSearch};
-use crate::sa::paths::{Change, Paths, smoothed};
+use crate::sa::path_test::Heard;
+use crate::sa::paths::{Change, Paths};
 use crate::sa::queue::{PathTask, Task};
+use crate::sa::round_trip::RoundTrip;
 use crate::sa::state::State;
 use crate::translators::Translators;
 
@@ -83,7 +85,12 @@ pub(crate) struct Mobility {
     /// What the path in use was found to carry, where that is less than what was sent there.
     pub(crate) found_mtu: Option<FoundMtu>,
     /// From request to answer on the path in use, since it is.
-    pub(crate) round_trip: Option<Duration>,
+    pub(crate) round_trip: Option<RoundTrip>,
+    /// From IKE_AUTH to its answer, until there is a better measurement: the peer had to think.
+    pub(crate) set_up_took: Option<Duration>,
+    /// From the last request to its answer, where it had to be repeated: the next is given that time (RFC 6298 §5.7), for the
+    /// path may have become so slow.
+    pub(crate) repeated_for: Option<Duration>,
     /// The round-trip time that the plan was made for.
     pub(crate) planned_for: Option<Duration>,
     /// When a packet was carried last.
@@ -133,16 +140,19 @@ impl Mobility {
         self.carried.is_some_and(|at| now.instant.saturating_since(at) < limits::TRAFFIC_WAITS)
     }
 
-    /// Notes what an answer on the path in use showed, if it showed a time.
-    pub(crate) fn note_round_trip(&mut self, sample: Option<Duration>) {
-        if let Some(sample) = sample {
-            self.round_trip = Some(smoothed(self.round_trip, sample));
+    /// Notes what an answer on the path in use showed.
+    pub(crate) fn note_round_trip(&mut self, heard: Heard) {
+        if let Some(sample) = heard.round_trip {
+            self.round_trip = Some(RoundTrip::after(self.round_trip, sample));
+            (self.set_up_took, self.repeated_for) = (None, None);
+        } else {
+            self.repeated_for = Some(heard.since_asked).filter(|span| *span <= limits::REPEATED_FOR);
         }
     }
 
     /// What was measured on the path that was in use says nothing of another.
     fn forget_path(&mut self) {
-        (self.round_trip, self.found_mtu) = (None, None);
+        (self.round_trip, self.set_up_took, self.repeated_for, self.found_mtu) = (None, None, None, None);
     }
 
     /// Returns what the peer has to be told or asked, until it has answered.

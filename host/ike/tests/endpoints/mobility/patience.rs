@@ -119,6 +119,23 @@ fn planned(pump: &Pump) -> Vec<(SituationCause, Option<u32>)> {
 }
 
 #[test]
+fn a_path_that_became_slower_than_the_first_repetition_is_measured_all_the_same() {
+    let mut config = mobile(ReturnRoutability::Never);
+    config.timing.retransmit_first = Duration::from_millis(250);
+    let mut pump = connected_as(config, &[HOME]);
+    pump.sides[A].endpoint.delegate([QuestionKind::PlanMaintenance].into_iter().collect());
+    pump.latency = Duration::from_millis(200);
+    let before = pump.sides[A].sent.len();
+    for _ in 0..10 {
+        pump.command(A, Command::CheckLiveness(pump.ike_sa(A).id));
+        pump.run_for(Duration::from_secs(2));
+    }
+    assert!(planned(&pump).iter().any(|(_, rtt)| *rtt > Some(100)), "{:?}", planned(&pump));
+    let sent = sent_since(&pump, A, before).len();
+    assert!(sent <= 16, "{sent} datagrams for ten questions");
+}
+
+#[test]
 fn the_plan_is_made_for_the_round_trip_and_anew_once_that_is_another() {
     let mut pump = pair_of(mobile(ReturnRoutability::Never));
     pump.sides[A].endpoint.delegate([QuestionKind::PlanMaintenance].into_iter().collect());
