@@ -69,7 +69,7 @@ fn dispatch(Cli { global, verb }: Cli) -> Outcome {
 
 fn plugin(verb: Plugin, global: &Global) -> Outcome {
     let name = match verb {
-        Plugin::Inspect { file } => return plugins::show(&file, global),
+        Plugin::Inspect { file, keys } => return plugins::show(&file, &keys, global),
         Plugin::New(_) => "new",
         Plugin::Build(_) => "build",
         Plugin::Test(_) => "test",
