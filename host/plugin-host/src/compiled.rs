@@ -51,8 +51,8 @@ impl CompiledCache {
         let path = self.place(engine, sha256);
         let found = match self.read(&path) {
             Ok(octets) => {
-                let compiled = octets.as_deref().map(|octets| load(engine, octets))?;
-                compiled.map_err(|error| format!("{error:#}"))
+                let octets = octets?;
+                load(engine, &octets[HEADER_LEN..]).map_err(|error| format!("{error:#}"))
             }
             Err(error) => Err(error.to_string()),
         };
@@ -84,7 +84,7 @@ impl CompiledCache {
         self.path.join(format!("{sha256}-{:016x}", settings.finish()))
     }
 
-    /// Reads an entry; `None` if there is none.
+    /// Reads an entry, with what stands before what was compiled; `None` if there is none.
     fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
         // A link is nobody's entry.
         let mut file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
@@ -100,13 +100,12 @@ impl CompiledCache {
         }
         let mut octets = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
         file.read_to_end(&mut octets)?;
-        let Some(content) = content(&octets) else {
+        if content(&octets).is_none() {
             return Err(io::Error::other("it is not what was written"));
-        };
-        let at = octets.len() - content.len();
+        }
         // The oldest go first: what is used is young. Who may not say so loses nothing but that.
         let _ = file.set_modified(SystemTime::now());
-        Ok(Some(octets.split_off(at)))
+        Ok(Some(octets))
     }
 
     /// Writes an entry under another name first: no reader finds half of it.
