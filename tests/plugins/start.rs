@@ -54,7 +54,7 @@ fn a_second_start_finds_what_the_first_compiled() {
         "a component of {octets} octets starts in {first:?} with a compiler, from the cache in {:?} (median), {:?} to {:?}",
         again[10], again[0], again[19]
     );
-    assert_eq!(ground.entries(), [entry.clone()]);
+    assert_eq!(ground.entries(), std::slice::from_ref(entry));
     assert!(fs::read(entry).unwrap() == compiled, "it was compiled again");
 }
 
