@@ -133,7 +133,7 @@ fn append_to(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use vpnhost_model::{Identity, Role};
-    use vpnhost_policy::{Answer, Authorization, Outcome, PeerClaim, Step};
+    use vpnhost_policy::{Answer, Authorization, ImportCall, ImportValue, Outcome, PeerClaim, Sha256, Step};
 
     use super::*;
 
@@ -158,9 +158,24 @@ mod tests {
             decided_by: Some("office-hours".into()),
             trace: vec![Step {
                 policy: "office-hours".into(),
+                sha256: Some(Sha256([0xab; 32])),
                 outcome: Outcome::Answered,
                 why: Some("at night".into()),
                 elapsed: Some(Duration::from_micros(12)),
+                imports: vec![
+                    ImportCall {
+                        import: "kv.get",
+                        arguments: vec!["carol".into()],
+                        value: ImportValue::Octets(vec![0xff]),
+                        table: None,
+                    },
+                    ImportCall {
+                        import: "data.get",
+                        arguments: vec!["users".into(), "carol".into()],
+                        value: ImportValue::Text("sales".into()),
+                        table: Some(Sha256([1; 32])),
+                    },
+                ],
             }],
         }
     }
@@ -178,7 +193,12 @@ mod tests {
         assert_eq!(line["asked"]["peer_id"]["text"], "carol");
         assert_eq!(line["answer"]["refuse"], "at night");
         assert_eq!(line["by"], "office-hours");
-        assert_eq!(line["trace"][0]["elapsed_us"], 12);
+        let step = &line["trace"][0];
+        assert_eq!((&step["elapsed_us"], &step["sha256"]), (&12.into(), &"ab".repeat(32).into()));
+        assert_eq!(step["imports"][0]["value"]["hex"], "ff");
+        assert_eq!(step["imports"][1]["arguments"][1], "carol");
+        assert_eq!(step["imports"][1]["value"]["text"], "sales");
+        assert_eq!(step["imports"][1]["table_sha256"], "01".repeat(32));
     }
 
     /// Waits for the thread to have written so many lines.

@@ -23,6 +23,9 @@
 //! A policy that takes settings implements [`Configure`]; one that is `Default` takes none. Compiled
 //! for wasm32 the crate becomes a component (`cargo xtask build-plugins`); compiled natively it is an
 //! ordinary library, whose tests run as usual with the menus of [`fixtures`].
+//!
+//! What an operator may grant a plugin beside the [`log`] are [`kv`], a small store of its own, [`metrics`], numbers
+//! that it shows, and [`data`], tables to look into. A component imports what it uses of them, and no more.
 
 mod authorize_peer;
 #[doc(hidden)]
@@ -31,9 +34,12 @@ pub mod bindings;
 pub mod component;
 pub mod configure;
 mod convert;
+pub mod data;
 pub mod fixtures;
 mod interfaces;
+pub mod kv;
 pub mod log;
+pub mod metrics;
 mod narrow_selectors;
 mod plan_maintenance;
 mod rank_paths;

@@ -43,9 +43,9 @@ impl Chain {
         for policy in &self.policies {
             let Some(question) = deliberation.question() else { break };
             let start = self.clock.map(|clock| clock());
-            let reply = policy.consult(question);
+            let heard = policy.consult_on_record(question);
             let elapsed = self.clock.zip(start).map(|(clock, start)| clock().saturating_sub(start));
-            deliberation.hear(policy.name(), policy.on_failure(), reply, elapsed);
+            deliberation.hear(&**policy, heard, elapsed);
         }
         deliberation.conclude()
     }

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use crate::{
-    Answer, Attribute, Authorization, Narrowing, OnFailure, Question, Ranking, Reply, limits,
-    narrow_selectors, rank_proposals,
+    Answer, Attribute, Authorization, ImportCall, Narrowing, OnFailure, Policy, Question, Ranking,
+    RecordedReply, Sha256, limits, narrow_selectors, rank_proposals,
 };
 
 /// A question, what was said to it so far, and the menu that is left.
@@ -42,7 +42,9 @@ impl Deliberation {
     }
 
     /// Takes a policy's reply to [`Self::question`].
-    pub fn hear(&mut self, policy: &str, on_failure: OnFailure, reply: Reply, elapsed: Option<Duration>) {
+    pub fn hear(&mut self, from: &dyn Policy, heard: impl Into<RecordedReply>, elapsed: Option<Duration>) {
+        let RecordedReply { reply, imports } = heard.into();
+        let (policy, on_failure) = (from.name(), from.on_failure());
         let (outcome, why) = match reply {
             Ok(None) => (Outcome::Abstained, None),
             Ok(Some(answer)) if self.question.admits(&answer) => {
@@ -60,7 +62,8 @@ impl Deliberation {
                 (Outcome::Failed(text), None)
             }
         };
-        self.trace.push(Step { policy: policy.to_owned(), outcome, why, elapsed });
+        let (policy, sha256) = (policy.to_owned(), from.sha256());
+        self.trace.push(Step { policy, sha256, outcome, why, elapsed, imports });
     }
 
     /// Ends, whoever has been asked.
@@ -158,12 +161,16 @@ pub struct Decision {
 pub struct Step {
     /// The policy's name.
     pub policy: String,
+    /// The digest of the component that it is, where it is one.
+    pub sha256: Option<Sha256>,
     /// What it made of the question.
     pub outcome: Outcome,
     /// The reason it gave.
     pub why: Option<String>,
     /// How long it took, where a clock was at hand.
     pub elapsed: Option<Duration>,
+    /// What its imports told it, in order: the question and these make the call anew.
+    pub imports: Vec<ImportCall>,
 }
 
 /// What a policy made of a question.

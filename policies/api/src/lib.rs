@@ -41,6 +41,7 @@ pub mod question;
 pub mod rank_paths;
 pub mod rank_proposals;
 pub mod ranking;
+pub mod record;
 
 pub use attribute::Attribute;
 pub use authorize_peer::{Authorization, PeerClaim};
@@ -53,3 +54,4 @@ pub use question::{Answer, Question, QuestionKind, QuestionSet};
 pub use rank_paths::{PathCause, PathFacts, PathMenu, PathRanking, PathStanding};
 pub use rank_proposals::{OfferedSuite, PeerHint, ProposalMenu, Strength};
 pub use ranking::Ranking;
+pub use record::{ImportCall, ImportValue, Metric, MetricValue, RecordedReply, Sha256};

@@ -170,7 +170,14 @@ fn a_plugin_that_failed_is_named_with_what_its_failure_counts_for() {
         moves: 0,
         hints: Vec::new(),
     };
-    let step = |policy: &str, outcome| Step { policy: policy.to_owned(), outcome, why: None, elapsed: None };
+    let step = |policy: &str, outcome| Step {
+        policy: policy.to_owned(),
+        sha256: None,
+        outcome,
+        why: None,
+        elapsed: None,
+        imports: Vec::new(),
+    };
     let trace = vec![
         step("fine", Outcome::Abstained),
         step("slow", Outcome::Failed(Failure::Deadline.to_string())),

@@ -54,6 +54,7 @@ impl ControlPlane {
     fn take_configuration(&mut self, now: Now, config: HostConfig, plugins: Plugins) -> Vec<&'static str> {
         let fixed = fixed_at_start(&self.config, &config);
         self.resolver.take(plugins);
+        self.chronicle.know_components(self.resolver.components());
         self.endpoint.delegate(self.resolver.questions());
         if !std::ptr::addr_eq(self.crypto, config.crypto) {
             self.use_crypto(now, config.crypto);

@@ -78,6 +78,8 @@ pub(crate) async fn start(
         endpoint.use_crash_secret(secret);
     }
     let networks = Networks::read(config.state.clone(), clock.now());
+    let mut chronicle = Chronicle::new(readers);
+    chronicle.know_components(resolver.components());
     let control = ControlPlane {
         clock,
         started: clock.instant(),
@@ -90,7 +92,7 @@ pub(crate) async fn start(
         resolver,
         workers,
         children: Children::default(),
-        chronicle: Chronicle::new(readers),
+        chronicle,
         networks,
         addresses,
         pairs: Vec::new(),

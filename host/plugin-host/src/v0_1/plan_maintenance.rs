@@ -5,7 +5,7 @@ use wasmtime::{Result, Store};
 
 use super::exports::plan_maintenance as wit;
 use super::{Bindings, types};
-use crate::instance::Guest;
+use crate::guest::Guest;
 
 impl Bindings {
     pub(crate) fn plan_maintenance(

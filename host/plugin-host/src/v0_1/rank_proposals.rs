@@ -6,7 +6,7 @@ use wasmtime::{Result, Store};
 
 use super::exports::rank_proposals as wit;
 use super::{Bindings, types};
-use crate::instance::Guest;
+use crate::guest::Guest;
 
 impl Bindings {
     pub(crate) fn rank_proposals(

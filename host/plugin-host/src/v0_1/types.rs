@@ -6,7 +6,7 @@ use vpnhost_model::{Identity, Role, TrafficSelector};
 use vpnhost_policy::{Attribute, limits};
 
 use super::wit::vpnhost::policy::types as wit;
-use crate::instance::printable;
+use crate::guest::printable;
 
 pub(super) fn address(address: IpAddr) -> wit::IpAddress {
     match address {

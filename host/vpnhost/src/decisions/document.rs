@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 use vpnhost_model::{Identity, Role, TrafficSelector, Transform};
 use vpnhost_pki::identity::text_of;
 use vpnhost_policy::{
-    Answer, Attribute, Authorization, Bounds, Decision, MaintenanceBounds, MaintenancePlan, OfferedSuite,
-    Outcome, PathFacts, PathMenu, PeerClaim, ProposalMenu, Question, SelectorMenu, Situation, Step,
+    Answer, Attribute, Authorization, Bounds, Decision, ImportCall, ImportValue, MaintenanceBounds,
+    MaintenancePlan, OfferedSuite, Outcome, PathFacts, PathMenu, PeerClaim, ProposalMenu, Question,
+    SelectorMenu, Situation, Step,
 };
 
 /// Returns the document of a decision.
@@ -186,7 +187,36 @@ fn step(step: &Step) -> Value {
         Outcome::Failed(how) => ("failed", Some(how)),
     };
     let elapsed = step.elapsed.map(|elapsed| u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX));
-    json!({ "plugin": step.policy, "outcome": outcome, "how": how, "why": step.why, "elapsed_us": elapsed })
+    json!({
+        "plugin": step.policy,
+        "sha256": step.sha256.map(|sha256| sha256.to_string()),
+        "outcome": outcome,
+        "how": how,
+        "why": step.why,
+        "elapsed_us": elapsed,
+        "imports": step.imports.iter().map(import).collect::<Vec<_>>(),
+    })
+}
+
+/// A value that the plugin was told: with the question, what a replay needs.
+fn import(call: &ImportCall) -> Value {
+    let value = match &call.value {
+        ImportValue::Nothing => Value::Null,
+        ImportValue::Octets(octets) => match std::str::from_utf8(octets) {
+            Ok(text) => json!({ "text": text }),
+            Err(_) => json!({ "hex": hex(octets) }),
+        },
+        ImportValue::Text(text) => json!({ "text": text }),
+        ImportValue::Texts(texts) => json!({ "texts": texts }),
+        ImportValue::Done => json!("done"),
+        ImportValue::Refused(why) => json!({ "refused": why }),
+    };
+    json!({
+        "import": call.import,
+        "arguments": call.arguments,
+        "value": value,
+        "table_sha256": call.table.map(|sha256| sha256.to_string()),
+    })
 }
 
 fn role(role: Role) -> &'static str {
@@ -198,12 +228,15 @@ fn role(role: Role) -> &'static str {
 
 fn identity(identity: &Identity) -> Value {
     let (kind, octets) = identity.to_wire();
-    let hex = octets.iter().fold(String::new(), |mut text, octet| {
+    json!({ "kind": kind, "data": hex(&octets), "text": text_of(identity) })
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::new(), |mut text, octet| {
         // Writing to a String does not fail.
         let _ = write!(text, "{octet:02x}");
         text
-    });
-    json!({ "kind": kind, "data": hex, "text": text_of(identity) })
+    })
 }
 
 fn selectors(selectors: &[TrafficSelector]) -> Vec<Value> {
