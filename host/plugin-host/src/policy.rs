@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use vpnhost_policy::{
-    Answer, Authorization, Failure, MaintenancePlan, Narrowing, OnFailure, PathMenu, PathRanking, PeerClaim,
-    Policy, ProposalMenu, Question, QuestionKind, QuestionSet, Ranking, Reply, SelectorMenu, Situation,
+    AddressMenu, Answer, Assignment, Authorization, CredentialChoice, CredentialMenu, Failure,
+    MaintenancePlan, Narrowing, OnFailure, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu, Question,
+    QuestionKind, QuestionSet, Ranking, Reply, SelectorMenu, Situation,
 };
 use wasmtime::Store;
 
@@ -267,6 +268,14 @@ impl Policy for WasmPolicy {
             .flatten()
     }
 
+    fn assign_addresses(&self, menu: &AddressMenu) -> Option<Assignment> {
+        self.ask(QuestionKind::AssignAddresses, |it, store| it.assign_addresses(store, menu)).ok().flatten()
+    }
+
+    fn choose_credential(&self, menu: &CredentialMenu) -> Option<CredentialChoice> {
+        self.ask(QuestionKind::ChooseCredential, |it, store| it.choose_credential(store, menu)).ok().flatten()
+    }
+
     fn consult(&self, question: &Question) -> Reply {
         let kind = question.kind();
         match question {
@@ -285,6 +294,12 @@ impl Policy for WasmPolicy {
             Question::PlanMaintenance(situation) => self
                 .ask(kind, |it, store| it.plan_maintenance(store, situation))
                 .map(|answer| answer.map(Answer::PlanMaintenance)),
+            Question::AssignAddresses(menu) => self
+                .ask(kind, |it, store| it.assign_addresses(store, menu))
+                .map(|answer| answer.map(Answer::AssignAddresses)),
+            Question::ChooseCredential(menu) => self
+                .ask(kind, |it, store| it.choose_credential(store, menu))
+                .map(|answer| answer.map(Answer::ChooseCredential)),
         }
     }
 

@@ -24,9 +24,11 @@
 //! for wasm32 the crate becomes a component (`cargo xtask build-plugins`); compiled natively it is an
 //! ordinary library, whose tests run as usual with the menus of [`fixtures`].
 
+mod assign_addresses;
 mod authorize_peer;
 #[doc(hidden)]
 pub mod bindings;
+mod choose_credential;
 #[doc(hidden)]
 pub mod component;
 pub mod configure;
@@ -118,6 +120,12 @@ macro_rules! export_question {
     };
     (plan_maintenance, $component:ident, $state:ident) => {
         $crate::export_question!(@ plan_maintenance, Situation, MaintenancePlan, $component, $state);
+    };
+    (assign_addresses, $component:ident, $state:ident) => {
+        $crate::export_question!(@ assign_addresses, AddressMenu, Assignment, $component, $state);
+    };
+    (choose_credential, $component:ident, $state:ident) => {
+        $crate::export_question!(@ choose_credential, CredentialMenu, CredentialChoice, $component, $state);
     };
     (@ $question:ident, $menu:ident, $answer:ident, $component:ident, $state:ident) => {
         impl $crate::bindings::$question::exports::vpnhost::policy::$question::Guest for $component {

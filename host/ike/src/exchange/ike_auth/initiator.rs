@@ -19,7 +19,7 @@ use crate::extension::transport_nat;
 use crate::host::Host;
 use crate::input::JobResult;
 use crate::output::{AuthenticationFailure, CloseReason, Outlook};
-use crate::question::rank_proposals;
+use crate::question::{choose_credential, rank_proposals};
 use crate::reason::{Asked, Proof};
 use crate::sa::IkeSa;
 use crate::sa::child::NewChild;
@@ -31,7 +31,7 @@ use crate::wire::{ExchangeType, Message, Payload};
 use crate::work::{AnsweredBy, Resumed, Track};
 
 use super::proof::{AuthError, OwnClaim, PeerClaim, Step};
-use super::{AuthSent, Authorizing, OfferedChild, Verifying};
+use super::{AuthSent, Authorizing, Credential, OfferedChild, Verifying};
 
 impl IkeSa {
     /// Ranks the suites of the first Child SA.
@@ -43,8 +43,7 @@ impl IkeSa {
                 return Ok(());
             }
             Ok(true) => {
-                let (suites, child, verifying, eap) = (Vec::new(), None, None, None);
-                self.state = State::AuthSent(Box::new(AuthSent { child, init, suites, verifying, eap }));
+                self.state = State::AuthSent(Box::new(AuthSent::new(init, Vec::new())));
                 let proved = self.prove(host, now);
                 self.settle_auth(host, now, proved);
                 return Ok(());
@@ -55,10 +54,9 @@ impl IkeSa {
         let usable = proposals::usable_esp(host.crypto, host.config.allow_legacy, configured);
         let suites = proposals::without_key_exchange(&usable);
         let menu: Vec<Suite> = suites.iter().copied().map(Suite::Esp).collect();
-        self.state =
-            State::AuthSent(Box::new(AuthSent { child: None, init, suites, verifying: None, eap: None }));
+        self.state = State::AuthSent(Box::new(AuthSent::new(init, suites)));
         let about = (connection.name.as_str(), Role::Initiator);
-        let question = rank_proposals::question(host.crypto, self, about, &menu, None);
+        let question = rank_proposals::question(host, self, about, (&menu, &[]), None);
         self.ask(host, now, Track::Local, question);
         Ok(())
     }
@@ -66,6 +64,7 @@ impl IkeSa {
     /// Makes the proof once the suites are ranked, sends it once it is made, and goes on once the peer's is verified.
     pub(crate) fn resume_auth_sent(&mut self, host: &mut Host, now: Now, resumed: Resumed) {
         let result = match resumed {
+            Resumed::Answer(answer, by) if self.is_choosing() => self.on_credential(host, now, answer, by),
             Resumed::Answer(answer, by) => self.on_suites_ranked(host, now, answer, by),
             Resumed::Work(JobResult::Signed(signed)) => {
                 signed.map_err(AuthError::from).and_then(|signed| self.send_auth(host, now, Some(signed)))
@@ -118,6 +117,9 @@ impl IkeSa {
         if self.connection.as_ref().is_some_and(|it| matches!(it.local_auth, LocalAuth::Eap(_))) {
             return self.send_auth(host, now, None);
         }
+        if self.ask_for_credential(host, now) {
+            return Ok(());
+        }
         match self.sign_as_initiator(host, now)? {
             Step::Done(signed) => self.send_auth(host, now, Some(signed)),
             Step::Job(job) => {
@@ -125,6 +127,47 @@ impl IkeSa {
                 Ok(())
             }
         }
+    }
+
+    /// Has a policy choose among several certificates, once. Tells whether it was asked: then the answer goes on.
+    fn ask_for_credential(&mut self, host: &mut Host, now: Now) -> bool {
+        let (State::AuthSent(auth), Some(connection)) = (&self.state, &self.connection) else { return false };
+        let candidates = certificates::candidates(connection, now);
+        if candidates.len() < 2 || !matches!(auth.credential, Credential::Undecided) {
+            return false;
+        }
+        let about = (&**connection, &*candidates);
+        let authorities = auth.init.authorities.as_deref();
+        let question = choose_credential::question(host.crypto, now, self, about, authorities);
+        if let State::AuthSent(auth) = &mut self.state {
+            auth.credential = Credential::Asked(candidates);
+        }
+        self.ask(host, now, Track::Local, question);
+        true
+    }
+
+    fn is_choosing(&self) -> bool {
+        matches!(&self.state, State::AuthSent(auth) if matches!(auth.credential, Credential::Asked(_)))
+    }
+
+    fn on_credential(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        answer: Option<Answer>,
+        by: AnsweredBy,
+    ) -> Result<(), AuthError> {
+        let State::AuthSent(auth) = &mut self.state else { return Ok(()) };
+        let Credential::Asked(candidates) = std::mem::take(&mut auth.credential) else { return Ok(()) };
+        let (own, why) =
+            choose_credential::chosen(answer, &candidates).ok_or(AuthenticationFailure::OwnKey)?;
+        let certificate = own.credential().certificates().first();
+        let name = certificate
+            .map_or_else(|| "a raw key".to_owned(), |it| format!("{} of {}", it.subject(), it.issuer()));
+        auth.credential = Credential::Chosen(own);
+        let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+        self.decided(host, "choose_credential", by, name + &why);
+        self.prove(host, now)
     }
 
     fn sign_as_initiator(&self, host: &mut Host, now: Now) -> Result<Step<Signed>, AuthError> {
@@ -139,6 +182,10 @@ impl IkeSa {
             peer: None,
             init: &auth.init,
             authorities: auth.init.authorities.as_deref(),
+            credential: match &auth.credential {
+                Credential::Chosen(own) => Some(own),
+                Credential::Undecided | Credential::Asked(_) => None,
+            },
         };
         self.sign_own(host, now, &claim)
     }
@@ -255,8 +302,17 @@ impl IkeSa {
             Ok(proof) => {
                 let local_id = connection.local_id.clone();
                 let own = None;
-                let authorizing =
-                    Authorizing { proof, connection, local_id, peer_id, init, message, child, own };
+                let authorizing = Authorizing {
+                    proof,
+                    connection,
+                    local_id,
+                    peer_id,
+                    init,
+                    message,
+                    child,
+                    labels: Vec::new(),
+                    own,
+                };
                 self.authorize(host, now, Track::Local, authorizing);
             }
             Err(failure) => self.refuse_peer(host, now, CloseReason::AuthenticationFailed(failure)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use vpnhost_model::{Identity, Now, Role};
 use vpnhost_pki::identity;
+use vpnhost_policy::Answer;
 
 use crate::auth::certificates;
 use crate::auth::signature::Signed;
@@ -14,21 +15,22 @@ use crate::error::IkeError;
 use crate::exchange::create_child_sa::{ChildOffer, Next, Refusal};
 use crate::exchange::ike_sa_init::notify;
 use crate::exchange::{RemoteExchange, proposals};
-use crate::extension::configuration::{self, Granted};
+use crate::extension::configuration::{self, Wanted};
 use crate::extension::crash_detection;
 use crate::extension::mobike;
 use crate::host::Host;
 use crate::output::{AuthenticationFailure, CloseReason};
+use crate::question::assign_addresses::{self, Chosen};
 use crate::reason::IdentityGap;
 use crate::sa::IkeSa;
 use crate::sa::state::State;
 use crate::timer::Timer;
 use crate::wire::payload::{Authentication, Identification, Notify, NotifyType, SecurityAssociation};
 use crate::wire::{ExchangeType, Message, Payload};
-use crate::work::{Resumed, Track};
+use crate::work::{AnsweredBy, Resumed, Track};
 
 use super::proof::{AuthError, OwnClaim, PeerClaim, Step, admits_method, another_method, secret_for};
-use super::{Authorizing, RemoteAuth, Verifying};
+use super::{Assigning, AuthStage, Authorizing, FirstChild, RemoteAuth, Verifying};
 
 impl IkeSa {
     /// Takes the IKE_AUTH request: finds the connection that it is for, and verifies the proof.
@@ -104,8 +106,17 @@ impl IkeSa {
             Ok(proof) => {
                 let local_id = connection.local_id.clone();
                 let (child, own) = (None, None);
-                let authorizing =
-                    Authorizing { proof, connection, local_id, peer_id, init, message, child, own };
+                let authorizing = Authorizing {
+                    proof,
+                    connection,
+                    local_id,
+                    peer_id,
+                    init,
+                    message,
+                    child,
+                    labels: Vec::new(),
+                    own,
+                };
                 self.authorize(host, now, Track::Remote, authorizing);
             }
             Err(failure) => self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure)),
@@ -139,6 +150,7 @@ impl IkeSa {
             peer: Some(&authorizing.peer_id),
             init: &authorizing.init,
             authorities: authorities.as_deref(),
+            credential: None,
         };
         self.sign_own(host, now, &claim)
     }
@@ -151,38 +163,80 @@ impl IkeSa {
         authorizing: Authorizing,
         signed: Signed,
     ) {
-        let Authorizing { proof, connection, local_id, peer_id, message, init, .. } = authorizing;
+        let Authorizing { proof, connection, local_id, message, init, .. } = authorizing;
         // Before an EAP conversation it was sent already.
         let id = proof.eap().is_none().then(|| Payload::IdResponder(Identification::new(local_id)));
         let mut reply: Vec<Payload> = id.into_iter().collect();
         reply.extend(signed.certificates);
         reply.push(signed.authentication);
         reply.extend(crash_detection::token(host, (self.spi_i, self.spi_r)));
-        let owner = (&peer_id, self.id);
-        let granted = configuration::grant(&mut host.pools, &connection, owner, message.configuration());
         reply.extend(self.auth_lifetime_notify());
         if self.take_mobike_offer(host, now, &message) {
             reply.extend(self.mobike_offer(host));
         }
-        let mut failed = None;
-        match granted {
-            Granted::NotAsked if requires_address(&connection) => {
-                let reason = CloseReason::AddressRequired;
-                failed = Some(Refusal::of(NotifyType::FAILED_CP_REQUIRED).because(reason));
+        let wanted = configuration::read_request(message.configuration());
+        let first = FirstChild { connection, message, init };
+        match wanted {
+            Some(wanted) if wanted.any() => match assign_addresses::question(self, host, &wanted) {
+                Some((question, pools)) => {
+                    let stage = AuthStage::Assigning(Box::new(Assigning { wanted, pools, first }));
+                    self.set_remote(RemoteExchange::Auth(Box::new(RemoteAuth { reply, stage })));
+                    self.ask(host, now, Track::Remote, question);
+                }
+                None => self.give_addresses(host, now, reply, (&Chosen::default(), &wanted), first),
+            },
+            Some(wanted) => self.give_addresses(host, now, reply, (&Chosen::default(), &wanted), first),
+            None if requires_address(&first.connection) => {
+                let refusal = Refusal::of(NotifyType::FAILED_CP_REQUIRED);
+                let refusal = refusal.because(CloseReason::AddressRequired);
+                self.decide_child(host, now, reply, first, Some(refusal));
             }
-            Granted::NotAsked => {}
-            Granted::Reply(configuration, addresses) => {
+            None => self.decide_child(host, now, reply, first, None),
+        }
+    }
+
+    /// Gives the peer addresses out of the pools that were chosen, and decides the first Child SA.
+    fn give_addresses(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        mut reply: Vec<Payload>,
+        (chosen, wanted): (&Chosen, &Wanted),
+        first: FirstChild,
+    ) {
+        let Some(established) = self.established() else { return };
+        let peer_id = established.peer_id.clone();
+        let mut failed = None;
+        match configuration::grant(&mut host.pools, chosen, (&peer_id, self.id), wanted) {
+            Some((configuration, addresses)) => {
                 reply.push(Payload::Configuration(configuration));
                 if let Some(established) = self.established_mut() {
                     established.estate.peer_addresses = addresses;
                 }
             }
-            Granted::Exhausted(pool) => {
+            None => {
+                let pool = match &chosen.why {
+                    Some(why) => format!("pool that a policy allows: {why}"),
+                    None => configuration::exhausted(&host.pools, &first.connection.pools, wanted),
+                };
                 tracing::warn!(pool, "no virtual address is free");
-                let reason = CloseReason::PoolExhausted(pool);
-                failed = Some(Refusal::of(NotifyType::INTERNAL_ADDRESS_FAILURE).because(reason));
+                let refusal = Refusal::of(NotifyType::INTERNAL_ADDRESS_FAILURE);
+                failed = Some(refusal.because(CloseReason::PoolExhausted(pool)));
             }
         }
+        self.decide_child(host, now, reply, first, failed);
+    }
+
+    /// Decides the first Child SA, unless it failed already.
+    fn decide_child(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        reply: Vec<Payload>,
+        first: FirstChild,
+        mut failed: Option<Refusal>,
+    ) {
+        let FirstChild { connection, message, init } = first;
         let offer = match (message.security_association(), message.ts_initiator(), message.ts_responder()) {
             (Some(offer), Some(ts_i), Some(ts_r)) => ChildOffer {
                 groups: proposals::groups(offer),
@@ -206,37 +260,58 @@ impl IkeSa {
         if let Some(refusal) = failed {
             return self.answer_auth(host, now, reply, Err(refusal));
         }
-        let decision = self.start_decision(host, offer);
-        match decision {
+        match self.start_decision(host, offer) {
             Ok((decision, question)) => {
-                self.set_remote(RemoteExchange::Auth(Box::new(RemoteAuth {
-                    reply,
-                    decision: Some(decision),
-                })));
+                let stage = AuthStage::Deciding(Box::new(decision));
+                self.set_remote(RemoteExchange::Auth(Box::new(RemoteAuth { reply, stage })));
                 self.ask(host, now, Track::Remote, question);
             }
             Err(refusal) => self.answer_auth(host, now, reply, Err(refusal)),
         }
     }
 
-    /// Goes on with the first Child SA.
+    /// Goes on with the peer's addresses, or with the first Child SA.
     pub(crate) fn resume_remote_auth(
         &mut self,
         host: &mut Host,
         now: Now,
-        mut auth: Box<RemoteAuth>,
+        auth: Box<RemoteAuth>,
         resumed: Resumed,
     ) {
-        let Some(decision) = auth.decision.take() else { return };
-        match self.step_decision(host, now, decision, resumed) {
+        let RemoteAuth { reply, stage } = *auth;
+        let decision = match (stage, resumed) {
+            (AuthStage::Deciding(decision), resumed) => self.step_decision(host, now, *decision, resumed),
+            (AuthStage::Assigning(assigning), Resumed::Answer(answer, by)) => {
+                return self.on_addresses_assigned(host, now, reply, *assigning, (answer, by));
+            }
+            // It waits for nothing else.
+            (AuthStage::Assigning(_), Resumed::Work(_)) => return,
+        };
+        match decision {
             Ok(Next::Wait(decision, wait)) => {
-                auth.decision = Some(*decision);
-                self.set_remote(RemoteExchange::Auth(auth));
+                let stage = AuthStage::Deciding(decision);
+                self.set_remote(RemoteExchange::Auth(Box::new(RemoteAuth { reply, stage })));
                 self.wait_for(host, now, wait);
             }
-            Ok(Next::Done(payloads)) => self.answer_auth(host, now, auth.reply, Ok(Some(payloads))),
-            Err(refusal) => self.answer_auth(host, now, auth.reply, Err(refusal)),
+            Ok(Next::Done(payloads)) => self.answer_auth(host, now, reply, Ok(Some(payloads))),
+            Err(refusal) => self.answer_auth(host, now, reply, Err(refusal)),
         }
+    }
+
+    fn on_addresses_assigned(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        reply: Vec<Payload>,
+        assigning: Assigning,
+        (answer, by): (Option<Answer>, AnsweredBy),
+    ) {
+        let Assigning { wanted, pools, first } = assigning;
+        let chosen = assign_addresses::chosen(answer, &pools);
+        if chosen.pools != pools || chosen.dns.is_some() || chosen.why.is_some() {
+            self.decided(host, "assign_addresses", by, chosen.to_string());
+        }
+        self.give_addresses(host, now, reply, (&chosen, &wanted), first);
     }
 
     /// Answers IKE_AUTH: with a Child SA, without one, or with why there is none.
