@@ -19,7 +19,7 @@ use crate::extension::transport_nat;
 use crate::host::Host;
 use crate::input::JobResult;
 use crate::output::{AuthenticationFailure, CloseReason, Outlook};
-use crate::question::{choose_credential, rank_proposals};
+use crate::question::rank_proposals;
 use crate::reason::{Asked, Proof};
 use crate::sa::IkeSa;
 use crate::sa::child::NewChild;
@@ -31,7 +31,7 @@ use crate::wire::{ExchangeType, Message, Payload};
 use crate::work::{AnsweredBy, Resumed, Track};
 
 use super::proof::{AuthError, OwnClaim, PeerClaim, Step};
-use super::{AuthSent, Authorizing, Credential, OfferedChild, Verifying};
+use super::{AuthSent, Authorizing, OfferedChild, Verifying};
 
 impl IkeSa {
     /// Ranks the suites of the first Child SA.
@@ -112,7 +112,7 @@ impl IkeSa {
     }
 
     /// Makes this host's proof, where it has one before an EAP conversation.
-    fn prove(&mut self, host: &mut Host, now: Now) -> Result<(), AuthError> {
+    pub(super) fn prove(&mut self, host: &mut Host, now: Now) -> Result<(), AuthError> {
         // RFC 7296, 2.16: whoever leaves out AUTH asks for EAP.
         if self.connection.as_ref().is_some_and(|it| matches!(it.local_auth, LocalAuth::Eap(_))) {
             return self.send_auth(host, now, None);
@@ -129,47 +129,6 @@ impl IkeSa {
         }
     }
 
-    /// Has a policy choose among several certificates, once. Tells whether it was asked: then the answer goes on.
-    fn ask_for_credential(&mut self, host: &mut Host, now: Now) -> bool {
-        let (State::AuthSent(auth), Some(connection)) = (&self.state, &self.connection) else { return false };
-        let candidates = certificates::candidates(connection, now);
-        if candidates.len() < 2 || !matches!(auth.credential, Credential::Undecided) {
-            return false;
-        }
-        let about = (&**connection, &*candidates);
-        let authorities = auth.init.authorities.as_deref();
-        let question = choose_credential::question(host.crypto, now, self, about, authorities);
-        if let State::AuthSent(auth) = &mut self.state {
-            auth.credential = Credential::Asked(candidates);
-        }
-        self.ask(host, now, Track::Local, question);
-        true
-    }
-
-    fn is_choosing(&self) -> bool {
-        matches!(&self.state, State::AuthSent(auth) if matches!(auth.credential, Credential::Asked(_)))
-    }
-
-    fn on_credential(
-        &mut self,
-        host: &mut Host,
-        now: Now,
-        answer: Option<Answer>,
-        by: AnsweredBy,
-    ) -> Result<(), AuthError> {
-        let State::AuthSent(auth) = &mut self.state else { return Ok(()) };
-        let Credential::Asked(candidates) = std::mem::take(&mut auth.credential) else { return Ok(()) };
-        let (own, why) =
-            choose_credential::chosen(answer, &candidates).ok_or(AuthenticationFailure::OwnKey)?;
-        let certificate = own.credential().certificates().first();
-        let name = certificate
-            .map_or_else(|| "a raw key".to_owned(), |it| format!("{} of {}", it.subject(), it.issuer()));
-        auth.credential = Credential::Chosen(own);
-        let why = why.map_or_else(String::new, |why| format!(" ({why})"));
-        self.decided(host, "choose_credential", by, name + &why);
-        self.prove(host, now)
-    }
-
     fn sign_as_initiator(&self, host: &mut Host, now: Now) -> Result<Step<Signed>, AuthError> {
         let (State::AuthSent(auth), Some(connection)) = (&self.state, &self.connection) else {
             return Err(IkeError::Local("the state").into());
@@ -182,10 +141,7 @@ impl IkeSa {
             peer: None,
             init: &auth.init,
             authorities: auth.init.authorities.as_deref(),
-            credential: match &auth.credential {
-                Credential::Chosen(own) => Some(own),
-                Credential::Undecided | Credential::Asked(_) => None,
-            },
+            credential: auth.credential.chosen(),
         };
         self.sign_own(host, now, &claim)
     }

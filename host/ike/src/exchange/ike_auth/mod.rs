@@ -1,5 +1,6 @@
 //! IKE_AUTH: who both sides are, proved, and the first Child SA (RFC 7296 §1.2, §2.15).
 
+mod credential;
 pub(crate) mod eap;
 mod initiator;
 pub(crate) mod proof;
@@ -12,7 +13,7 @@ use vpnhost_policy::{Answer, Attribute, SituationCause};
 
 use crate::auth::signature::Signed;
 use crate::auth::verified::AuthVerified;
-use crate::config::{OwnCertificate, PeerConfig};
+use crate::config::PeerConfig;
 use crate::exchange::create_child_sa::ChildDecision;
 use crate::exchange::ike_sa_init::{InitRecord, join};
 use crate::exchange::shape::{ExchangeShapes, Shape};
@@ -29,6 +30,7 @@ use crate::wire::payload::NotifyType;
 use crate::wire::{ExchangeType, Message, Payload, PayloadType};
 use crate::work::{AnsweredBy, Resumed, Track};
 
+use credential::Credential;
 use eap::EapTalk;
 use proof::{AuthError, Step};
 
@@ -49,18 +51,6 @@ impl AuthSent {
     fn new(init: InitRecord, suites: Vec<EspSuite>) -> Self {
         Self { child: None, init, suites, credential: Credential::default(), verifying: None, eap: None }
     }
-}
-
-/// Which of several certificates this host shows.
-#[derive(Default)]
-enum Credential {
-    /// Nobody was asked.
-    #[default]
-    Undecided,
-    /// A policy is asked for one of these.
-    Asked(Vec<Arc<OwnCertificate>>),
-    /// It is this one.
-    Chosen(Arc<OwnCertificate>),
 }
 
 /// A message whose sender's proof is being verified.
@@ -101,23 +91,16 @@ impl Authorizing {
     }
 }
 
-/// The rest of the peer's IKE_AUTH request, on an IKE SA that is established by it.
-pub(crate) struct RemoteAuth {
-    /// IDr, AUTH and CP of the answer.
-    reply: Vec<Payload>,
-    stage: AuthStage,
-}
-
-/// What the rest of a peer's IKE_AUTH request waits for.
-enum AuthStage {
-    /// Which pools its addresses come from.
-    Assigning(Box<Assigning>),
-    /// What its first Child SA is to be.
-    Deciding(Box<ChildDecision>),
+/// The rest of the peer's IKE_AUTH request, on an IKE SA that is established by it, and what it waits for.
+pub(crate) enum RemoteAuth {
+    /// Which pools the peer's addresses come from.
+    Assigning(Assigning),
+    /// What its first Child SA is to be; with what the answer says before.
+    Deciding(ChildDecision, Vec<Payload>),
 }
 
 /// A peer that wants addresses.
-struct Assigning {
+pub(crate) struct Assigning {
     wanted: Wanted,
     /// The names of the menu's pools.
     pools: Vec<String>,
@@ -129,6 +112,8 @@ struct FirstChild {
     connection: Arc<PeerConfig>,
     message: Message,
     init: InitRecord,
+    /// IDr, AUTH and CP of the answer.
+    reply: Vec<Payload>,
 }
 
 impl IkeSa {
@@ -214,7 +199,7 @@ impl IkeSa {
         self.establish(host, now, &authorizing);
         match signed {
             None => self.finish_auth_as_initiator(host, now, *authorizing),
-            Some(signed) => self.decide_first_child(host, now, *authorizing, signed),
+            Some(signed) => self.finish_auth_as_responder(host, now, *authorizing, signed),
         }
     }
 

@@ -30,7 +30,7 @@ use crate::wire::{ExchangeType, Message, Payload};
 use crate::work::{AnsweredBy, Resumed, Track};
 
 use super::proof::{AuthError, OwnClaim, PeerClaim, Step, admits_method, another_method, secret_for};
-use super::{Assigning, AuthStage, Authorizing, FirstChild, RemoteAuth, Verifying};
+use super::{Assigning, Authorizing, FirstChild, RemoteAuth, Verifying};
 
 impl IkeSa {
     /// Takes the IKE_AUTH request: finds the connection that it is for, and verifies the proof.
@@ -155,8 +155,8 @@ impl IkeSa {
         self.sign_own(host, now, &claim)
     }
 
-    /// Gives addresses and decides the first Child SA.
-    pub(super) fn decide_first_child(
+    /// Begins the answer, gives addresses and decides the first Child SA.
+    pub(super) fn finish_auth_as_responder(
         &mut self,
         host: &mut Host,
         now: Now,
@@ -175,23 +175,27 @@ impl IkeSa {
             reply.extend(self.mobike_offer(host));
         }
         let wanted = configuration::read_request(message.configuration());
-        let first = FirstChild { connection, message, init };
+        let first = FirstChild { connection, message, init, reply };
         match wanted {
-            Some(wanted) if wanted.any() => match assign_addresses::question(self, host, &wanted) {
-                Some((question, pools)) => {
-                    let stage = AuthStage::Assigning(Box::new(Assigning { wanted, pools, first }));
-                    self.set_remote(RemoteExchange::Auth(Box::new(RemoteAuth { reply, stage })));
-                    self.ask(host, now, Track::Remote, question);
-                }
-                None => self.give_addresses(host, now, reply, (&Chosen::default(), &wanted), first),
-            },
-            Some(wanted) => self.give_addresses(host, now, reply, (&Chosen::default(), &wanted), first),
+            Some(wanted) => self.ask_for_pools(host, now, wanted, first),
             None if requires_address(&first.connection) => {
                 let refusal = Refusal::of(NotifyType::FAILED_CP_REQUIRED);
                 let refusal = refusal.because(CloseReason::AddressRequired);
-                self.decide_child(host, now, reply, first, Some(refusal));
+                self.decide_first_child(host, now, first, Some(refusal));
             }
-            None => self.decide_child(host, now, reply, first, None),
+            None => self.decide_first_child(host, now, first, None),
+        }
+    }
+
+    /// Asks which pools the peer's addresses come from, if any has one for it.
+    fn ask_for_pools(&mut self, host: &mut Host, now: Now, wanted: Wanted, first: FirstChild) {
+        match assign_addresses::question(self, host, &wanted) {
+            Some((question, pools)) => {
+                let assigning = RemoteAuth::Assigning(Assigning { wanted, pools, first });
+                self.set_remote(RemoteExchange::Auth(Box::new(assigning)));
+                self.ask(host, now, Track::Remote, question);
+            }
+            None => self.give_addresses(host, now, (&Chosen::default(), &wanted), first),
         }
     }
 
@@ -200,43 +204,38 @@ impl IkeSa {
         &mut self,
         host: &mut Host,
         now: Now,
-        mut reply: Vec<Payload>,
         (chosen, wanted): (&Chosen, &Wanted),
-        first: FirstChild,
+        mut first: FirstChild,
     ) {
         let Some(established) = self.established() else { return };
-        let peer_id = established.peer_id.clone();
-        let mut failed = None;
-        match configuration::grant(&mut host.pools, chosen, (&peer_id, self.id), wanted) {
-            Some((configuration, addresses)) => {
-                reply.push(Payload::Configuration(configuration));
-                if let Some(established) = self.established_mut() {
-                    established.estate.peer_addresses = addresses;
-                }
-            }
-            None => {
-                let pool = match &chosen.why {
-                    Some(why) => format!("pool that a policy allows: {why}"),
-                    None => configuration::exhausted(&host.pools, &first.connection.pools, wanted),
-                };
-                tracing::warn!(pool, "no virtual address is free");
-                let refusal = Refusal::of(NotifyType::INTERNAL_ADDRESS_FAILURE);
-                failed = Some(refusal.because(CloseReason::PoolExhausted(pool)));
-            }
+        let owner = (&established.peer_id.clone(), self.id);
+        let Some((configuration, addresses)) = configuration::grant(&mut host.pools, chosen, owner, wanted)
+        else {
+            let pool = match &chosen.why {
+                Some(why) => format!("pool that a policy allows: {why}"),
+                None => configuration::exhausted(&host.pools, &first.connection.pools, wanted),
+            };
+            tracing::warn!(pool, "no virtual address is free");
+            let refusal = Refusal::of(NotifyType::INTERNAL_ADDRESS_FAILURE);
+            let refusal = refusal.because(CloseReason::PoolExhausted(pool));
+            return self.decide_first_child(host, now, first, Some(refusal));
+        };
+        first.reply.push(Payload::Configuration(configuration));
+        if let Some(established) = self.established_mut() {
+            established.estate.peer_addresses = addresses;
         }
-        self.decide_child(host, now, reply, first, failed);
+        self.decide_first_child(host, now, first, None);
     }
 
     /// Decides the first Child SA, unless it failed already.
-    fn decide_child(
+    fn decide_first_child(
         &mut self,
         host: &mut Host,
         now: Now,
-        reply: Vec<Payload>,
         first: FirstChild,
         mut failed: Option<Refusal>,
     ) {
-        let FirstChild { connection, message, init } = first;
+        let FirstChild { connection, message, init, reply } = first;
         let offer = match (message.security_association(), message.ts_initiator(), message.ts_responder()) {
             (Some(offer), Some(ts_i), Some(ts_r)) => ChildOffer {
                 groups: proposals::groups(offer),
@@ -262,8 +261,8 @@ impl IkeSa {
         }
         match self.start_decision(host, offer) {
             Ok((decision, question)) => {
-                let stage = AuthStage::Deciding(Box::new(decision));
-                self.set_remote(RemoteExchange::Auth(Box::new(RemoteAuth { reply, stage })));
+                let deciding = RemoteAuth::Deciding(decision, reply);
+                self.set_remote(RemoteExchange::Auth(Box::new(deciding)));
                 self.ask(host, now, Track::Remote, question);
             }
             Err(refusal) => self.answer_auth(host, now, reply, Err(refusal)),
@@ -275,22 +274,23 @@ impl IkeSa {
         &mut self,
         host: &mut Host,
         now: Now,
-        auth: Box<RemoteAuth>,
+        auth: RemoteAuth,
         resumed: Resumed,
     ) {
-        let RemoteAuth { reply, stage } = *auth;
-        let decision = match (stage, resumed) {
-            (AuthStage::Deciding(decision), resumed) => self.step_decision(host, now, *decision, resumed),
-            (AuthStage::Assigning(assigning), Resumed::Answer(answer, by)) => {
-                return self.on_addresses_assigned(host, now, reply, *assigning, (answer, by));
+        let (decision, reply) = match (auth, resumed) {
+            (RemoteAuth::Deciding(decision, reply), resumed) => {
+                (self.step_decision(host, now, decision, resumed), reply)
+            }
+            (RemoteAuth::Assigning(assigning), Resumed::Answer(answer, by)) => {
+                return self.on_pools_chosen(host, now, assigning, (answer, by));
             }
             // It waits for nothing else.
-            (AuthStage::Assigning(_), Resumed::Work(_)) => return,
+            (RemoteAuth::Assigning(_), Resumed::Work(_)) => return,
         };
         match decision {
             Ok(Next::Wait(decision, wait)) => {
-                let stage = AuthStage::Deciding(decision);
-                self.set_remote(RemoteExchange::Auth(Box::new(RemoteAuth { reply, stage })));
+                let deciding = RemoteAuth::Deciding(*decision, reply);
+                self.set_remote(RemoteExchange::Auth(Box::new(deciding)));
                 self.wait_for(host, now, wait);
             }
             Ok(Next::Done(payloads)) => self.answer_auth(host, now, reply, Ok(Some(payloads))),
@@ -298,11 +298,10 @@ impl IkeSa {
         }
     }
 
-    fn on_addresses_assigned(
+    fn on_pools_chosen(
         &mut self,
         host: &mut Host,
         now: Now,
-        reply: Vec<Payload>,
         assigning: Assigning,
         (answer, by): (Option<Answer>, AnsweredBy),
     ) {
@@ -311,7 +310,7 @@ impl IkeSa {
         if chosen.pools != pools || chosen.dns.is_some() || chosen.why.is_some() {
             self.decided(host, "assign_addresses", by, chosen.to_string());
         }
-        self.give_addresses(host, now, reply, (&chosen, &wanted), first);
+        self.give_addresses(host, now, (&chosen, &wanted), first);
     }
 
     /// Answers IKE_AUTH: with a Child SA, without one, or with why there is none.
