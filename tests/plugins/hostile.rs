@@ -8,7 +8,7 @@ use vpnhost_model::{Identity, LinkKind, Role};
 use vpnhost_plugin_host::{Limits, LoadError, PluginSpec, PluginState, WasmPolicy, limits};
 use vpnhost_policy::{
     Answer, Authorization, Chain, Decision, Failure, MetricValue, OnFailure, Outcome, PathCause, PathFacts,
-    PathMenu, PathRanking, PathStanding, PeerClaim, Policy, Question,
+    PathMenu, PathRanking, PathStanding, PeerClaim, Policy, Power, Question, Strength,
 };
 use vpnhost_policy_standard::Standard;
 
@@ -39,6 +39,7 @@ pub(crate) fn paths(connection: &str) -> Question {
         interface: "eth0".into(),
         kind: LinkKind::ETHERNET,
         metered: false,
+        roaming: false,
         mtu: 1500,
         rtt_us: None,
         loss_permille: None,
@@ -46,6 +47,8 @@ pub(crate) fn paths(connection: &str) -> Question {
         standing: PathStanding::WORKS,
         up_ms: 60_000,
         flaps: 0,
+        outages: 0,
+        outage_ms: 0,
     };
     Question::RankPaths(PathMenu {
         connection: connection.into(),
@@ -54,6 +57,7 @@ pub(crate) fn paths(connection: &str) -> Question {
         paths: vec![path.clone(), path],
         since_move_ms: None,
         moves: 0,
+        power: Power::UNKNOWN,
         hints: Vec::new(),
     })
 }
@@ -69,6 +73,14 @@ fn claim_of(peer: &str, connection: &str) -> Question {
         local_id: Identity::Fqdn("moon".into()),
         peer_id: Identity::Fqdn(peer.into()),
         auth_method: 2,
+        certificate: None,
+        eap: None,
+        suite: Vec::new(),
+        strength: Strength::RECOMMENDED,
+        local: ([192, 0, 2, 1], 4500).into(),
+        peer_behind_nat: false,
+        others: Vec::new(),
+        initial_contact: false,
         remote: ([198, 51, 100, 1], 4500).into(),
         unix_secs: 0,
         utc_offset_secs: 0,

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use vpnhost_model::Identity;
 use vpnhost_policy::{
-    Answer, Authorization, Failure, ImportCall, MaintenancePlan, Metric, Narrowing, OnFailure, PathMenu,
-    PathRanking, PeerClaim, Policy, ProposalMenu, Question, QuestionKind, QuestionSet, Ranking,
-    RecordedReply, Reply, SelectorMenu, Sha256, Situation,
+    AddressMenu, Answer, Assignment, Authorization, CredentialChoice, CredentialMenu, Failure, ImportCall,
+    MaintenancePlan, Metric, Narrowing, OnFailure, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu,
+    Question, QuestionKind, QuestionSet, Ranking, RecordedReply, Reply, SelectorMenu, Sha256, Situation,
 };
 use wasmtime::Store;
 
@@ -319,6 +319,20 @@ impl Policy for WasmPolicy {
         .flatten()
     }
 
+    fn assign_addresses(&self, menu: &AddressMenu) -> Option<Assignment> {
+        self.ask(&mut Asking::of(QuestionKind::AssignAddresses), |it, store| it.assign_addresses(store, menu))
+            .ok()
+            .flatten()
+    }
+
+    fn choose_credential(&self, menu: &CredentialMenu) -> Option<CredentialChoice> {
+        self.ask(&mut Asking::of(QuestionKind::ChooseCredential), |it, store| {
+            it.choose_credential(store, menu)
+        })
+        .ok()
+        .flatten()
+    }
+
     fn consult(&self, question: &Question) -> Reply {
         self.consult_on_record(question).reply
     }
@@ -329,7 +343,9 @@ impl Policy for WasmPolicy {
             Question::RankProposals(_)
             | Question::NarrowSelectors(_)
             | Question::RankPaths(_)
-            | Question::PlanMaintenance(_) => Asking::of(question.kind()),
+            | Question::PlanMaintenance(_)
+            | Question::AssignAddresses(_)
+            | Question::ChooseCredential(_) => Asking::of(question.kind()),
         };
         let reply = match question {
             Question::RankProposals(menu) => self
@@ -347,6 +363,12 @@ impl Policy for WasmPolicy {
             Question::PlanMaintenance(situation) => self
                 .ask(&mut asking, |it, store| it.plan_maintenance(store, situation))
                 .map(|answer| answer.map(Answer::PlanMaintenance)),
+            Question::AssignAddresses(menu) => self
+                .ask(&mut asking, |it, store| it.assign_addresses(store, menu))
+                .map(|answer| answer.map(Answer::AssignAddresses)),
+            Question::ChooseCredential(menu) => self
+                .ask(&mut asking, |it, store| it.choose_credential(store, menu))
+                .map(|answer| answer.map(Answer::ChooseCredential)),
         };
         RecordedReply { reply, imports: asking.record }
     }

@@ -133,7 +133,9 @@ fn append_to(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use vpnhost_model::{Identity, Role};
-    use vpnhost_policy::{Answer, Authorization, ImportCall, ImportValue, Outcome, PeerClaim, Sha256, Step};
+    use vpnhost_policy::{
+        Answer, Authorization, ImportCall, ImportValue, Outcome, PeerClaim, Sha256, Step, Strength,
+    };
 
     use super::*;
 
@@ -144,6 +146,14 @@ mod tests {
             local_id: Identity::Fqdn("moon".into()),
             peer_id: Identity::Fqdn("carol".into()),
             auth_method: 2,
+            certificate: None,
+            eap: None,
+            suite: Vec::new(),
+            strength: Strength::RECOMMENDED,
+            local: "198.51.100.1:4500".parse().unwrap(),
+            peer_behind_nat: false,
+            others: Vec::new(),
+            initial_contact: false,
             remote: "192.0.2.1:4500".parse().unwrap(),
             unix_secs: 7,
             utc_offset_secs: 3600,

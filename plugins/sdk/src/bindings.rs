@@ -67,3 +67,13 @@ question!(
     "vpnhost:sdk/maintenance",
     "package vpnhost:sdk; world maintenance { export vpnhost:policy/plan-maintenance@0.1.0; }"
 );
+question!(
+    assign_addresses,
+    "vpnhost:sdk/addresses",
+    "package vpnhost:sdk; world addresses { export vpnhost:policy/assign-addresses@0.1.0; }"
+);
+question!(
+    choose_credential,
+    "vpnhost:sdk/credential",
+    "package vpnhost:sdk; world credential { export vpnhost:policy/choose-credential@0.1.0; }"
+);

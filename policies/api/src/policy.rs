@@ -3,8 +3,9 @@
 use std::fmt;
 
 use crate::{
-    Answer, Authorization, MaintenancePlan, Metric, Narrowing, PathMenu, PathRanking, PeerClaim,
-    ProposalMenu, Question, QuestionSet, Ranking, RecordedReply, SelectorMenu, Sha256, Situation,
+    AddressMenu, Answer, Assignment, Authorization, CredentialChoice, CredentialMenu, MaintenancePlan,
+    Metric, Narrowing, PathMenu, PathRanking, PeerClaim, ProposalMenu, Question, QuestionSet, Ranking,
+    RecordedReply, SelectorMenu, Sha256, Situation,
 };
 
 /// Answers questions; `None` abstains, and the next policy of the chain is asked.
@@ -46,6 +47,18 @@ pub trait Policy: Send + Sync {
     /// Plans liveness checks, keepalives, retransmissions and rekeys.
     fn plan_maintenance(&self, situation: &Situation) -> Option<MaintenancePlan> {
         let _ = situation;
+        None
+    }
+
+    /// Chooses the pools that a peer's virtual addresses come from, and its DNS servers.
+    fn assign_addresses(&self, menu: &AddressMenu) -> Option<Assignment> {
+        let _ = menu;
+        None
+    }
+
+    /// Chooses the certificate that this host shows.
+    fn choose_credential(&self, menu: &CredentialMenu) -> Option<CredentialChoice> {
+        let _ = menu;
         None
     }
 

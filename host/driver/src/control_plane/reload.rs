@@ -66,6 +66,7 @@ impl ControlPlane {
         let (listen, tun, dns, state) = (listen.clone(), tun.clone(), *dns, state.clone());
         self.config = HostConfig { listen, tun, dns, state, endpoint, ..config };
         self.mark_metered();
+        self.learn_packet_costs();
         self.endpoint.handle_links(now, &self.addresses, &self.pairs);
         let text = "the configuration was taken; what it does not change goes on".to_owned();
         self.chronicle.note(now, Note { kind: "reloaded", text, ..Note::default() });

@@ -246,7 +246,9 @@ pub(crate) fn is_authenticated(question: &Question) -> bool {
         Question::AuthorizePeer(_)
         | Question::NarrowSelectors(_)
         | Question::RankPaths(_)
-        | Question::PlanMaintenance(_) => true,
+        | Question::PlanMaintenance(_)
+        | Question::AssignAddresses(_)
+        | Question::ChooseCredential(_) => true,
     }
 }
 
@@ -275,6 +277,8 @@ pub(crate) fn word(kind: QuestionKind) -> &'static str {
         QuestionKind::NarrowSelectors => "narrow_selectors",
         QuestionKind::RankPaths => "rank_paths",
         QuestionKind::PlanMaintenance => "plan_maintenance",
+        QuestionKind::AssignAddresses => "assign_addresses",
+        QuestionKind::ChooseCredential => "choose_credential",
     }
 }
 

@@ -1,6 +1,8 @@
 //! Version 0.1 of the interface: `wit/v0.1` and the native vocabulary, back and forth.
 
+mod assign_addresses;
 mod authorize_peer;
+mod choose_credential;
 mod imports;
 mod narrow_selectors;
 mod plan_maintenance;
@@ -37,6 +39,8 @@ pub(crate) struct Plugin {
     narrow_selectors: Option<exports::narrow_selectors::GuestIndices>,
     rank_paths: Option<exports::rank_paths::GuestIndices>,
     plan_maintenance: Option<exports::plan_maintenance::GuestIndices>,
+    assign_addresses: Option<exports::assign_addresses::GuestIndices>,
+    choose_credential: Option<exports::choose_credential::GuestIndices>,
 }
 
 /// The exports of one instance; a question that is not exported is abstained from.
@@ -48,6 +52,8 @@ pub(crate) struct Bindings {
     narrow_selectors: Option<exports::narrow_selectors::Guest>,
     rank_paths: Option<exports::rank_paths::Guest>,
     plan_maintenance: Option<exports::plan_maintenance::Guest>,
+    assign_addresses: Option<exports::assign_addresses::Guest>,
+    choose_credential: Option<exports::choose_credential::Guest>,
 }
 
 impl Plugin {
@@ -74,6 +80,12 @@ impl Plugin {
                 .transpose()?,
             plan_maintenance: asked(QuestionKind::PlanMaintenance)
                 .map(exports::plan_maintenance::GuestIndices::new)
+                .transpose()?,
+            assign_addresses: asked(QuestionKind::AssignAddresses)
+                .map(exports::assign_addresses::GuestIndices::new)
+                .transpose()?,
+            choose_credential: asked(QuestionKind::ChooseCredential)
+                .map(exports::choose_credential::GuestIndices::new)
                 .transpose()?,
             pre,
         })
@@ -103,6 +115,16 @@ impl Plugin {
             rank_paths: self.rank_paths.as_ref().map(|it| it.load(&mut *store, &instance)).transpose()?,
             plan_maintenance: self
                 .plan_maintenance
+                .as_ref()
+                .map(|it| it.load(&mut *store, &instance))
+                .transpose()?,
+            assign_addresses: self
+                .assign_addresses
+                .as_ref()
+                .map(|it| it.load(&mut *store, &instance))
+                .transpose()?,
+            choose_credential: self
+                .choose_credential
                 .as_ref()
                 .map(|it| it.load(&mut *store, &instance))
                 .transpose()?,
