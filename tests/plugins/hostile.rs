@@ -7,8 +7,8 @@ use tracing::span;
 use vpnhost_model::{Identity, LinkKind, Role};
 use vpnhost_plugin_host::{Limits, LoadError, PluginSpec, PluginState, WasmPolicy, limits};
 use vpnhost_policy::{
-    Answer, Authorization, Chain, Decision, Failure, OnFailure, Outcome, PathCause, PathFacts, PathMenu,
-    PathRanking, PathStanding, PeerClaim, Policy, Question,
+    Answer, Authorization, Chain, Decision, Failure, MetricValue, OnFailure, Outcome, PathCause, PathFacts,
+    PathMenu, PathRanking, PathStanding, PeerClaim, Policy, Power, Question, Strength,
 };
 use vpnhost_policy_standard::Standard;
 
@@ -32,13 +32,14 @@ fn moody(behaviour: &str) -> WasmPolicy {
     WasmPolicy::load(&engine(), spec("hostile", &settings, PATIENCE)).unwrap()
 }
 
-fn paths(connection: &str) -> Question {
+pub(crate) fn paths(connection: &str) -> Question {
     let path = PathFacts {
         local: [192, 0, 2, 1].into(),
         remote: ([198, 51, 100, 1], 4500).into(),
         interface: "eth0".into(),
         kind: LinkKind::ETHERNET,
         metered: false,
+        roaming: false,
         mtu: 1500,
         rtt_us: None,
         loss_permille: None,
@@ -46,6 +47,8 @@ fn paths(connection: &str) -> Question {
         standing: PathStanding::WORKS,
         up_ms: 60_000,
         flaps: 0,
+        outages: 0,
+        outage_ms: 0,
     };
     Question::RankPaths(PathMenu {
         connection: connection.into(),
@@ -54,17 +57,30 @@ fn paths(connection: &str) -> Question {
         paths: vec![path.clone(), path],
         since_move_ms: None,
         moves: 0,
+        power: Power::UNKNOWN,
         hints: Vec::new(),
     })
 }
 
 fn claim(connection: &str) -> Question {
+    claim_of("carol", connection)
+}
+
+fn claim_of(peer: &str, connection: &str) -> Question {
     Question::AuthorizePeer(PeerClaim {
         connection: connection.into(),
         role: Role::Responder,
         local_id: Identity::Fqdn("moon".into()),
-        peer_id: Identity::Fqdn("carol".into()),
+        peer_id: Identity::Fqdn(peer.into()),
         auth_method: 2,
+        certificate: None,
+        eap: None,
+        suite: Vec::new(),
+        strength: Strength::RECOMMENDED,
+        local: ([192, 0, 2, 1], 4500).into(),
+        peer_behind_nat: false,
+        others: Vec::new(),
+        initial_contact: false,
         remote: ([198, 51, 100, 1], 4500).into(),
         unix_secs: 0,
         utc_offset_secs: 0,
@@ -191,18 +207,35 @@ fn who_fails_too_often_is_switched_off_and_says_so() {
 }
 
 #[test]
-fn no_peer_can_switch_a_guard_off() {
+fn no_peer_can_switch_a_guard_off_but_for_itself() {
     let plugin = moody("trap");
-    for _ in 0..limits::FAULTS * 4 {
-        failed(plugin.consult(&claim("bad")));
+    let allowed = |reply| matches!(reply, Ok(Some(Answer::AuthorizePeer(Authorization::Allow { .. }))));
+    for _ in 0..limits::FAULTS {
+        assert!(matches!(plugin.consult(&claim_of("mallory", "bad")), Err(Failure::Trap(_))));
     }
+    let calls = plugin.usage().calls;
+    let off = failed(plugin.consult(&claim_of("mallory", "good")));
+    assert!(matches!(&off, Failure::Disabled(why) if why.contains("on this peer")), "{off:?}");
+    assert_eq!(plugin.usage().calls, calls, "the guard is not asked about that peer");
     assert_eq!(plugin.state(), PluginState::Active);
+    assert!(allowed(plugin.consult(&claim_of("carol", "good"))));
     for _ in 0..limits::FAULTS {
         failed(plugin.consult(&paths("bad")));
     }
     assert_eq!(plugin.state(), PluginState::Disabled);
-    let answer = plugin.consult(&claim("good"));
-    assert!(matches!(answer, Ok(Some(Answer::AuthorizePeer(Authorization::Allow { .. })))), "{answer:?}");
+    assert!(allowed(plugin.consult(&claim_of("carol", "good"))), "who is disabled still guards");
+}
+
+#[test]
+fn a_peer_that_a_guard_keeps_failing_on_stays_out_by_default() {
+    let plugin = Arc::new(moody("trap"));
+    for _ in 0..limits::FAULTS + 1 {
+        let decision = decide(&plugin, &claim("bad"));
+        assert!(
+            matches!(decision.answer, Some(Answer::AuthorizePeer(Authorization::Refuse { .. }))),
+            "{decision:?}"
+        );
+    }
 }
 
 #[test]
@@ -229,6 +262,33 @@ fn a_flood_of_lines_is_cut_and_counted() {
     assert_eq!(written, plugin.limits().log_lines as usize);
     assert!(lines.iter().any(|line| line.contains("too many lines")), "{:?}", lines.last());
     assert!(lines.iter().all(|line| line.contains("hostile")), "{:?}", lines.first());
+}
+
+#[test]
+fn a_flood_into_the_store_ends_at_its_bounds() {
+    let plugin = unhurried("store-flood");
+    let stored = |connection: &str| {
+        let decision = plugin.consult(&paths(connection)).unwrap().unwrap();
+        decision.why().unwrap().to_owned()
+    };
+    assert_eq!(stored("one"), "200 values");
+    // What is left of a mebibyte, less the keys.
+    assert_eq!(stored("two"), "55 values");
+    assert_eq!(stored("three"), "0 values");
+    let how = trap(unhurried("store-spree").consult(&paths("any")));
+    assert!(how.contains("more of kv and data than a call may"), "{how}");
+}
+
+#[test]
+fn a_flood_of_numbers_is_cut() {
+    let plugin = unhurried("count");
+    for _ in 0..3 {
+        assert!(matches!(plugin.consult(&paths("any")), Ok(Some(_))));
+    }
+    let numbers = plugin.metrics();
+    assert_eq!(numbers.len(), limits::METRICS);
+    assert_eq!(numbers[0].name, "thing_0");
+    assert_eq!(numbers[0].value, MetricValue::Counter(3), "a counter is no gauge");
 }
 
 /// Keeps events as text.

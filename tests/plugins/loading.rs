@@ -131,7 +131,7 @@ fn a_plugin_that_answers_nothing_of_its_roles_is_not_loaded() {
 
 #[test]
 fn an_inspection_shows_the_outside_without_settings() {
-    let found = inspect(&engine(), &component("office-hours"), Limits::default()).unwrap();
+    let found = inspect(&engine(), &component("office-hours"), Limits::default(), &[]).unwrap();
     assert_eq!(found.name, "office-hours");
     assert_eq!(found.version, env!("CARGO_PKG_VERSION"));
     assert_eq!(found.answers, QuestionSet::from_iter([QuestionKind::AuthorizePeer]));
@@ -140,4 +140,5 @@ fn an_inspection_shows_the_outside_without_settings() {
     let keys: Vec<_> = found.settings.iter().map(|spec| (spec.key.as_str(), spec.required)).collect();
     assert_eq!(keys, [("from", true), ("to", true), ("days", false), ("peers", false)]);
     assert!(found.size > 10_000);
+    assert!(found.grants.is_empty() && found.signer.is_none());
 }

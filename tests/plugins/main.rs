@@ -6,14 +6,17 @@ mod hostile;
 mod journeys;
 mod loading;
 mod questions;
+mod services;
 mod shelf;
+mod signed;
+mod start;
 mod version_skew;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vpnhost_plugin_host::{Limits, LoadError, PluginEngine, PluginSpec, SettingValue, WasmPolicy};
+use vpnhost_plugin_host::{Grant, Limits, LoadError, PluginEngine, PluginSpec, SettingValue, WasmPolicy};
 
 /// Returns the file of a component that was built before.
 fn component(name: &str) -> PathBuf {
@@ -38,7 +41,10 @@ fn engine() -> Arc<PluginEngine> {
 fn spec(name: &str, settings: &[(&str, &str)], call: Duration) -> PluginSpec {
     let text = |(key, value): &(&str, &str)| ((*key).to_owned(), SettingValue::Text((*value).to_owned()));
     let limits = Limits { call, ..Limits::default() };
-    PluginSpec { settings: settings.iter().map(text).collect(), limits, ..PluginSpec::new(component(name)) }
+    let settings = settings.iter().map(text).collect();
+    // One component tries everything that there is; the others ask for nothing.
+    let grants = if name == "hostile" { Grant::ALL.to_vec() } else { Vec::new() };
+    PluginSpec { settings, limits, grants, ..PluginSpec::new(component(name)) }
 }
 
 /// Loads a component that has the time it needs, on however slow a machine: where the deadline is not what a test is about.

@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use vpnhost_model::{Identity, LinkKind, Protocol, Role, TrafficSelector, Transform, TransformType};
 use vpnhost_policy::{
-    Attribute, Bounds, MaintenanceBounds, MaintenancePlan, OfferedSuite, PathCause, PathFacts, PathMenu,
-    PathStanding, PeerClaim, PeerHint, ProposalMenu, Question, QuestionKind, SelectorMenu, Situation,
+    AddressMenu, Attribute, Bounds, CredentialFacts, CredentialMenu, MaintenanceBounds, MaintenancePlan,
+    OfferedSuite, OtherSa, PathCause, PathFacts, PathMenu, PathStanding, PeerCertificate, PeerClaim, PeerEap,
+    PeerHint, PoolFacts, Power, PowerSource, ProposalMenu, Question, QuestionKind, SelectorMenu, Situation,
     SituationCause, Strength,
 };
 
@@ -20,6 +21,8 @@ impl Random {
             QuestionKind::NarrowSelectors => Question::NarrowSelectors(self.selector_menu()),
             QuestionKind::RankPaths => Question::RankPaths(self.path_menu()),
             QuestionKind::PlanMaintenance => Question::PlanMaintenance(self.situation()),
+            QuestionKind::AssignAddresses => Question::AssignAddresses(self.address_menu()),
+            QuestionKind::ChooseCredential => Question::ChooseCredential(self.credential_menu()),
         }
     }
 
@@ -34,22 +37,27 @@ impl Random {
                 behind_nat: self.option(Self::flag),
                 peer_behind_nat: self.option(Self::flag),
             },
+            peer_id: self.option(Self::identity),
+            labels: self.list(4, Self::attribute),
             suites: self.list(64, Self::suite),
+            not_offered: self.list(8, Self::suite),
             hints: self.list(4, Self::attribute),
         }
     }
 
     fn suite(&mut self) -> OfferedSuite {
         OfferedSuite {
-            transforms: self.list(6, |it| Transform {
-                kind: TransformType(it.byte()),
-                id: it.short(),
-                key_bits: it.option(Self::short),
-            }),
+            transforms: self.list(6, Self::transform),
             strength: Strength(self.byte()),
             backend: self.text(),
+            overhead_octets: self.option(Self::short),
+            packet_ns: self.option(Self::word),
             key_share_present: self.flag(),
         }
+    }
+
+    fn transform(&mut self) -> Transform {
+        Transform { kind: TransformType(self.byte()), id: self.short(), key_bits: self.option(Self::short) }
     }
 
     fn peer_claim(&mut self) -> PeerClaim {
@@ -59,10 +67,35 @@ impl Random {
             local_id: self.identity(),
             peer_id: self.identity(),
             auth_method: self.byte(),
+            certificate: self.option(|it| PeerCertificate {
+                subject: it.text(),
+                issuer: it.text(),
+                ca: it.text(),
+                names: it.list(4, Self::text),
+                serial: it.text(),
+                sha256: it.text(),
+                purposes: it.list(4, Self::text),
+                expires_unix_secs: it.next().cast_signed(),
+            }),
+            eap: self.option(|it| PeerEap {
+                identity: it.text(),
+                method: it.text(),
+                claimed_id: it.identity(),
+            }),
+            suite: self.list(6, Self::transform),
+            strength: Strength(self.byte()),
+            local: self.socket(),
             remote: self.socket(),
+            peer_behind_nat: self.flag(),
             unix_secs: self.next(),
             utc_offset_secs: self.word().cast_signed(),
             other_sas: self.word(),
+            others: self.list(4, |it| OtherSa {
+                connection: it.text(),
+                remote: it.socket(),
+                up_secs: it.word(),
+            }),
+            initial_contact: self.flag(),
             hints: self.list(4, Self::attribute),
         }
     }
@@ -73,6 +106,10 @@ impl Random {
             child: self.text(),
             role: self.role(),
             peer_id: self.identity(),
+            labels: self.list(4, Self::attribute),
+            rekeys: self.flag(),
+            offered_local: self.list(8, Self::selector),
+            offered_remote: self.list(8, Self::selector),
             local: self.list(8, Self::selector),
             remote: self.list(8, Self::selector),
             hints: self.list(4, Self::attribute),
@@ -100,6 +137,7 @@ impl Random {
             interface: it.text(),
             kind: LinkKind(it.byte() % 8),
             metered: it.flag(),
+            roaming: it.flag(),
             mtu: it.word(),
             rtt_us: it.option(|it| it.word() % 4),
             loss_permille: it.option(|it| it.short() % 1001),
@@ -107,6 +145,8 @@ impl Random {
             standing: PathStanding(it.byte() % 4),
             up_ms: it.word(),
             flaps: it.short() % 8,
+            outages: it.short(),
+            outage_ms: it.word(),
         });
         let count = u32::try_from(paths.len()).unwrap();
         PathMenu {
@@ -116,6 +156,7 @@ impl Random {
             paths,
             since_move_ms: self.option(Self::word),
             moves: self.short() % 16,
+            power: self.power(),
             hints: self.list(4, Self::attribute),
         }
     }
@@ -145,15 +186,70 @@ impl Random {
             role: self.role(),
             local_behind_nat: self.flag(),
             peer_behind_nat: self.flag(),
+            labels: self.list(4, Self::attribute),
+            interface: self.text(),
             kind: LinkKind(self.byte()),
             metered: self.flag(),
             rtt_us: self.option(Self::word),
+            loss_permille: self.option(Self::short),
+            outages: self.short(),
+            outage_ms: self.word(),
+            power: self.power(),
             idle_proven_ms: self.option(Self::word),
             idle_failed_ms: self.option(Self::word),
             bounds: bounds.including(&native),
             native,
             hints: self.list(4, Self::attribute),
         }
+    }
+
+    fn address_menu(&mut self) -> AddressMenu {
+        AddressMenu {
+            connection: self.text(),
+            peer_id: self.identity(),
+            labels: self.list(4, Self::attribute),
+            remote: self.socket(),
+            wants_ipv4: self.flag(),
+            wants_ipv6: self.flag(),
+            preferred: self.list(2, Self::address),
+            pools: self.list(16, |it| PoolFacts {
+                name: it.text(),
+                base: it.address(),
+                prefix_len: it.byte(),
+                free: it.word(),
+                leased: it.word(),
+                remembers: it.flag(),
+                dns: it.list(3, Self::address),
+            }),
+            hints: self.list(4, Self::attribute),
+        }
+    }
+
+    /// The core asks of two at least.
+    fn credential_menu(&mut self) -> CredentialMenu {
+        let credential = |it: &mut Self| CredentialFacts {
+            subject: it.text(),
+            issuer: it.text(),
+            serial: it.text(),
+            sha256: it.text(),
+            expires_unix_secs: it.option(|it| it.next().cast_signed()),
+            is_requested: it.below(4) == 0,
+        };
+        let mut credentials = self.list(6, credential);
+        credentials.extend([credential(self), credential(self)]);
+        CredentialMenu {
+            connection: self.text(),
+            local_id: self.identity(),
+            remote: self.socket(),
+            unix_secs: self.next(),
+            requested: self.flag(),
+            credentials,
+            hints: self.list(4, Self::attribute),
+        }
+    }
+
+    fn power(&mut self) -> Power {
+        Power { source: PowerSource(self.byte()), battery_percent: self.option(Self::byte) }
     }
 
     fn identity(&mut self) -> Identity {

@@ -20,6 +20,8 @@ fn strongest_first_turns_the_configured_order_and_is_named_for_it() {
             strength: Strength::of(&transforms),
             transforms,
             backend: "rustcrypto".into(),
+            overhead_octets: None,
+            packet_ns: None,
             key_share_present: false,
         }
     };
@@ -33,6 +35,9 @@ fn strongest_first_turns_the_configured_order_and_is_named_for_it() {
             behind_nat: None,
             peer_behind_nat: None,
         },
+        peer_id: None,
+        labels: Vec::new(),
+        not_offered: Vec::new(),
         suites: ["aes128-sha256-modp1024", "aes256-sha256-modp2048", "aes256gcm16-prfsha384-x25519"]
             .map(suite)
             .to_vec(),
@@ -57,6 +62,14 @@ fn office_hours_refuse_at_night_and_say_why() {
             local_id: Identity::Fqdn("moon".into()),
             peer_id: Identity::Email("carol@example.org".into()),
             auth_method: 2,
+            certificate: None,
+            eap: None,
+            suite: Vec::new(),
+            strength: Strength::RECOMMENDED,
+            local: ([192, 0, 2, 1], 4500).into(),
+            peer_behind_nat: false,
+            others: Vec::new(),
+            initial_contact: false,
             remote: ([198, 51, 100, 1], 4500).into(),
             // Wednesday, 25 November 2026.
             unix_secs: 1_795_564_800 + hour * 3600,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use vpnhost_ike::output::{CloseReason, Event};
 use vpnhost_model::{IkeSaId, Now, Role};
-use vpnhost_policy::{OnFailure, Outcome, Question};
+use vpnhost_policy::{OnFailure, Outcome, Question, Sha256};
 
 use crate::host::HostEvent;
 use crate::journal::{Entry, Journal, Move, Ring, STRANGERS};
@@ -36,6 +36,8 @@ pub(crate) struct Chronicle {
     /// Those that were remembered before they had begun, the last of them, oldest first.
     early: VecDeque<IkeSaId>,
     failures: BTreeMap<String, Failure>,
+    /// Which component each plugin is.
+    plugins: BTreeMap<String, Sha256>,
     quota: Quota,
     /// Of those whose addresses may be anybody's.
     forgeable: Quota,
@@ -95,9 +97,15 @@ impl Chronicle {
             ike_sas: BTreeMap::new(),
             early: VecDeque::new(),
             failures: BTreeMap::new(),
+            plugins: BTreeMap::new(),
             quota: Quota::default(),
             forgeable: Quota::default(),
         }
+    }
+
+    /// Takes which component each plugin is from now on.
+    pub(crate) fn know_components(&mut self, plugins: BTreeMap<String, Sha256>) {
+        self.plugins = plugins;
     }
 
     /// Returns the last refusal of a stranger who named a connection, or whom it is the nearest for.
@@ -154,6 +162,7 @@ impl Chronicle {
         let decision =
             if let Event::Decided { question, by, .. } = &event { Some((*question, *by)) } else { None };
         let (question, by) = decision.unzip();
+        let told = plugin.filter(|_| by == Some("plugins") || reason.is_some());
         let entry = Entry {
             number: 0,
             unix: now.unix,
@@ -164,7 +173,8 @@ impl Chronicle {
             kind,
             question,
             by,
-            plugin: plugin.filter(|_| by == Some("plugins") || reason.is_some()),
+            plugin_sha256: told.as_ref().and_then(|plugin| self.plugins.get(plugin).copied()),
+            plugin: told,
             reason,
             moved: Move::of(&event),
             text,
@@ -188,6 +198,7 @@ impl Chronicle {
             question: None,
             by: None,
             plugin: None,
+            plugin_sha256: None,
             reason: None,
             moved: None,
             text,
@@ -227,6 +238,7 @@ impl Chronicle {
                 question: Some(word),
                 by: None,
                 plugin: Some(step.policy.clone()),
+                plugin_sha256: step.sha256,
                 reason: None,
                 moved: None,
                 text: format!("{word}: plugin {} {how}; {counts}", step.policy),

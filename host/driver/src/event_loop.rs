@@ -61,6 +61,7 @@ async fn turn(
             Some((id, result)) = inputs.results.recv() => control.on_result(id, result),
             Some(changed) = inputs.changed.recv() => control.on_changed(changed),
             Some(news) = inputs.links.recv() => control.on_links(news),
+            Some(power) = inputs.power.recv() => control.on_power(power),
             Some(order) = orders.recv() => control.on_order(order),
             () = alarm.rings() => control.on_time(),
             () = sleep(idle_for) => control.on_time(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use vpnhost_ike::output::{CloseReason, Event};
 use vpnhost_model::{IkeSaId, Path};
+use vpnhost_policy::Sha256;
 
 use crate::limits;
 
@@ -39,6 +40,8 @@ pub struct Entry {
     pub by: Option<&'static str>,
     /// The plugin, of a decision, of a failure of one, or of a refusal by one.
     pub plugin: Option<String>,
+    /// The digest of that plugin's component.
+    pub plugin_sha256: Option<Sha256>,
     /// The stable code of the cause, of an end, a failure or a refusal, or of a path that is not taken.
     pub reason: Option<&'static str>,
     /// The numbers of a move.
@@ -196,6 +199,7 @@ mod tests {
             question: None,
             by: None,
             plugin: None,
+            plugin_sha256: None,
             reason: None,
             moved: None,
             text: "it began".to_owned(),

@@ -63,6 +63,14 @@ pub const METERED_SETTLE: Duration = Duration::from_secs(3);
 pub const ZONE_REFRESH: Duration = Duration::from_secs(600);
 /// Between two looks at the packet path's activity.
 pub const ACTIVITY_INTERVAL: Duration = Duration::from_secs(1);
+/// How long it may take at the start to measure what packets cost.
+pub const COST_TIME: Duration = Duration::from_millis(20);
+/// Between two looks at what a machine with a battery runs on.
+pub const POWER_INTERVAL: Duration = Duration::from_secs(30);
+/// Power supplies that are looked at.
+pub const POWER_SUPPLIES: usize = 32;
+/// Octets that are read of what one of them says.
+pub const POWER_TEXT: u64 = 64;
 /// Addresses of this machine that are looked at.
 pub const ADDRESSES: usize = 256;
 /// Pairs of them with one address of a peer that are looked for.

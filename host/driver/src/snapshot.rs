@@ -8,7 +8,7 @@ use vpnhost_model::{
     ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, LinkKind, LocalAddress, Mode, Path,
     Role, TrafficSelector,
 };
-use vpnhost_policy::{OnFailure, PathStanding, QuestionSet};
+use vpnhost_policy::{Metric, OnFailure, PathStanding, QuestionSet, Sha256};
 
 use crate::chronicle::Failure;
 use crate::journal::Entry;
@@ -235,16 +235,20 @@ pub struct Decision {
 }
 
 /// One plugin of the chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PluginState {
     /// Its name.
     pub name: String,
+    /// The digest of its component.
+    pub sha256: Option<Sha256>,
     /// The questions that it is asked.
     pub questions: QuestionSet,
     /// What counts when it fails to answer `authorize_peer`.
     pub on_failure: OnFailure,
     /// What became of questions to it.
     pub counters: QuestionCounters,
+    /// The numbers that it counts and measures itself.
+    pub metrics: Vec<Metric>,
 }
 
 /// What became of questions to plugins, or to one of them.

@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoBackend, SecureRandom};
-use vpnhost_model::{AddressPair, ChildSaId, IkeSaId, Instant, LocalAddress, Now, Path, Role, Translator};
-use vpnhost_policy::{Answer, Policy, QuestionSet};
+use vpnhost_model::{
+    AddressPair, ChildSaId, IkeSaId, Instant, LocalAddress, Now, PacketId, Path, Role, Translator,
+};
+use vpnhost_policy::{Answer, PathCause, Policy, Power, QuestionSet, SituationCause};
 
 use crate::config::EndpointConfig;
 use crate::connection::ConnectionState;
@@ -233,6 +235,27 @@ impl IkeEndpoint {
                     sa.on_link_changed(host, now, &before);
                 }
                 sa.on_links(host, now, described_anew);
+                sa.start_next(host, now);
+            });
+        }
+    }
+
+    /// Takes what it costs to seal a full packet here, in nanoseconds, for policies to know.
+    pub fn use_packet_costs(&mut self, costs: BTreeMap<PacketId, u32>) {
+        self.host.packet_costs = costs;
+    }
+
+    /// Takes what the machine runs on. Where that is another than before, plans and paths are decided anew.
+    pub fn handle_power(&mut self, now: Now, power: Power) {
+        let before = std::mem::replace(&mut self.host.power, power);
+        if before.source == power.source {
+            return;
+        }
+        let all: Vec<IkeSaId> = self.sas.keys().copied().collect();
+        for id in all {
+            self.visit(now, id, |sa, host| {
+                sa.plan_maintenance(host, now, SituationCause::POWER);
+                sa.consider_paths(host, now, PathCause::POWER);
                 sa.start_next(host, now);
             });
         }

@@ -1,16 +1,18 @@
 //! What all IKE SAs of one endpoint share: configuration, algorithms, randomness, names, outputs, and
 //! letters from one SA to another. Knows no exchange.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoBackend, CryptoError, DrawnRandom, SecretBytes, SecureRandom};
 use vpnhost_model::{
-    AddressPair, ChildSaId, ChildSpi, Identity, IkeSaId, IkeSpi, Instant, LocalAddress, Now, Path,
+    AddressPair, ChildSaId, ChildSpi, Identity, IkeSaId, IkeSpi, Instant, LocalAddress, Now, PacketId, Path,
 };
 use vpnhost_pki::{Crl, identity};
-use vpnhost_policy::{Policy, Question, QuestionSet};
+use vpnhost_policy::limits::OTHER_SAS;
+use vpnhost_policy::{OtherSa, Policy, Power, Question, QuestionSet};
 
 use crate::config::{EndpointConfig, PeerConfig};
 use crate::crowd::Crowd;
@@ -40,6 +42,10 @@ pub(crate) struct Host {
     pub(crate) pools: Pools,
     pub(crate) cookies: CookieJar,
     pub(crate) local_addresses: Vec<LocalAddress>,
+    /// What the machine runs on.
+    pub(crate) power: Power,
+    /// What it costs to seal a full packet, in nanoseconds.
+    pub(crate) packet_costs: BTreeMap<PacketId, u32>,
     /// Pairs of addresses that the machine has a route for.
     pub(crate) pairs: Vec<AddressPair>,
     /// The NAT64s of this host's networks.
@@ -135,6 +141,19 @@ impl Directory {
     /// Returns the established IKE SAs of a peer.
     pub(crate) fn of_peer(&self, peer: &Identity) -> impl Iterator<Item = IkeSaId> {
         self.peers.get(&identity::folded(peer)).into_iter().flatten().copied()
+    }
+
+    /// Tells a policy of the established IKE SAs of a peer, the newest first, as many as it is told of.
+    pub(crate) fn others(&self, now: Instant, peer: &Identity) -> Vec<OtherSa> {
+        let mut entries: Vec<&Entry> =
+            self.of_peer(peer).filter_map(|id| self.established.get(&id)).collect();
+        entries.sort_by_key(|entry| Reverse(entry.since));
+        let other = |entry: &Entry| OtherSa {
+            connection: entry.connection.clone(),
+            remote: entry.remote,
+            up_secs: u32::try_from(now.saturating_since(entry.since).as_secs()).unwrap_or(u32::MAX),
+        };
+        entries.into_iter().take(OTHER_SAS).map(other).collect()
     }
 
     /// Notes where an IKE SA's peer is now.
@@ -252,6 +271,8 @@ impl Host {
             pools,
             cookies: CookieJar::default(),
             local_addresses: Vec::new(),
+            power: Power::UNKNOWN,
+            packet_costs: BTreeMap::new(),
             pairs: Vec::new(),
             translators: Translators::default(),
             remotes_changed: false,

@@ -239,6 +239,12 @@ pub const PATH_MEMORY: Duration = Duration::from_secs(600);
 /// Moves that are remembered.
 pub const MOVES_REMEMBERED: usize = 256;
 
+/// How long it is remembered when paths were gone or silent.
+pub const OUTAGE_MEMORY: Duration = Duration::from_secs(3600);
+
+/// Such times that are remembered.
+pub const OUTAGES_REMEMBERED: usize = 256;
+
 /// What keeps an IKE SA from paths, so that it is told once.
 pub const HINDRANCES: usize = 64;
 

@@ -5,8 +5,11 @@ use std::net::IpAddr;
 
 use vpnhost_model::{Identity, IkeSaId};
 use vpnhost_pki::identity;
+use vpnhost_policy::PoolFacts;
+use vpnhost_policy::limits::POOLS;
 
 use crate::config::PoolConfig;
+use crate::extension::configuration::Wanted;
 use crate::limits;
 
 /// Every pool of the endpoint, by name.
@@ -55,8 +58,7 @@ impl Pools {
         }
     }
 
-    /// Gives an address of a family out of the first of the named pools that has one. No names
-    /// mean every pool. Who has an address, and asks for it by another IKE SA, keeps it.
+    /// Gives an address of a family out of the first of the named pools that has one. Who has an address, and asks for it by another IKE SA, keeps it.
     pub(crate) fn lease(
         &mut self,
         names: &[String],
@@ -65,8 +67,6 @@ impl Pools {
         owner: IkeSaId,
     ) -> Option<Lease> {
         let identity = &identity::folded(identity);
-        let every: Vec<String> = self.pools.keys().cloned().collect();
-        let names = if names.is_empty() { &every } else { names };
         let kept = wanted.and_then(|wanted| {
             let mut pools = names.iter().filter_map(|name| Some((name, self.pools.get(name)?)));
             let (name, _) = pools.find(|(_, pool)| pool.is_of(wanted, identity))?;
@@ -79,6 +79,19 @@ impl Pools {
             let pool = self.pools.get_mut(name).filter(|pool| pool.config.base.is_ipv6() == v6)?;
             pool.lease(identity, owner)
         })
+    }
+
+    /// Tells a policy of the named pools that have an address for a peer, of a family that it wants; no names mean every
+    /// pool.
+    pub(crate) fn menu(&self, names: &[String], wanted: &Wanted, identity: &Identity) -> Vec<PoolFacts> {
+        let identity = &identity::folded(identity);
+        let named: Vec<&Pool> = match names {
+            [] => self.pools.values().collect(),
+            names => names.iter().filter_map(|name| self.pools.get(name)).collect(),
+        };
+        let is_wanted = |pool: &&Pool| if pool.config.base.is_ipv6() { wanted.v6 } else { wanted.v4 };
+        let facts = named.into_iter().filter(is_wanted).map(|pool| pool.facts(wanted, identity));
+        facts.filter(|pool| pool.free > 0 || pool.remembers).take(POOLS).collect()
     }
 
     /// Returns the name of the first of the named pools of a family: the one that is exhausted
@@ -154,6 +167,41 @@ impl Pool {
         Some(Lease { address, prefix_len: self.config.prefix_len })
     }
 
+    /// Tells a policy of it.
+    fn facts(&self, wanted: &Wanted, identity: &Identity) -> PoolFacts {
+        let shared = wanted.preferred().any(|address| self.is_of(address, identity));
+        let remembered = self.remembered.get(identity);
+        let free = self.size().saturating_sub(self.leases.len() as u128);
+        PoolFacts {
+            name: self.config.name.clone(),
+            base: self.config.base,
+            prefix_len: self.config.prefix_len,
+            free: u32::try_from(free).unwrap_or(u32::MAX),
+            leased: u32::try_from(self.leases.len()).unwrap_or(u32::MAX),
+            remembers: shared || remembered.is_some_and(|address| !self.leases.contains_key(address)),
+            dns: self.config.dns.clone(),
+        }
+    }
+
+    /// Returns the first and the last offset that an address may have in the prefix. The first of a prefix is left out, and
+    /// of IPv4 the last, unless the prefix is too long for such addresses.
+    fn offsets(&self) -> (u128, u128) {
+        let bits = if self.config.base.is_ipv4() { 32 } else { 128 };
+        let free_bits = u32::from(bits - self.config.prefix_len.min(bits));
+        let mask = 1u128.checked_shl(free_bits).map_or(u128::MAX, |size| size - 1);
+        match free_bits {
+            0 => (0, 0),
+            1 => (0, 1),
+            _ => (1, if bits == 32 { mask - 1 } else { mask }),
+        }
+    }
+
+    /// Returns how many addresses it has.
+    fn size(&self) -> u128 {
+        let (first, last) = self.offsets();
+        (last - first).saturating_add(1)
+    }
+
     /// Tells whether an address is an identity's.
     fn is_of(&self, address: IpAddr, identity: &Identity) -> bool {
         self.leases.get(&address).is_some_and(|tenancy| tenancy.identity == *identity)
@@ -181,8 +229,7 @@ impl Pool {
             .is_some_and(|range| range.contains_address(address))
     }
 
-    /// Takes the next address that was never given out. The first of a prefix is left out, and of
-    /// IPv4 the last, unless the prefix is too long for such addresses.
+    /// Takes the next address that was never given out.
     fn untouched(&mut self) -> Option<IpAddr> {
         let (bits, base) = match self.config.base {
             IpAddr::V4(base) => (32, u128::from(u32::from(base))),
@@ -190,11 +237,7 @@ impl Pool {
         };
         let free_bits = u32::from(bits - self.config.prefix_len.min(bits));
         let mask = 1u128.checked_shl(free_bits).map_or(u128::MAX, |size| size - 1);
-        let (first, last) = match free_bits {
-            0 => (0, 0),
-            1 => (0, 1),
-            _ => (1, if bits == 32 { mask - 1 } else { mask }),
-        };
+        let (first, last) = self.offsets();
         let offset = if free_bits < 2 { self.next_offset - 1 } else { self.next_offset.max(first) };
         if offset > last {
             return None;
@@ -254,7 +297,7 @@ mod tests {
         assert_eq!(lease(&mut pools, "a", 1).unwrap(), "10.99.0.1");
         let wanted = Some("10.99.0.1".parse().unwrap());
         let mut ask = |who: &str, owner| {
-            let lease = pools.lease(&[], (false, wanted), &name(who), IkeSaId(owner)).unwrap();
+            let lease = pools.lease(&["road".into()], (false, wanted), &name(who), IkeSaId(owner)).unwrap();
             lease.address.to_string()
         };
         assert_eq!(ask("a", 2), "10.99.0.1");
@@ -280,12 +323,32 @@ mod tests {
     #[test]
     fn ipv6_and_tiny_prefixes_have_addresses() {
         let mut six = pools("fd99::", 64);
-        let got = six.lease(&[], (true, None), &name("a"), IkeSaId(1)).unwrap();
+        let got = six.lease(&["road".into()], (true, None), &name("a"), IkeSaId(1)).unwrap();
         assert_eq!((got.address.to_string().as_str(), got.prefix_len), ("fd99::1", 64));
-        assert_eq!(six.lease(&[], (false, None), &name("a"), IkeSaId(1)), None);
+        assert_eq!(six.lease(&["road".into()], (false, None), &name("a"), IkeSaId(1)), None);
         let mut one = pools("10.0.0.7", 32);
         assert_eq!(lease(&mut one, "a", 1).unwrap(), "10.0.0.7");
         assert_eq!(lease(&mut one, "b", 2), None);
+    }
+
+    #[test]
+    fn a_pool_tells_what_is_left_of_it_and_whether_it_has_what_a_peer_had() {
+        let mut pools = pools("10.99.0.0", 30);
+        let wanted = Wanted { v4: true, ..Wanted::default() };
+        let facts = |pools: &Pools, who: &str, wanted: &Wanted| {
+            let menu = pools.menu(&[], wanted, &name(who));
+            menu.first().map(|pool| (pool.free, pool.leased, pool.remembers))
+        };
+        assert_eq!(facts(&pools, "a", &wanted), Some((2, 0, false)));
+        lease(&mut pools, "a", 1);
+        lease(&mut pools, "b", 2);
+        assert_eq!(facts(&pools, "a", &wanted), None, "it is exhausted");
+        let again = Wanted { had_v4: Some("10.99.0.1".parse().unwrap()), ..wanted.clone() };
+        assert_eq!(facts(&pools, "a", &again), Some((0, 2, true)), "but for whom has an address of it");
+        assert_eq!(facts(&pools, "b", &again), None);
+        pools.release(IkeSaId(1));
+        assert_eq!(facts(&pools, "A", &wanted), Some((1, 1, true)));
+        assert_eq!(facts(&pools, "a", &Wanted { v6: true, ..Wanted::default() }), None);
     }
 
     #[test]

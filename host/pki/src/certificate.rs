@@ -7,6 +7,7 @@ use vpnhost_crypto::{CryptoBackend, CryptoError, Hash, KeyError, PublicKey};
 
 use crate::der::{INTEGER, Reader, SEQUENCE, context, implicit, small, whole};
 use crate::extension::{Extensions, KeyUse};
+use crate::name::oid;
 use crate::signed::Signed;
 use crate::{GeneralName, Malformed, Name, Refusal, limits, time};
 
@@ -90,6 +91,11 @@ impl Certificate {
         &self.0.extensions.names
     }
 
+    /// Returns what its key is for, as dotted numbers: the extended key usage; none where it does not say.
+    pub fn purposes(&self) -> impl Iterator<Item = String> {
+        self.0.extensions.extended_key_usage.iter().flatten().map(|purpose| oid(purpose))
+    }
+
     /// Returns the serial number, big-endian.
     pub fn serial(&self) -> &[u8] {
         &self.0.serial
@@ -137,6 +143,17 @@ impl Certificate {
         let sha1 = crypto.find_hash(Hash::SHA1).ok_or(CryptoError::Unsupported)?;
         let mut digest = [0; 20];
         sha1.hash(&[&self.0.spki], &mut digest)?;
+        Ok(digest)
+    }
+
+    /// Returns the SHA-256 of the certificate, its fingerprint for people.
+    ///
+    /// # Errors
+    /// [`CryptoError::Unsupported`] if no backend has SHA-256.
+    pub fn fingerprint(&self, crypto: &dyn CryptoBackend) -> Result<[u8; 32], CryptoError> {
+        let sha256 = crypto.find_hash(Hash::SHA2_256).ok_or(CryptoError::Unsupported)?;
+        let mut digest = [0; 32];
+        sha256.hash(&[self.der()], &mut digest)?;
         Ok(digest)
     }
 

@@ -1,5 +1,6 @@
 //! GeneralName (RFC 5280 §4.2.1.6), and which of them lie within a name constraint (§4.2.1.10).
 
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::der::{Reader, SEQUENCE, Value, context, implicit, whole};
@@ -97,6 +98,25 @@ impl GeneralName {
         let Self::Ip(octets) = self else { return None };
         let v4 = <[u8; 4]>::try_from(&octets[..]).map(|octets| Ipv4Addr::from(octets).into());
         v4.or_else(|_| <[u8; 16]>::try_from(&octets[..]).map(|octets| Ipv6Addr::from(octets).into())).ok()
+    }
+}
+
+/// With its kind in front, as certificate tools show it.
+impl fmt::Display for GeneralName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What a peer sends reaches logs and terminals.
+        let shown = |text: &str| text.replace(|letter: char| letter.is_control(), "?");
+        match self {
+            Self::Email(text) => write!(f, "email:{}", shown(text)),
+            Self::Dns(text) => write!(f, "dns:{}", shown(text)),
+            Self::Directory(name) => write!(f, "dn:{name}"),
+            Self::Uri(text) => write!(f, "uri:{}", shown(text)),
+            Self::Ip(octets) => match self.address() {
+                Some(address) => write!(f, "ip:{address}"),
+                None => write!(f, "ip:{octets:02x?}"),
+            },
+            Self::Other(tag, _) => write!(f, "other:{tag}"),
+        }
     }
 }
 

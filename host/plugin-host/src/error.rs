@@ -1,11 +1,13 @@
 //! Why a plugin is not loaded.
 
+use std::borrow::Cow;
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use vpnhost_policy::Failure;
 
-use crate::limits;
 use crate::settings::SettingProblem;
+use crate::{Grant, KeyId, limits};
 
 /// Why a plugin is not loaded; the text is one line for the operator, [`LoadError::hint`] another.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,76 @@ pub enum LoadError {
         path: PathBuf,
         /// What it imports.
         imports: Vec<String>,
+    },
+    /// The component wants what the operator did not grant.
+    #[error("plugin {} uses what it was not granted: {}", path.display(), listed(missing))]
+    NotGranted {
+        /// Which file.
+        path: PathBuf,
+        /// What it wants.
+        missing: Vec<Grant>,
+        /// The grants that it would run with.
+        wanted: Vec<Grant>,
+    },
+    /// The operator wants signed plugins only, and this one is not.
+    #[error("plugin {} is not signed: there is no {}, and [host] plugin_keys takes {} only", path.display(), file.display(), listed(keys))]
+    Unsigned {
+        /// Which file.
+        path: PathBuf,
+        /// Where its signature would be.
+        file: PathBuf,
+        /// The keys that are believed.
+        keys: Vec<KeyId>,
+    },
+    /// Another key signed it than those that the operator believes.
+    #[error("plugin {} is signed by the key {key}, and [host] plugin_keys takes {} only", path.display(), listed(keys))]
+    ForeignSigner {
+        /// Which file.
+        path: PathBuf,
+        /// Which key.
+        key: KeyId,
+        /// The keys that are believed.
+        keys: Vec<KeyId>,
+    },
+    /// The signature is none of this file.
+    #[error("plugin {} is not what the key {key} signed", path.display())]
+    SignatureWrong {
+        /// Which file.
+        path: PathBuf,
+        /// Which key.
+        key: KeyId,
+    },
+    /// The signature's file is none.
+    #[error("{} is no signature of minisign", path.display())]
+    SignatureForm {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The signature's file cannot be read.
+    #[error("cannot read the signature {}", path.display())]
+    SignatureRead {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A table that the operator names is none.
+    #[error("table {}: line {line} {problem}", path.display())]
+    Table {
+        /// Which file.
+        path: PathBuf,
+        /// Where in it.
+        line: usize,
+        /// What is wrong there.
+        problem: &'static str,
+    },
+    /// The store that a plugin should find again cannot be had.
+    #[error("the store of plugin {name} cannot be read")]
+    Store {
+        /// Whose.
+        name: String,
+        /// Why.
+        source: std::io::Error,
     },
     /// The component answers none of the questions that this host asks.
     #[error("{} is no plugin of this host: {}", path.display(), found(exports))]
@@ -108,8 +180,8 @@ pub enum LoadError {
 
 impl LoadError {
     /// Returns what the operator may do about it, in a line.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+    pub fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
             Self::CoreModule { .. } => Some(
                 "make a component of it: cargo xtask build-plugins, or wasm-tools component new IN.wasm -o OUT.wasm",
             ),
@@ -126,13 +198,31 @@ impl LoadError {
             }
             Self::Settings { .. } => Some("vpnhost plugin inspect FILE shows the settings that it takes"),
             Self::Roles { .. } => Some("vpnhost plugin inspect FILE shows what it answers"),
+            Self::NotGranted { wanted, .. } => {
+                let words: Vec<String> = wanted.iter().map(|grant| format!("\"{grant}\"")).collect();
+                return Some(format!("write grant = [{}] in its [[plugin]]", words.join(", ")).into());
+            }
+            Self::Unsigned { .. } => Some("minisign -S -m FILE.wasm signs it; or leave plugin_keys out"),
+            Self::ForeignSigner { .. } => Some("vpnhost plugin inspect FILE shows who signed it"),
+            Self::SignatureWrong { .. } => {
+                Some("one of the two files was changed, or copied without the other: sign it anew")
+            }
+            Self::SignatureForm { .. } => Some("minisign -S -m FILE.wasm makes one"),
+            Self::Table { .. } => Some("a table has lines of key,value; # begins a comment"),
             Self::Read { .. }
             | Self::TooLarge { .. }
             | Self::Compile { .. }
             | Self::Start { .. }
+            | Self::SignatureRead { .. }
+            | Self::Store { .. }
             | Self::Engine { .. } => None,
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
+}
+
+fn listed<T: Display>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn found(exports: &[String]) -> String {

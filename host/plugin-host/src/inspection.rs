@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use vpnhost_policy::QuestionSet;
+use vpnhost_policy::{QuestionSet, Sha256};
 
 use crate::instance::Instance;
+use crate::loader::{self, Admission};
 use crate::v0_1::Plugin;
-use crate::{Limits, LoadError, PluginEngine, SettingSpec, loader};
+use crate::{Grant, Limits, LoadError, PluginEngine, PluginKey, SettingSpec, Signer};
 
 /// What can be known of a plugin without settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,17 +27,29 @@ pub struct Inspection {
     pub interfaces: Vec<String>,
     /// The interfaces it imports.
     pub imports: Vec<String>,
+    /// What it needs to be granted.
+    pub grants: Vec<Grant>,
     /// The file's length in octets.
     pub size: u64,
+    /// The file's digest.
+    pub sha256: Sha256,
+    /// Who signed it, if anybody did.
+    pub signer: Option<Signer>,
 }
 
-/// Loads a component and asks it what it is; it is not configured and answers nothing.
+/// Loads a component and asks it what it is; it is not configured and answers nothing. Where keys are given, one of
+/// them must have signed it.
 ///
 /// # Errors
 /// As [`crate::WasmPolicy::load`], without those about settings.
-pub fn inspect(engine: &Arc<PluginEngine>, path: &Path, limits: Limits) -> Result<Inspection, LoadError> {
-    let loaded = loader::load(engine.wasmtime(), path)?;
-    let plugin = Plugin::new(&loaded.component, loaded.questions)
+pub fn inspect(
+    engine: &Arc<PluginEngine>,
+    path: &Path,
+    limits: Limits,
+    keys: &[PluginKey],
+) -> Result<Inspection, LoadError> {
+    let loaded = loader::load(engine, path, Admission { keys, grants: &Grant::ALL })?;
+    let plugin = Plugin::new(&loaded.component, loaded.questions, &loaded.asked)
         .map_err(|source| LoadError::Shape { path: path.to_owned(), source })?;
     let (_, manifest) =
         Instance::describe(engine, &plugin, "inspected", limits).map_err(|error| error.at(path))?;
@@ -48,6 +61,9 @@ pub fn inspect(engine: &Arc<PluginEngine>, path: &Path, limits: Limits) -> Resul
         settings: manifest.settings,
         interfaces: loaded.exports,
         imports: loaded.imports,
+        grants: loaded.asked,
         size: loaded.size,
+        sha256: loaded.sha256,
+        signer: loaded.signer,
     })
 }

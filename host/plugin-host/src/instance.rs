@@ -3,26 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tracing::Level;
-use vpnhost_policy::Failure;
-use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
+use vpnhost_policy::{Failure, ImportCall};
+use wasmtime::{Store, Trap, UpdateDeadline};
 
+use crate::guest::{Guest, Services, failure};
 use crate::limits::{self, Limits};
 use crate::v0_1::{Bindings, Plugin};
 use crate::{LoadError, Manifest, PluginEngine, Settings};
-
-/// What the host keeps beside an instance.
-pub(crate) struct Guest {
-    name: String,
-    limits: Limits,
-    deadline: Instant,
-    /// Memory was asked for and not given.
-    starved: bool,
-    log_lines: u32,
-    log_dropped: u32,
-    /// The last line at ERROR: a panic writes its message there.
-    last_words: Option<String>,
-}
 
 /// An instance that has been described and configured.
 pub(crate) struct Instance {
@@ -53,21 +40,13 @@ impl Instance {
         name: &str,
         limits: Limits,
     ) -> Result<(Self, Manifest), StartError> {
-        let guest = Guest {
-            name: name.to_owned(),
-            limits,
-            deadline: Instant::now() + limits::START,
-            starved: false,
-            log_lines: 0,
-            log_dropped: 0,
-            last_words: None,
-        };
+        let guest = Guest::new(name, limits);
         let mut store = Store::new(engine.wasmtime(), guest);
         store.limiter(|guest| guest);
         store.set_hostcall_fuel(limits::CROSSING_OCTETS);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| {
-            if Instant::now() < store.data().deadline {
+            if Instant::now() < store.data().deadline() {
                 Ok(UpdateDeadline::Continue(1))
             } else {
                 Err(Trap::Interrupt.into())
@@ -87,6 +66,16 @@ impl Instance {
         Ok((instance, manifest))
     }
 
+    /// Gives it what it may have of the host from now on: describing and configuring it needs none of it.
+    pub(crate) fn serve(&mut self, services: Services) {
+        self.store.data_mut().serve(services);
+    }
+
+    /// Returns what imports told it in the last call.
+    pub(crate) fn take_record(&mut self) -> Vec<ImportCall> {
+        self.store.data_mut().take_record()
+    }
+
     /// Calls within a time. After a failure the instance is dead and must be dropped.
     pub(crate) fn call<R>(
         &mut self,
@@ -94,19 +83,13 @@ impl Instance {
         limit: Duration,
         call: impl FnOnce(&Bindings, &mut Store<Guest>) -> wasmtime::Result<R>,
     ) -> Result<R, Failure> {
-        let guest = self.store.data_mut();
-        guest.deadline = Instant::now() + limit;
-        guest.log_lines = 0;
-        guest.log_dropped = 0;
-        guest.last_words = None;
+        self.store.data_mut().begin(limit);
         self.store.set_epoch_deadline(1);
         let watch = engine.watch();
         let result = call(&self.bindings, &mut self.store);
         drop(watch);
         let guest = self.store.data_mut();
-        if guest.log_dropped > 0 {
-            tracing::warn!(plugin = %guest.name, dropped = guest.log_dropped, "plugin wrote too many lines");
-        }
+        guest.end(result.is_ok());
         result.map_err(|error| failure(guest, &error))
     }
 }
@@ -134,81 +117,5 @@ impl StartError {
             Self::Failed(failure) => failure,
             Self::Settings(_) => Failure::Trap("it refuses settings that it took before".to_owned()),
         }
-    }
-}
-
-impl Guest {
-    /// Writes a guest's line to the host's log.
-    pub(crate) fn log(&mut self, level: Level, message: &str) {
-        if level == Level::ERROR {
-            self.last_words = Some(printable(message, vpnhost_policy::limits::TEXT_OCTETS));
-        }
-        if self.log_lines >= self.limits.log_lines {
-            self.log_dropped = self.log_dropped.saturating_add(1);
-            return;
-        }
-        self.log_lines += 1;
-        let (plugin, message) = (&self.name, printable(message, limits::LOG_LINE_OCTETS));
-        match level {
-            Level::TRACE => tracing::trace!(%plugin, "{message}"),
-            Level::DEBUG => tracing::debug!(%plugin, "{message}"),
-            Level::INFO => tracing::info!(%plugin, "{message}"),
-            Level::WARN => tracing::warn!(%plugin, "{message}"),
-            Level::ERROR => tracing::error!(%plugin, "{message}"),
-        }
-    }
-}
-
-impl ResourceLimiter for Guest {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let given = desired <= self.limits.memory;
-        self.starved |= !given;
-        Ok(given)
-    }
-
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= limits::TABLE_ENTRIES)
-    }
-
-    fn instances(&self) -> usize {
-        limits::CORE_ITEMS
-    }
-
-    fn tables(&self) -> usize {
-        limits::CORE_ITEMS
-    }
-
-    fn memories(&self) -> usize {
-        limits::CORE_ITEMS
-    }
-}
-
-/// Cuts a guest's text and takes out what would move a terminal's cursor.
-pub(crate) fn printable(text: &str, most: usize) -> String {
-    let mut cut = text.len().min(most);
-    while !text.is_char_boundary(cut) {
-        cut -= 1;
-    }
-    text[..cut].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-fn failure(guest: &mut Guest, error: &wasmtime::Error) -> Failure {
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => Failure::Deadline,
-        _ if guest.starved => Failure::Memory,
-        Some(Trap::StackOverflow) => Failure::Trap("stack overflow".to_owned()),
-        Some(trap) => Failure::Trap(guest.last_words.take().unwrap_or_else(|| trap.to_string())),
-        None => Failure::Trap(printable(&format!("{:#}", error), vpnhost_policy::limits::TEXT_OCTETS)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_guests_text_is_cut_at_a_character_and_moves_no_cursor() {
-        assert_eq!(printable("a\u{1b}[2Jb\n", 100), "a [2Jb ");
-        assert_eq!(printable("äöü", 3), "ä");
     }
 }

@@ -1,7 +1,8 @@
 //! WebAssembly components as policies.
 //!
 //! A component is compiled once and instantiated at will; it sees nothing but the menus that it is
-//! asked and may only write to the log. Each call has a deadline and a memory cap; an instance that
+//! asked, writes to the log, and has of the host what the operator grants it: a small store of its own, numbers
+//! that it shows, tables to look into. What it is told there is recorded: a call can be made anew. Each call has a deadline and a memory cap; an instance that
 //! traps is thrown away, and a fresh one answers the next question. This room knows WIT and the
 //! vocabulary of policies; of IKE and of packets it knows nothing.
 //!
@@ -17,8 +18,13 @@
 //! ```
 
 mod breaker;
+mod compiled;
+mod digest;
 mod engine;
 mod error;
+mod grant;
+mod guest;
+mod holdings;
 mod inspection;
 mod instance;
 pub mod limits;
@@ -26,12 +32,21 @@ mod loader;
 mod manifest;
 mod policy;
 mod settings;
+mod signature;
+mod spec;
+mod store;
+mod table;
 mod v0_1;
 
 pub use engine::PluginEngine;
 pub use error::LoadError;
+pub use grant::Grant;
+pub use holdings::StoreKind;
 pub use inspection::{Inspection, inspect};
 pub use limits::Limits;
 pub use manifest::{Manifest, SettingSpec};
-pub use policy::{PluginSpec, PluginState, Usage, WasmPolicy};
+pub use policy::{PluginState, Usage, WasmPolicy};
 pub use settings::{SettingKind, SettingProblem, SettingValue, Settings};
+pub use signature::{KeyId, PluginKey, Signer};
+pub use spec::PluginSpec;
+pub use table::{TableKeys, TableSpec};

@@ -4,23 +4,39 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use vpnhost_policy::{QuestionKind, QuestionSet};
+use vpnhost_policy::{QuestionKind, QuestionSet, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-use crate::{LoadError, limits};
+use crate::signature::{self, PluginKey, Signer};
+use crate::{Grant, LoadError, PluginEngine, digest, limits};
 
 /// The package that imports and exports are looked for in.
 const PACKAGE: &str = "vpnhost:policy/";
-/// What a plugin may import: one interface, and the types, which give nothing.
-const GRANTED: [&str; 2] = ["log", "types"];
+/// What every plugin may import: the log, and the types, which give nothing.
+const FREE: [&str; 2] = ["log", "types"];
+
+/// On what terms a component is taken in.
+#[derive(Clone, Copy)]
+pub(crate) struct Admission<'a> {
+    /// Who must have signed it, if anybody.
+    pub(crate) keys: &'a [PluginKey],
+    /// What it may import beside the log.
+    pub(crate) grants: &'a [Grant],
+}
 
 /// A compiled component and what its outside looks like.
 pub(crate) struct Loaded {
     pub(crate) component: Component,
     /// The file's length in octets.
     pub(crate) size: u64,
+    /// The file's digest.
+    pub(crate) sha256: Sha256,
+    /// Who signed it.
+    pub(crate) signer: Option<Signer>,
+    /// What it imports of that which is granted.
+    pub(crate) asked: Vec<Grant>,
     /// The names of what it imports that is more than types.
     pub(crate) imports: Vec<String>,
     /// The names of what it exports.
@@ -29,26 +45,41 @@ pub(crate) struct Loaded {
     pub(crate) questions: QuestionSet,
 }
 
-/// Reads, compiles, and checks imports and exports.
-pub(crate) fn load(engine: &Engine, path: &Path) -> Result<Loaded, LoadError> {
+/// Reads, checks who signed it, compiles, and checks imports and exports.
+pub(crate) fn load(
+    plugins: &PluginEngine,
+    path: &Path,
+    admission: Admission<'_>,
+) -> Result<Loaded, LoadError> {
+    let engine = plugins.wasmtime();
     let octets = read(path)?;
     check_magic(path, &octets)?;
-    let component = Component::from_binary(engine, &octets)
-        .map_err(|source| LoadError::Compile { path: path.to_owned(), source })?;
+    let signer = signature::check(path, &octets, admission.keys)?;
+    let sha256 = digest::of(&octets);
+    let component = compile(plugins, path, &octets, sha256)?;
     let outside = component.component_type();
     let mut imports = Vec::new();
     let mut foreign = Vec::new();
+    let mut asked = Vec::new();
     for (name, item) in outside.imports(engine) {
-        let granted = interface(name).is_some_and(|it| GRANTED.contains(&it));
-        if !granted {
+        let grant = Grant::ALL.into_iter().find(|grant| interface(name) == Some(grant.name()));
+        let known = grant.is_some() || interface(name).is_some_and(|it| FREE.contains(&it));
+        if !known {
             foreign.push(name.to_owned());
         }
-        if !granted || has_functions(engine, &item.ty) {
+        if !known || has_functions(engine, &item.ty) {
             imports.push(name.to_owned());
         }
+        asked.extend(grant);
     }
     if !foreign.is_empty() {
         return Err(LoadError::Imports { path: path.to_owned(), imports: foreign });
+    }
+    asked.sort_unstable();
+    let is_missing = |grant: &Grant| !admission.grants.contains(grant);
+    let missing: Vec<Grant> = asked.iter().copied().filter(is_missing).collect();
+    if !missing.is_empty() {
+        return Err(LoadError::NotGranted { path: path.to_owned(), missing, wanted: asked });
     }
     let exports: Vec<String> = outside.exports(engine).map(|(name, _)| name.to_owned()).collect();
     let has = |wanted: &str| exports.iter().any(|name| interface(name) == Some(wanted));
@@ -62,7 +93,26 @@ pub(crate) fn load(engine: &Engine, path: &Path) -> Result<Loaded, LoadError> {
         }
     }
     let size = u64::try_from(octets.len()).unwrap_or(u64::MAX);
-    Ok(Loaded { component, size, imports, exports, questions })
+    Ok(Loaded { component, size, sha256, signer, asked, imports, exports, questions })
+}
+
+/// Finds what the component was compiled to before, or compiles it.
+fn compile(
+    plugins: &PluginEngine,
+    path: &Path,
+    octets: &[u8],
+    sha256: Sha256,
+) -> Result<Component, LoadError> {
+    let engine = plugins.wasmtime();
+    if let Some(component) = plugins.compiled().and_then(|cache| cache.find(engine, sha256)) {
+        return Ok(component);
+    }
+    let component = Component::from_binary(engine, octets)
+        .map_err(|source| LoadError::Compile { path: path.to_owned(), source })?;
+    if let Some(cache) = plugins.compiled() {
+        cache.keep(engine, sha256, &component);
+    }
+    Ok(component)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {

@@ -1,65 +1,43 @@
 //! A component that answers as any policy does.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use vpnhost_model::Identity;
 use vpnhost_policy::{
-    Answer, Authorization, Failure, MaintenancePlan, Narrowing, OnFailure, PathMenu, PathRanking, PeerClaim,
-    Policy, ProposalMenu, Question, QuestionKind, QuestionSet, Ranking, Reply, SelectorMenu, Situation,
+    AddressMenu, Answer, Assignment, Authorization, CredentialChoice, CredentialMenu, Failure, ImportCall,
+    MaintenancePlan, Metric, Narrowing, OnFailure, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu,
+    Question, QuestionKind, QuestionSet, Ranking, RecordedReply, Reply, SelectorMenu, Sha256, Situation,
 };
 use wasmtime::Store;
 
-use crate::breaker::Breaker;
-use crate::instance::{Guest, Instance};
+use crate::breaker::{Breaker, PeerBreakers};
+use crate::guest::{Guest, Services};
+use crate::instance::{Instance, StartError};
 use crate::limits::{self, Limits};
+use crate::loader::{self, Admission};
+use crate::table::Table;
 use crate::v0_1::{Bindings, Plugin};
-use crate::{LoadError, Manifest, PluginEngine, Settings, loader};
-
-/// What the operator says of a plugin.
-#[derive(Clone, Debug)]
-pub struct PluginSpec {
-    /// The component's file.
-    pub path: PathBuf,
-    /// The name to go by; the plugin's own where none is given.
-    pub name: Option<String>,
-    /// The questions it may be asked; all that it answers where none are given.
-    pub questions: Option<QuestionSet>,
-    /// What counts when it fails to answer `authorize_peer`.
-    pub on_failure: OnFailure,
-    /// What it may take.
-    pub limits: Limits,
-    /// Its settings.
-    pub settings: Settings,
-}
-
-impl PluginSpec {
-    /// Returns the defaults for a file.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            name: None,
-            questions: None,
-            on_failure: OnFailure::Deny,
-            limits: Limits::default(),
-            settings: Settings::new(),
-        }
-    }
-}
+use crate::{LoadError, Manifest, PluginEngine, PluginSpec, Signer};
 
 /// A loaded plugin.
 ///
 /// Calls run in the caller's thread, one at a time. An instance that fails is dropped; the next call
-/// gets a fresh one. Too many failures switch the plugin off for a while, except that
-/// `authorize_peer` is always asked and its failures switch nothing off: otherwise a peer that makes
-/// a guard fail would rid everybody of it.
+/// gets a fresh one. Too many failures switch the plugin off for a while. Those of `authorize_peer` are
+/// counted for each peer and switch it off for that peer alone, which counts as a failure to answer:
+/// otherwise a peer that makes a guard fail would rid everybody of it.
 pub struct WasmPolicy {
     engine: Arc<PluginEngine>,
     plugin: Plugin,
     spec: PluginSpec,
     name: String,
     manifest: Manifest,
+    sha256: Sha256,
+    signer: Option<Signer>,
+    services: Services,
     questions: QuestionSet,
     running: Mutex<Running>,
 }
@@ -67,6 +45,7 @@ pub struct WasmPolicy {
 struct Running {
     instance: Option<Instance>,
     breaker: Breaker,
+    peers: PeerBreakers,
     usage: Usage,
 }
 
@@ -98,12 +77,15 @@ impl WasmPolicy {
     /// # Errors
     /// See [`LoadError`]: each names the file and what is wrong with it.
     pub fn load(engine: &Arc<PluginEngine>, spec: PluginSpec) -> Result<Self, LoadError> {
-        let loaded = loader::load(engine.wasmtime(), &spec.path)?;
-        let plugin = Plugin::new(&loaded.component, loaded.questions)
+        let admission = Admission { keys: &spec.keys, grants: &spec.grants };
+        let loaded = loader::load(engine, &spec.path, admission)?;
+        let plugin = Plugin::new(&loaded.component, loaded.questions, &loaded.asked)
             .map_err(|source| LoadError::Shape { path: spec.path.clone(), source })?;
         let name = spec.name.clone().unwrap_or_else(|| stem(&spec.path));
-        let (instance, manifest) = Instance::start(engine, &plugin, &name, spec.limits, &spec.settings)
+        let services = services(engine, &spec)?;
+        let (mut instance, manifest) = Instance::start(engine, &plugin, &name, spec.limits, &spec.settings)
             .map_err(|error| error.at(&spec.path))?;
+        instance.serve(services.clone());
         let answers = loaded.questions.intersection(manifest.answers);
         if answers.is_empty() {
             return Err(LoadError::NoQuestion { path: spec.path, exports: loaded.exports });
@@ -112,16 +94,27 @@ impl WasmPolicy {
         if questions.is_empty() {
             return Err(LoadError::Roles { path: spec.path });
         }
-        let running =
-            Running { instance: Some(instance), breaker: Breaker::default(), usage: Usage::default() };
+        let running = Running {
+            instance: Some(instance),
+            breaker: Breaker::default(),
+            peers: PeerBreakers::default(),
+            usage: Usage::default(),
+        };
         let name = spec.name.clone().unwrap_or_else(|| manifest.name.clone());
-        tracing::info!(plugin = %name, version = %manifest.version, file = %spec.path.display(), "plugin loaded");
+        let signer = loaded.signer.filter(|signer| signer.verified);
+        tracing::info!(
+            plugin = %name, version = %manifest.version, sha256 = %loaded.sha256, file = %spec.path.display(),
+            signed_by = signer.as_ref().map(|signer| tracing::field::display(signer.key)), "plugin loaded"
+        );
         Ok(Self {
             engine: engine.clone(),
             plugin,
             spec,
             name,
             manifest,
+            sha256: loaded.sha256,
+            signer,
+            services,
             questions,
             running: Mutex::new(running),
         })
@@ -130,6 +123,11 @@ impl WasmPolicy {
     /// Returns what the plugin says of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Returns who signed it, where that was asked for.
+    pub fn signer(&self) -> Option<&Signer> {
+        self.signer.as_ref()
     }
 
     /// Returns the questions that it is asked.
@@ -164,20 +162,21 @@ impl WasmPolicy {
     /// Asks one question; an abstention where the plugin is not to be asked.
     fn ask<R>(
         &self,
-        kind: QuestionKind,
+        asking: &mut Asking<'_>,
         call: impl FnOnce(&Bindings, &mut Store<Guest>) -> wasmtime::Result<Option<R>>,
     ) -> Result<Option<R>, Failure> {
+        let kind = asking.kind;
         if !self.questions.contains(kind) {
             return Ok(None);
         }
         let mut running = self.running();
-        if !kind.fails_closed() && running.breaker.is_off(Instant::now()) {
-            let why = format!("failed {} times in a minute", limits::FAULTS);
-            return Err(Failure::Disabled(why));
+        if running.is_off(Instant::now(), asking.peer) {
+            let whom = if asking.peer.is_some() { " on this peer" } else { "" };
+            return Err(Failure::Disabled(format!("failed{whom} {} times in a minute", limits::FAULTS)));
         }
         running.usage.calls += 1;
         let started = Instant::now();
-        let result = self.call(&mut running, call);
+        let result = self.call(&mut running, &mut asking.record, call);
         let elapsed = started.elapsed();
         match &result {
             Ok(answer) => {
@@ -186,10 +185,14 @@ impl WasmPolicy {
             }
             Err(failure) => {
                 running.usage.failures += 1;
-                tracing::warn!(plugin = %self.name, question = %kind, ?elapsed, %failure, "plugin failed");
-                if !kind.fails_closed() && running.breaker.count(Instant::now()) {
+                tracing::warn!(
+                    plugin = %self.name, sha256 = %self.sha256.short(), question = %kind, ?elapsed, %failure,
+                    "plugin failed"
+                );
+                if running.count(Instant::now(), asking.peer) {
                     let (faults, pause) = (limits::FAULTS, limits::PAUSE);
-                    tracing::warn!(plugin = %self.name, faults, ?pause, "plugin switched off: it fails too often");
+                    let whom = asking.peer.map_or("", |_| " for a peer");
+                    tracing::warn!(plugin = %self.name, faults, ?pause, "plugin switched off{whom}: it fails too often");
                 }
             }
         }
@@ -199,6 +202,7 @@ impl WasmPolicy {
     fn call<R>(
         &self,
         running: &mut Running,
+        record: &mut Vec<ImportCall>,
         call: impl FnOnce(&Bindings, &mut Store<Guest>) -> wasmtime::Result<Option<R>>,
     ) -> Result<Option<R>, Failure> {
         let mut instance = match running.instance.take() {
@@ -208,15 +212,19 @@ impl WasmPolicy {
                 self.restart()?
             }
         };
-        let answer = instance.call(&self.engine, self.spec.limits.call, call)?;
+        let answer = instance.call(&self.engine, self.spec.limits.call, call);
+        *record = instance.take_record();
+        let answer = answer?;
         running.instance = Some(instance);
         Ok(answer)
     }
 
     fn restart(&self) -> Result<Instance, Failure> {
-        Instance::start(&self.engine, &self.plugin, &self.name, self.spec.limits, &self.spec.settings)
-            .map(|(instance, _)| instance)
-            .map_err(crate::instance::StartError::into_failure)
+        let started =
+            Instance::start(&self.engine, &self.plugin, &self.name, self.spec.limits, &self.spec.settings);
+        let (mut instance, _) = started.map_err(StartError::into_failure)?;
+        instance.serve(self.services.clone());
+        Ok(instance)
     }
 
     /// A panic while the lock was held left an instance behind at worst, and that is replaced.
@@ -226,6 +234,42 @@ impl WasmPolicy {
             running.instance = None;
             running
         })
+    }
+}
+
+/// A question on its way to the plugin.
+struct Asking<'a> {
+    kind: QuestionKind,
+    /// Whom it is about, where failures are counted for each peer.
+    peer: Option<&'a Identity>,
+    /// What the plugin's imports told it.
+    record: Vec<ImportCall>,
+}
+
+impl<'a> Asking<'a> {
+    fn of(kind: QuestionKind) -> Self {
+        Self { kind, peer: None, record: Vec::new() }
+    }
+
+    fn about(claim: &'a PeerClaim) -> Self {
+        Self { peer: Some(&claim.peer_id), ..Self::of(QuestionKind::AuthorizePeer) }
+    }
+}
+
+impl Running {
+    fn is_off(&mut self, now: Instant, peer: Option<&Identity>) -> bool {
+        match peer {
+            Some(peer) => self.peers.is_off(now, peer),
+            None => self.breaker.is_off(now),
+        }
+    }
+
+    /// Counts a failure; tells whether it was the one too many.
+    fn count(&mut self, now: Instant, peer: Option<&Identity>) -> bool {
+        match peer {
+            Some(peer) => self.peers.count(now, peer),
+            None => self.breaker.count(now),
+        }
     }
 }
 
@@ -239,12 +283,14 @@ impl Policy for WasmPolicy {
     }
 
     fn rank_proposals(&self, menu: &ProposalMenu) -> Option<Ranking> {
-        self.ask(QuestionKind::RankProposals, |it, store| it.rank_proposals(store, menu)).ok().flatten()
+        self.ask(&mut Asking::of(QuestionKind::RankProposals), |it, store| it.rank_proposals(store, menu))
+            .ok()
+            .flatten()
     }
 
     /// Without [`Policy::consult`] there is no other word for a failure than the operator's.
     fn authorize_peer(&self, claim: &PeerClaim) -> Option<Authorization> {
-        match self.ask(QuestionKind::AuthorizePeer, |it, store| it.authorize_peer(store, claim)) {
+        match self.ask(&mut Asking::about(claim), |it, store| it.authorize_peer(store, claim)) {
             Ok(answer) => answer,
             Err(failure) => match self.spec.on_failure {
                 OnFailure::Deny => Some(Authorization::refuse(format!("{} {failure}", self.name))),
@@ -254,38 +300,85 @@ impl Policy for WasmPolicy {
     }
 
     fn narrow_selectors(&self, menu: &SelectorMenu) -> Option<Narrowing> {
-        self.ask(QuestionKind::NarrowSelectors, |it, store| it.narrow_selectors(store, menu)).ok().flatten()
-    }
-
-    fn rank_paths(&self, menu: &PathMenu) -> Option<PathRanking> {
-        self.ask(QuestionKind::RankPaths, |it, store| it.rank_paths(store, menu)).ok().flatten()
-    }
-
-    fn plan_maintenance(&self, situation: &Situation) -> Option<MaintenancePlan> {
-        self.ask(QuestionKind::PlanMaintenance, |it, store| it.plan_maintenance(store, situation))
+        self.ask(&mut Asking::of(QuestionKind::NarrowSelectors), |it, store| it.narrow_selectors(store, menu))
             .ok()
             .flatten()
     }
 
+    fn rank_paths(&self, menu: &PathMenu) -> Option<PathRanking> {
+        self.ask(&mut Asking::of(QuestionKind::RankPaths), |it, store| it.rank_paths(store, menu))
+            .ok()
+            .flatten()
+    }
+
+    fn plan_maintenance(&self, situation: &Situation) -> Option<MaintenancePlan> {
+        self.ask(&mut Asking::of(QuestionKind::PlanMaintenance), |it, store| {
+            it.plan_maintenance(store, situation)
+        })
+        .ok()
+        .flatten()
+    }
+
+    fn assign_addresses(&self, menu: &AddressMenu) -> Option<Assignment> {
+        self.ask(&mut Asking::of(QuestionKind::AssignAddresses), |it, store| it.assign_addresses(store, menu))
+            .ok()
+            .flatten()
+    }
+
+    fn choose_credential(&self, menu: &CredentialMenu) -> Option<CredentialChoice> {
+        self.ask(&mut Asking::of(QuestionKind::ChooseCredential), |it, store| {
+            it.choose_credential(store, menu)
+        })
+        .ok()
+        .flatten()
+    }
+
     fn consult(&self, question: &Question) -> Reply {
-        let kind = question.kind();
-        match question {
+        self.consult_on_record(question).reply
+    }
+
+    fn consult_on_record(&self, question: &Question) -> RecordedReply {
+        let mut asking = match question {
+            Question::AuthorizePeer(claim) => Asking::about(claim),
+            Question::RankProposals(_)
+            | Question::NarrowSelectors(_)
+            | Question::RankPaths(_)
+            | Question::PlanMaintenance(_)
+            | Question::AssignAddresses(_)
+            | Question::ChooseCredential(_) => Asking::of(question.kind()),
+        };
+        let reply = match question {
             Question::RankProposals(menu) => self
-                .ask(kind, |it, store| it.rank_proposals(store, menu))
+                .ask(&mut asking, |it, store| it.rank_proposals(store, menu))
                 .map(|answer| answer.map(Answer::RankProposals)),
             Question::AuthorizePeer(claim) => self
-                .ask(kind, |it, store| it.authorize_peer(store, claim))
+                .ask(&mut asking, |it, store| it.authorize_peer(store, claim))
                 .map(|answer| answer.map(Answer::AuthorizePeer)),
             Question::NarrowSelectors(menu) => self
-                .ask(kind, |it, store| it.narrow_selectors(store, menu))
+                .ask(&mut asking, |it, store| it.narrow_selectors(store, menu))
                 .map(|answer| answer.map(Answer::NarrowSelectors)),
             Question::RankPaths(menu) => self
-                .ask(kind, |it, store| it.rank_paths(store, menu))
+                .ask(&mut asking, |it, store| it.rank_paths(store, menu))
                 .map(|answer| answer.map(Answer::RankPaths)),
             Question::PlanMaintenance(situation) => self
-                .ask(kind, |it, store| it.plan_maintenance(store, situation))
+                .ask(&mut asking, |it, store| it.plan_maintenance(store, situation))
                 .map(|answer| answer.map(Answer::PlanMaintenance)),
-        }
+            Question::AssignAddresses(menu) => self
+                .ask(&mut asking, |it, store| it.assign_addresses(store, menu))
+                .map(|answer| answer.map(Answer::AssignAddresses)),
+            Question::ChooseCredential(menu) => self
+                .ask(&mut asking, |it, store| it.choose_credential(store, menu))
+                .map(|answer| answer.map(Answer::ChooseCredential)),
+        };
+        RecordedReply { reply, imports: asking.record }
+    }
+
+    fn sha256(&self) -> Option<Sha256> {
+        Some(self.sha256)
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.services.held.numbers.all()
     }
 
     fn on_failure(&self) -> OnFailure {
@@ -300,6 +393,16 @@ impl fmt::Debug for WasmPolicy {
             .field("path", &self.spec.path)
             .finish_non_exhaustive()
     }
+}
+
+/// Finds what is held for a plugin, and reads its tables. Who has no name of the operator's is known by its file: a
+/// plugin does not come by another's store by calling itself as that one.
+fn services(engine: &Arc<PluginEngine>, spec: &PluginSpec) -> Result<Services, LoadError> {
+    let name = spec.name.clone().unwrap_or_else(|| spec.path.display().to_string());
+    let held = engine.holdings().of(&name, spec.store).map_err(|source| LoadError::Store { name, source })?;
+    let tables = spec.tables.iter().map(|table| Ok((table.name.clone(), Table::read(table)?)));
+    let tables: BTreeMap<String, Table> = tables.collect::<Result<_, LoadError>>()?;
+    Ok(Services { engine: engine.clone(), held, tables: Arc::new(tables) })
 }
 
 fn stem(path: &Path) -> String {

@@ -52,7 +52,7 @@ pub(crate) fn build(directory: &Path, global: &Global) -> Outcome {
     let (root, target) = (absolute(directory), absolute(&target));
     let components = vpnhost_plugin_build::build(&toolchain, &root, &target, &packages);
     for component in components.map_err(|error| refused(&error))? {
-        plugins::show(&component, global)?;
+        plugins::show(&component, &[], global)?;
     }
     Ok(())
 }

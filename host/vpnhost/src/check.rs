@@ -7,11 +7,11 @@ use serde_json::json;
 use vpnhost_crypto::{CryptoBackend, KeyKind};
 use vpnhost_ike::config::{ChildConfig, PeerAuth};
 use vpnhost_model::{EspSuite, IkeSuite, KeyExchange, Suite};
-use vpnhost_plugin_host::WasmPolicy;
+use vpnhost_plugin_host::{LoadError, PluginEngine, WasmPolicy};
 
 use crate::backends::{self, Assembly};
 use crate::cli::{self, Choice, Global};
-use crate::config::{self, Configuration, Connection, Place, Problem, Problems};
+use crate::config::{self, Configuration, Connection, HostSettings, Place, Problem, Problems};
 use crate::exit::{self, Failure, Outcome};
 use crate::grade::{Graded, Leave, Policy};
 use crate::plugins;
@@ -26,11 +26,16 @@ pub(crate) struct Prepared {
     pub(crate) plugins: Vec<Arc<WasmPolicy>>,
 }
 
-/// Reads a configuration, lays the command line over it, and loads all that it names.
+/// Reads a configuration, lays the command line over it, and loads all that it names, plugins with an engine that
+/// is asked for if there are any.
 ///
 /// # Errors
 /// Everything that is wrong, warnings included.
-pub(crate) fn prepare(file: &Path, choice: &Choice) -> Result<Prepared, Problems> {
+pub(crate) fn prepare(
+    file: &Path,
+    choice: &Choice,
+    engine: impl FnOnce(&HostSettings) -> Result<Arc<PluginEngine>, LoadError>,
+) -> Result<Prepared, Problems> {
     let mut configuration = config::load(file)?;
     if !choice.crypto.is_empty() {
         configuration.backends.clone_from(&choice.crypto);
@@ -51,7 +56,8 @@ pub(crate) fn prepare(file: &Path, choice: &Choice) -> Result<Prepared, Problems
         }
     };
     configuration.plugins = plugins::chosen(&choice.plugins, &configuration.plugins);
-    let plugins = match plugins::load(&configuration.plugins) {
+    let host = &configuration.host;
+    let plugins = match plugins::load(&configuration.plugins, &host.plugin_keys, || engine(host)) {
         Ok(plugins) => plugins,
         Err(failed) => {
             problems.extend(failed.0.into_iter().map(|failed| {
@@ -164,7 +170,8 @@ fn authentication(connection: &Connection) -> Option<Policy> {
 
 /// `vpnhost check [FILE]`.
 pub(crate) fn run(options: &cli::Check, global: &Global) -> Outcome {
-    let prepared = prepare(&options.file, &options.choice);
+    // It keeps nothing: whoever checks a configuration need not be who runs it.
+    let prepared = prepare(&options.file, &options.choice, |_| PluginEngine::new());
     let problems = match &prepared {
         Ok(prepared) => &prepared.configuration.warnings,
         Err(problems) => &problems.0,
@@ -225,7 +232,7 @@ mod tests {
 
     fn prepared(more: &str, choice: &Choice) -> Result<Prepared, Problems> {
         let dir = tempfile::tempdir().unwrap();
-        prepare(&written(dir.path(), more), choice)
+        prepare(&written(dir.path(), more), choice, |_| PluginEngine::new())
     }
 
     fn text(result: Result<Prepared, Problems>) -> String {
@@ -248,7 +255,7 @@ mod tests {
         let prepared = prepared("", &choose("rustcrypto")).map_err(|p| p.to_string()).unwrap();
         assert_eq!(prepared.assembly.crypto.name(), "rustcrypto");
         let dir = tempfile::tempdir().unwrap();
-        let text = text(prepare(&written(dir.path(), ""), &choose("openssl")));
+        let text = text(prepare(&written(dir.path(), ""), &choose("openssl"), |_| PluginEngine::new()));
         assert!(text.starts_with("error: --crypto: there is no backend \"openssl\"\n"), "{text}");
     }
 
@@ -290,7 +297,7 @@ mod tests {
         let file = written(dir.path(), "");
         let whole = format!("{}[[plugin]]\npath = \"a.wasm\"\n", std::fs::read_to_string(&file).unwrap());
         std::fs::write(&file, whole).unwrap();
-        let text = text(prepare(&file, &choice));
+        let text = text(prepare(&file, &choice, |_| PluginEngine::new()));
         assert!(text.contains("vpnhost.toml:10: plugin: cannot read plugin"), "{text}");
         assert!(
             text.contains("error: --plugin: cannot read plugin /nonexistent/b.wasm (no such file"),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use vpnhost_plugin_host::PluginKey;
 use vpnhost_policy::QuestionSet;
 
 use crate::control::ends::Ends;
@@ -193,6 +194,13 @@ pub(crate) struct PluginOption {
     pub(crate) path: PathBuf,
 }
 
+fn plugin_key(text: &str) -> Result<PluginKey, String> {
+    let held = || std::fs::read_to_string(text).ok().and_then(|held| PluginKey::parse(&held));
+    PluginKey::parse(text)
+        .or_else(held)
+        .ok_or_else(|| "is no public key of minisign, and no file that holds one".to_owned())
+}
+
 impl FromStr for PluginOption {
     type Err = String;
 
@@ -255,6 +263,9 @@ pub(crate) enum Plugin {
     Inspect {
         /// The component
         file: PathBuf,
+        /// A public key of minisign that must have signed it, as in `[host] plugin_keys`; may be given again
+        #[arg(long = "key", value_name = "KEY", value_parser = plugin_key)]
+        keys: Vec<PluginKey>,
     },
     /// Begin a plugin: a project that builds at once
     New(NewPlugin),

@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use vpnhost_driver::{HostConfig, HostHandle, Phase};
 use vpnhost_ike::Command;
+use vpnhost_plugin_host::PluginEngine;
 
 use crate::backends::Assembly;
 use crate::certs;
 use crate::check::{self, Prepared};
 use crate::cli::Run;
-use crate::config::{Configuration, Connection};
+use crate::config::{Configuration, Connection, HostSettings};
 use crate::control::document::{Backend, Backends, Certs};
 use crate::control::server::{self, Facts, Known, Later};
 use crate::exit::Failure;
@@ -42,6 +43,8 @@ pub(crate) struct Daemon {
     facts: Mutex<Facts>,
     /// What verbs are told of certificates: what is in force, and the lists that were fetched last.
     known: Mutex<Option<(Arc<Prepared>, Lists)>>,
+    /// Compiles and runs plugins, and holds what outlives them; made with the first of them.
+    plugins: Arc<OnceLock<Arc<PluginEngine>>>,
     /// What is in force; whoever changes it holds it meanwhile, so that there is one change at a time.
     current: tokio::sync::Mutex<Current>,
     /// Held while revocation lists are fetched.
@@ -70,6 +73,7 @@ impl Daemon {
             notify: Notify::from_environment(),
             facts: Mutex::default(),
             known: Mutex::default(),
+            plugins: Arc::default(),
             current: tokio::sync::Mutex::default(),
             fetching: tokio::sync::Mutex::default(),
         })
@@ -78,6 +82,13 @@ impl Daemon {
     /// Returns the way to the service manager.
     pub(crate) fn notify(&self) -> &Notify {
         &self.notify
+    }
+
+    /// Waits until what plugins stored is on the disk.
+    pub(crate) fn flush_stores(&self) {
+        if let Some(engine) = self.plugins.get() {
+            engine.flush();
+        }
     }
 
     /// Names the host that takes configurations from now on.
@@ -198,7 +209,13 @@ impl Daemon {
     /// Reads the configuration and all that it names, on a thread that may wait for files and compilers.
     async fn read(&self) -> Result<Prepared, Failure> {
         let Run { config, choice, .. } = self.options.clone();
-        let reading = tokio::task::spawn_blocking(move || check::prepare(&config, &choice));
+        let known = Arc::clone(&self.plugins);
+        let engine = move |host: &HostSettings| match known.get() {
+            Some(engine) => Ok(Arc::clone(engine)),
+            // One configuration is read at a time: nobody else makes one meanwhile.
+            None => PluginEngine::keeping(&host.state).map(|engine| Arc::clone(known.get_or_init(|| engine))),
+        };
+        let reading = tokio::task::spawn_blocking(move || check::prepare(&config, &choice, engine));
         match reading.await {
             Ok(prepared) => prepared.map_err(Failure::from),
             Err(error) => {

@@ -133,7 +133,9 @@ fn append_to(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use vpnhost_model::{Identity, Role};
-    use vpnhost_policy::{Answer, Authorization, Outcome, PeerClaim, Step};
+    use vpnhost_policy::{
+        Answer, Authorization, ImportCall, ImportValue, Outcome, PeerClaim, Sha256, Step, Strength,
+    };
 
     use super::*;
 
@@ -144,6 +146,14 @@ mod tests {
             local_id: Identity::Fqdn("moon".into()),
             peer_id: Identity::Fqdn("carol".into()),
             auth_method: 2,
+            certificate: None,
+            eap: None,
+            suite: Vec::new(),
+            strength: Strength::RECOMMENDED,
+            local: "198.51.100.1:4500".parse().unwrap(),
+            peer_behind_nat: false,
+            others: Vec::new(),
+            initial_contact: false,
             remote: "192.0.2.1:4500".parse().unwrap(),
             unix_secs: 7,
             utc_offset_secs: 3600,
@@ -158,9 +168,24 @@ mod tests {
             decided_by: Some("office-hours".into()),
             trace: vec![Step {
                 policy: "office-hours".into(),
+                sha256: Some(Sha256([0xab; 32])),
                 outcome: Outcome::Answered,
                 why: Some("at night".into()),
                 elapsed: Some(Duration::from_micros(12)),
+                imports: vec![
+                    ImportCall {
+                        import: "kv.get",
+                        arguments: vec!["carol".into()],
+                        value: ImportValue::Octets(vec![0xff]),
+                        table: None,
+                    },
+                    ImportCall {
+                        import: "data.get",
+                        arguments: vec!["users".into(), "carol".into()],
+                        value: ImportValue::Text("sales".into()),
+                        table: Some(Sha256([1; 32])),
+                    },
+                ],
             }],
         }
     }
@@ -178,7 +203,12 @@ mod tests {
         assert_eq!(line["asked"]["peer_id"]["text"], "carol");
         assert_eq!(line["answer"]["refuse"], "at night");
         assert_eq!(line["by"], "office-hours");
-        assert_eq!(line["trace"][0]["elapsed_us"], 12);
+        let step = &line["trace"][0];
+        assert_eq!((&step["elapsed_us"], &step["sha256"]), (&12.into(), &"ab".repeat(32).into()));
+        assert_eq!(step["imports"][0]["value"]["hex"], "ff");
+        assert_eq!(step["imports"][1]["arguments"][1], "carol");
+        assert_eq!(step["imports"][1]["value"]["text"], "sales");
+        assert_eq!(step["imports"][1]["table_sha256"], "01".repeat(32));
     }
 
     /// Waits for the thread to have written so many lines.

@@ -26,9 +26,12 @@ pub(crate) fn show(name: Option<&str>, global: &Global) -> Outcome {
 
 fn render(events: &[Event], connections: &[Connection]) -> String {
     let mut text = String::new();
-    for Event { unix_ms, connection, text: sentence, reason, .. } in events {
+    for Event { unix_ms, connection, text: sentence, reason, plugin_sha256, .. } in events {
         let connection = connection.as_deref().unwrap_or(STRANGERS);
-        let sentence = with_code(sentence.clone(), reason.as_deref());
+        let mut sentence = with_code(sentence.clone(), reason.as_deref());
+        if let Some(sum) = plugin_sha256.as_deref().and_then(|sum| sum.get(..12)) {
+            sentence = format!("{sentence} (plugin's sha256 {sum})");
+        }
         // Writing to a String does not fail.
         let _ = writeln!(text, "{}  {connection}: {sentence}", moment(*unix_ms));
     }
@@ -74,6 +77,7 @@ mod tests {
             question: None,
             by: None,
             plugin: None,
+            plugin_sha256: None,
             reason: Some("no-common-proposal".to_owned()),
             moved: None,
             text: "no common proposal".to_owned(),

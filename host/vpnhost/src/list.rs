@@ -193,6 +193,7 @@ fn plugin_table(plugins: &[Plugin]) -> String {
     let row = |it: &Plugin| {
         [
             it.name.clone(),
+            it.sha256.as_deref().map_or("-", |sum| sum.get(..12).unwrap_or(sum)).to_owned(),
             it.questions.join(" "),
             it.asked.to_string(),
             it.answered.to_string(),
@@ -204,8 +205,18 @@ fn plugin_table(plugins: &[Plugin]) -> String {
     };
     let rows: Vec<_> = plugins.iter().map(row).collect();
     let headings =
-        ["plugin", "questions", "asked", "answered", "abstained", "failed", "off the menu", "busy"];
-    table(headings, &rows, "no plugins: the native policy decides")
+        ["plugin", "sha256", "questions", "asked", "answered", "abstained", "failed", "off the menu", "busy"];
+    let mut text = table(headings, &rows, "no plugins: the native policy decides");
+    let numbers: Vec<_> = plugins
+        .iter()
+        .flat_map(|it| {
+            it.metrics.iter().map(|(name, value)| [it.name.clone(), name.clone(), value.to_string()])
+        })
+        .collect();
+    if !numbers.is_empty() {
+        text = format!("{text}\n{}", table(["plugin", "counts or measures", ""], &numbers, ""));
+    }
+    text
 }
 
 fn backend_table(backends: &Backends) -> String {

@@ -70,7 +70,7 @@ fn dispatch(Cli { global, verb }: Cli) -> Outcome {
 
 fn plugin(verb: Plugin, global: &Global) -> Outcome {
     let name = match verb {
-        Plugin::Inspect { file } => return plugins::show(&file, global),
+        Plugin::Inspect { file, keys } => return plugins::show(&file, &keys, global),
         Plugin::New(options) => return authoring::begin(&options, global),
         Plugin::Build { dir } => return authoring::build(&dir, global),
         Plugin::Test(_) => "test",

@@ -1,12 +1,14 @@
 //! Plugins: loaded as the configuration and the command line say, or only looked at.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use vpnhost_crypto::Hash;
-use vpnhost_plugin_host::{Inspection, Limits, LoadError, PluginEngine, PluginSpec, WasmPolicy, inspect};
+use vpnhost_plugin_host::{
+    Inspection, Limits, LoadError, PluginEngine, PluginKey, PluginSpec, Signer, WasmPolicy, inspect,
+};
 use vpnhost_policy::{QuestionKind, QuestionSet};
 
 use crate::cli::{Global, PluginOption};
@@ -46,7 +48,7 @@ impl PluginProblem {
 
     /// Says what may be done about it.
     pub(crate) fn hint(&self) -> Option<String> {
-        self.error.hint().map(str::to_owned)
+        self.error.hint().map(Cow::into_owned)
     }
 }
 
@@ -63,20 +65,23 @@ impl From<PluginProblems> for Failure {
     }
 }
 
-/// Loads every plugin, in order.
+/// Loads every plugin, in order; where keys are given, one of them must have signed it.
 ///
 /// # Errors
 /// Every plugin that cannot be loaded, not only the first.
-pub(crate) fn load(settings: &[PluginSettings]) -> Result<Vec<Arc<WasmPolicy>>, PluginProblems> {
+pub(crate) fn load(
+    settings: &[PluginSettings],
+    keys: &[PluginKey],
+    engine: impl FnOnce() -> Result<Arc<PluginEngine>, LoadError>,
+) -> Result<Vec<Arc<WasmPolicy>>, PluginProblems> {
     if settings.is_empty() {
         return Ok(Vec::new());
     }
-    let engine =
-        PluginEngine::new().map_err(|error| PluginProblems(vec![PluginProblem { place: None, error }]))?;
+    let engine = engine().map_err(|error| PluginProblems(vec![PluginProblem { place: None, error }]))?;
     let mut loaded: Vec<Arc<WasmPolicy>> = Vec::new();
     let mut problems = Vec::new();
     for settings in settings {
-        match WasmPolicy::load(&engine, spec(settings)) {
+        match WasmPolicy::load(&engine, spec(settings, keys)) {
             Ok(policy) => loaded.push(Arc::new(policy)),
             Err(error) => problems.push(PluginProblem { place: settings.place.clone(), error }),
         }
@@ -84,7 +89,7 @@ pub(crate) fn load(settings: &[PluginSettings]) -> Result<Vec<Arc<WasmPolicy>>, 
     if problems.is_empty() { Ok(loaded) } else { Err(PluginProblems(problems)) }
 }
 
-fn spec(settings: &PluginSettings) -> PluginSpec {
+fn spec(settings: &PluginSettings, keys: &[PluginKey]) -> PluginSpec {
     PluginSpec {
         path: settings.path.clone(),
         name: settings.name.clone(),
@@ -92,36 +97,25 @@ fn spec(settings: &PluginSettings) -> PluginSpec {
         on_failure: settings.on_failure,
         limits: Limits { memory: settings.memory, call: settings.deadline, ..Limits::default() },
         settings: settings.settings.clone(),
+        keys: keys.to_vec(),
+        grants: settings.grants.clone(),
+        store: settings.store,
+        tables: settings.tables.clone(),
     }
 }
 
 /// `vpnhost plugin inspect FILE`.
-pub(crate) fn show(file: &Path, global: &Global) -> Outcome {
+pub(crate) fn show(file: &Path, keys: &[PluginKey], global: &Global) -> Outcome {
     let refused = |error| Failure::from(PluginProblems(vec![PluginProblem { place: None, error }]));
     let engine = PluginEngine::new().map_err(refused)?;
     let limits = Limits::default();
     // What cannot be loaded is not a mistyped command: the operation failed.
     let inspection =
-        inspect(&engine, file, limits).map_err(|error| refused(error).with_code(Code::Failed))?;
-    let sum = sha256(file);
+        inspect(&engine, file, limits, keys).map_err(|error| refused(error).with_code(Code::Failed))?;
     if global.json {
-        let document = document(file, &inspection, sum.as_deref(), limits);
-        return exit::print(format_args!("{document}\n"));
+        return exit::print(format_args!("{}\n", document(file, &inspection, limits)));
     }
-    exit::print(lines(file, &inspection, sum.as_deref(), limits))
-}
-
-fn sha256(file: &Path) -> Option<String> {
-    let octets = std::fs::read(file).ok()?;
-    let hash = vpnhost_rustcrypto::backend().find_hash(Hash::SHA2_256)?;
-    let mut digest = vec![0; hash.output_len()];
-    hash.hash(&[&octets], &mut digest).ok()?;
-    let mut sum = String::new();
-    for octet in digest {
-        // Writing to a String does not fail.
-        let _ = write!(sum, "{octet:02x}");
-    }
-    Some(sum)
+    exit::print(lines(file, &inspection, limits))
 }
 
 fn names(questions: QuestionSet) -> Vec<&'static str> {
@@ -134,7 +128,9 @@ fn roles_of(questions: QuestionSet) -> Vec<&'static str> {
     roles
 }
 
-fn document(file: &Path, it: &Inspection, sum: Option<&str>, limits: Limits) -> Value {
+fn document(file: &Path, it: &Inspection, limits: Limits) -> Value {
+    let signer =
+        |it: &Signer| json!({ "key": it.key.to_string(), "comment": it.comment, "verified": it.verified });
     let settings: Vec<Value> = it
         .settings
         .iter()
@@ -158,12 +154,14 @@ fn document(file: &Path, it: &Inspection, sum: Option<&str>, limits: Limits) -> 
         "exports": it.interfaces,
         "imports": it.imports,
         "size": it.size,
-        "sha256": sum,
+        "sha256": it.sha256.to_string(),
+        "signer": it.signer.as_ref().map(signer),
+        "grants": it.grants.iter().map(|grant| grant.name()).collect::<Vec<_>>(),
         "limits": { "call_ms": limits.call.as_millis(), "memory": limits.memory, "log_lines": limits.log_lines },
     })
 }
 
-fn lines(file: &Path, it: &Inspection, sum: Option<&str>, limits: Limits) -> String {
+fn lines(file: &Path, it: &Inspection, limits: Limits) -> String {
     let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
     let mut text = format!("{} {}: {}\n", it.name, it.version, it.summary);
     let mut line = |label: &str, value: String| {
@@ -171,9 +169,8 @@ fn lines(file: &Path, it: &Inspection, sum: Option<&str>, limits: Limits) -> Str
         let _ = writeln!(text, "  {label:<9} {value}");
     };
     line("file", format!("{}, {} octets", file.display(), it.size));
-    if let Some(sum) = sum {
-        line("sha256", sum.to_owned());
-    }
+    line("sha256", it.sha256.to_string());
+    line("signed", it.signer.as_ref().map_or_else(|| "by nobody".to_owned(), signed));
     line("answers", format!("{} (roles: {})", names(it.answers).join(", "), roles_of(it.answers).join(", ")));
     for (index, setting) in it.settings.iter().enumerate() {
         let need = if setting.required { "required" } else { "optional" };
@@ -184,6 +181,10 @@ fn lines(file: &Path, it: &Inspection, sum: Option<&str>, limits: Limits) -> Str
         line("settings", "none".to_owned());
     }
     line("imports", list(&it.imports));
+    let grants: Vec<String> = it.grants.iter().map(|grant| format!("\"{grant}\"")).collect();
+    if !grants.is_empty() {
+        line("needs", format!("grant = [{}] in [[plugin]]", grants.join(", ")));
+    }
     line("exports", list(&it.interfaces));
     let memory = limits.memory >> 20;
     line(
@@ -191,6 +192,12 @@ fn lines(file: &Path, it: &Inspection, sum: Option<&str>, limits: Limits) -> Str
         format!("{} a call, {memory} MiB, unless [[plugin]] says otherwise", written(limits.call)),
     );
     text
+}
+
+fn signed(signer: &Signer) -> String {
+    let Signer { key, comment, verified } = signer;
+    let how = if *verified { "" } else { "; not checked: name the key with --key" };
+    format!("by the key {key} ({comment}){how}")
 }
 
 #[cfg(test)]
@@ -215,7 +222,8 @@ mod tests {
             (file("module.wasm", MODULE), "is a WebAssembly module, not a component"),
             (file("empty.wasm", COMPONENT), "is no plugin of this host: it exports nothing"),
         ] {
-            let failure = Failure::from(load(&[PluginSettings::new(&path)]).unwrap_err());
+            let failure =
+                Failure::from(load(&[PluginSettings::new(&path)], &[], PluginEngine::new).unwrap_err());
             let text = failure.to_string();
             assert_eq!(failure.code(), Code::Usage);
             assert!(text.starts_with("error: ") && text.contains(words), "{text}");
@@ -228,9 +236,9 @@ mod tests {
     fn every_plugin_that_fails_is_told() {
         let settings =
             [PluginSettings::new("/nonexistent/a.wasm"), PluginSettings::new("/nonexistent/b.wasm")];
-        let text = Failure::from(load(&settings).unwrap_err()).to_string();
+        let text = Failure::from(load(&settings, &[], PluginEngine::new).unwrap_err()).to_string();
         assert!(text.contains("a.wasm") && text.contains("b.wasm"), "{text}");
-        assert!(load(&[]).unwrap().is_empty());
+        assert!(load(&[], &[], PluginEngine::new).unwrap().is_empty());
     }
 
     #[test]

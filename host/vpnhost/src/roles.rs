@@ -6,7 +6,13 @@ use vpnhost_policy::{QuestionKind, QuestionSet};
 pub(crate) const ROLES: [(&str, &[QuestionKind]); 3] = [
     (
         "ike-policy",
-        &[QuestionKind::RankProposals, QuestionKind::AuthorizePeer, QuestionKind::NarrowSelectors],
+        &[
+            QuestionKind::RankProposals,
+            QuestionKind::AuthorizePeer,
+            QuestionKind::NarrowSelectors,
+            QuestionKind::AssignAddresses,
+            QuestionKind::ChooseCredential,
+        ],
     ),
     ("address-selection", &[QuestionKind::RankPaths]),
     ("liveness", &[QuestionKind::PlanMaintenance]),

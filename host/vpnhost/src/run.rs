@@ -51,6 +51,7 @@ async fn serve(options: Run, global: &Global) -> Outcome {
     daemon.notify().ready(&summary);
     say_ready(log, &summary, &control);
     let ended = host.run().await;
+    daemon.flush_stores();
     ended.map_err(Failure::from)
 }
 

@@ -197,7 +197,11 @@ fn write_child(out: &mut String, child: &Child) -> fmt::Result {
 
 fn write_plugin(out: &mut String, plugin: &Plugin) -> fmt::Result {
     let Plugin { name, asked, answered, .. } = plugin;
-    write!(out, "\nplugin {name}: answered {answered} of {asked} ({})", plugin.questions.join(", "))?;
+    write!(out, "\nplugin {name}")?;
+    if let Some(sum) = plugin.sha256.as_deref().and_then(|sum| sum.get(..12)) {
+        write!(out, " (sha256 {sum})")?;
+    }
+    write!(out, ": answered {answered} of {asked} ({})", plugin.questions.join(", "))?;
     for (count, what) in [
         (plugin.failed, "failed"),
         (plugin.off_the_menu, "off the menu"),

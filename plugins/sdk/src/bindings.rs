@@ -4,7 +4,7 @@
 //! macro of each is expanded only in a plugin that answers it.
 #![allow(unsafe_code, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction)]
 
-/// Types, log, describe, configure.
+/// Types, imports, describe, configure. What a plugin does not use is not imported in the end.
 pub mod base {
     wit_bindgen::generate!({
         path: "../../wit/v0.1",
@@ -13,6 +13,9 @@ pub mod base {
             world base {
                 import vpnhost:policy/types@0.1.0;
                 import vpnhost:policy/log@0.1.0;
+                import vpnhost:policy/kv@0.1.0;
+                import vpnhost:policy/metrics@0.1.0;
+                import vpnhost:policy/data@0.1.0;
                 export vpnhost:policy/describe@0.1.0;
                 export vpnhost:policy/configure@0.1.0;
             }
@@ -63,4 +66,14 @@ question!(
     plan_maintenance,
     "vpnhost:sdk/maintenance",
     "package vpnhost:sdk; world maintenance { export vpnhost:policy/plan-maintenance@0.1.0; }"
+);
+question!(
+    assign_addresses,
+    "vpnhost:sdk/addresses",
+    "package vpnhost:sdk; world addresses { export vpnhost:policy/assign-addresses@0.1.0; }"
+);
+question!(
+    choose_credential,
+    "vpnhost:sdk/credential",
+    "package vpnhost:sdk; world credential { export vpnhost:policy/choose-credential@0.1.0; }"
 );

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use vpnhost_model::{Identity, Role, TrafficSelector};
-use vpnhost_policy::Attribute;
+use vpnhost_model::{Identity, Role, TrafficSelector, Transform, TransformType};
+use vpnhost_policy::{Attribute, Power, PowerSource};
 
 use crate::bindings::base::vpnhost::policy::types as wit;
 
@@ -23,6 +23,20 @@ pub(crate) fn role(role: wit::Role) -> Role {
         wit::Role::Initiator => Role::Initiator,
         wit::Role::Responder => Role::Responder,
     }
+}
+
+pub(crate) fn addresses(addresses: Vec<wit::IpAddress>) -> Vec<IpAddr> {
+    addresses.into_iter().map(address).collect()
+}
+
+pub(crate) fn transforms(transforms: Vec<wit::Transform>) -> Vec<Transform> {
+    let transform =
+        |it: wit::Transform| Transform { kind: TransformType(it.kind), id: it.id, key_bits: it.key_bits };
+    transforms.into_iter().map(transform).collect()
+}
+
+pub(crate) fn power(power: wit::Power) -> Power {
+    Power { source: PowerSource(power.source), battery_percent: power.battery_percent }
 }
 
 pub(crate) fn attributes(attributes: Vec<wit::Attribute>) -> Vec<Attribute> {
@@ -59,7 +73,7 @@ pub(crate) fn selectors_out(selectors: Vec<TrafficSelector>) -> Vec<wit::Traffic
     selectors.into_iter().map(selector).collect()
 }
 
-fn address_out(address: IpAddr) -> wit::IpAddress {
+pub(crate) fn address_out(address: IpAddr) -> wit::IpAddress {
     match address {
         IpAddr::V4(address) => {
             let [a, b, c, d] = address.octets();

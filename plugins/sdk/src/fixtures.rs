@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 
 use vpnhost_model::{Identity, IkeSuite, LinkKind, ProposalError, Protocol, Role, TrafficSelector};
 use vpnhost_policy::{
-    MaintenanceBounds, MaintenancePlan, OfferedSuite, PathCause, PathFacts, PathMenu, PathStanding,
-    PeerClaim, PeerHint, ProposalMenu, SelectorMenu, Situation, SituationCause, Strength,
+    AddressMenu, CredentialFacts, CredentialMenu, MaintenanceBounds, MaintenancePlan, OfferedSuite,
+    PathCause, PathFacts, PathMenu, PathStanding, PeerCertificate, PeerClaim, PeerHint, PoolFacts, Power,
+    ProposalMenu, SelectorMenu, Situation, SituationCause, Strength,
 };
 
 /// Returns a menu of IKE suites, each written as operators do: `aes256-sha256-modp2048`.
@@ -21,6 +22,8 @@ pub fn proposal_menu(suites: &[&str]) -> Result<ProposalMenu, ProposalError> {
             strength: Strength::of(&suite.transforms()),
             transforms: suite.transforms(),
             backend: "rustcrypto".into(),
+            overhead_octets: None,
+            packet_ns: None,
             key_share_present: false,
         }));
     }
@@ -29,7 +32,10 @@ pub fn proposal_menu(suites: &[&str]) -> Result<ProposalMenu, ProposalError> {
         role: Role::Responder,
         protocol: Protocol::IKE,
         peer: PeerHint { remote: carol(), local: moon(), behind_nat: None, peer_behind_nat: None },
+        peer_id: None,
+        labels: Vec::new(),
         suites: offered,
+        not_offered: Vec::new(),
         hints: Vec::new(),
     })
 }
@@ -42,6 +48,14 @@ pub fn peer_claim(unix_secs: u64, utc_offset_secs: i32) -> PeerClaim {
         local_id: Identity::Fqdn("moon.example.org".into()),
         peer_id: Identity::Email("carol@example.org".into()),
         auth_method: 2,
+        certificate: None,
+        eap: None,
+        suite: Vec::new(),
+        strength: Strength::RECOMMENDED,
+        local: moon(),
+        peer_behind_nat: false,
+        others: Vec::new(),
+        initial_contact: false,
         remote: carol(),
         unix_secs,
         utc_offset_secs,
@@ -57,6 +71,10 @@ pub fn selector_menu(local: Vec<TrafficSelector>) -> SelectorMenu {
         child: "net".into(),
         role: Role::Responder,
         peer_id: Identity::Email("carol@example.org".into()),
+        labels: Vec::new(),
+        rekeys: false,
+        offered_local: local.clone(),
+        offered_remote: vec![TrafficSelector::host([10, 99, 0, 7].into())],
         local,
         remote: vec![TrafficSelector::host([10, 99, 0, 7].into())],
         hints: Vec::new(),
@@ -71,6 +89,7 @@ pub fn path_menu(kinds: &[LinkKind]) -> PathMenu {
         interface: format!("{}{number}", kind.name()),
         kind,
         metered: kind == LinkKind::CELLULAR,
+        roaming: false,
         mtu: 1500,
         rtt_us: Some(20_000),
         loss_permille: Some(0),
@@ -78,6 +97,8 @@ pub fn path_menu(kinds: &[LinkKind]) -> PathMenu {
         standing: PathStanding::WORKS,
         up_ms: 60_000,
         flaps: 0,
+        outages: 0,
+        outage_ms: 0,
     };
     PathMenu {
         connection: "corp".into(),
@@ -86,6 +107,7 @@ pub fn path_menu(kinds: &[LinkKind]) -> PathMenu {
         paths: (1u8..).zip(kinds).map(path).collect(),
         since_move_ms: None,
         moves: 0,
+        power: Power::UNKNOWN,
         hints: Vec::new(),
     }
 }
@@ -98,9 +120,15 @@ pub fn situation(local_behind_nat: bool) -> Situation {
         role: Role::Initiator,
         local_behind_nat,
         peer_behind_nat: false,
+        labels: Vec::new(),
+        interface: "wlan0".into(),
         kind: LinkKind::WIFI,
         metered: false,
         rtt_us: Some(20_000),
+        loss_permille: Some(0),
+        outages: 0,
+        outage_ms: 0,
+        power: Power::UNKNOWN,
         idle_proven_ms: None,
         idle_failed_ms: None,
         native: MaintenancePlan {
@@ -117,6 +145,65 @@ pub fn situation(local_behind_nat: bool) -> Situation {
             why: None,
         },
         bounds: MaintenanceBounds::SAFE,
+        hints: Vec::new(),
+    }
+}
+
+/// Returns a certificate of carol's with these alternative names, for a claim.
+pub fn peer_certificate(names: &[&str]) -> PeerCertificate {
+    PeerCertificate {
+        subject: "C=CH, O=Example, CN=carol".into(),
+        issuer: "C=CH, O=Example, CN=Devices".into(),
+        ca: "C=CH, O=Example, CN=Root".into(),
+        names: names.iter().map(|&name| name.to_owned()).collect(),
+        serial: "0a2f".into(),
+        sha256: "5a".repeat(32),
+        purposes: vec!["1.3.6.1.5.5.7.3.17".into()],
+        expires_unix_secs: 1_893_456_000,
+    }
+}
+
+/// Returns carol's wish for an IPv4 address, and pools of these names, each a /24 with its own DNS server.
+pub fn address_menu(pools: &[&str]) -> AddressMenu {
+    let pool = |(number, &name): (u8, &&str)| PoolFacts {
+        name: name.to_owned(),
+        base: [10, 99, number, 0].into(),
+        prefix_len: 24,
+        free: 254,
+        leased: 0,
+        remembers: false,
+        dns: vec![[10, 99, number, 53].into()],
+    };
+    AddressMenu {
+        connection: "corp".into(),
+        peer_id: Identity::Email("carol@example.org".into()),
+        labels: Vec::new(),
+        remote: carol(),
+        wants_ipv4: true,
+        wants_ipv6: false,
+        preferred: Vec::new(),
+        pools: (0..).zip(pools).map(pool).collect(),
+        hints: Vec::new(),
+    }
+}
+
+/// Returns a choice between certificates of these issuers; moon asks for those that `requested` says so of.
+pub fn credential_menu(issuers: &[(&str, bool)]) -> CredentialMenu {
+    let credential = |&(issuer, is_requested): &(&str, bool)| CredentialFacts {
+        subject: "CN=carol".into(),
+        issuer: issuer.into(),
+        serial: "01".into(),
+        sha256: "5a".repeat(32),
+        expires_unix_secs: Some(1_893_456_000),
+        is_requested,
+    };
+    CredentialMenu {
+        connection: "corp".into(),
+        local_id: Identity::Email("carol@example.org".into()),
+        remote: moon(),
+        unix_secs: 1_795_564_800,
+        requested: issuers.iter().any(|(_, is_requested)| *is_requested),
+        credentials: issuers.iter().map(credential).collect(),
         hints: Vec::new(),
     }
 }

@@ -23,17 +23,25 @@
 //! A policy that takes settings implements [`Configure`]; one that is `Default` takes none. Compiled
 //! for wasm32 the crate becomes a component (`cargo xtask build-plugins`); compiled natively it is an
 //! ordinary library, whose tests run as usual with the menus of [`fixtures`].
+//!
+//! What an operator may grant a plugin beside the [`log`] are [`kv`], a small store of its own, [`metrics`], numbers
+//! that it shows, and [`data`], tables to look into. A component imports what it uses of them, and no more.
 
+mod assign_addresses;
 mod authorize_peer;
 #[doc(hidden)]
 pub mod bindings;
+mod choose_credential;
 #[doc(hidden)]
 pub mod component;
 pub mod configure;
 mod convert;
+pub mod data;
 pub mod fixtures;
 mod interfaces;
+pub mod kv;
 pub mod log;
+pub mod metrics;
 mod narrow_selectors;
 mod plan_maintenance;
 mod rank_paths;
@@ -118,6 +126,12 @@ macro_rules! export_question {
     };
     (plan_maintenance, $component:ident, $state:ident) => {
         $crate::export_question!(@ plan_maintenance, Situation, MaintenancePlan, $component, $state);
+    };
+    (assign_addresses, $component:ident, $state:ident) => {
+        $crate::export_question!(@ assign_addresses, AddressMenu, Assignment, $component, $state);
+    };
+    (choose_credential, $component:ident, $state:ident) => {
+        $crate::export_question!(@ choose_credential, CredentialMenu, CredentialChoice, $component, $state);
     };
     (@ $question:ident, $menu:ident, $answer:ident, $component:ident, $state:ident) => {
         impl $crate::bindings::$question::exports::vpnhost::policy::$question::Guest for $component {

@@ -4,7 +4,7 @@ use vpnhost_model::LinkKind;
 use vpnhost_policy::{Bounds, MaintenanceBounds, MaintenancePlan, Policy, Situation, SituationCause};
 
 use crate::bindings::plan_maintenance::exports::vpnhost::policy::plan_maintenance as wit;
-use crate::convert::{attributes, role};
+use crate::convert::{attributes, power, role};
 
 /// Asks the policy.
 pub fn plan_maintenance<P: Policy>(policy: &P, situation: wit::Situation) -> Option<wit::MaintenancePlan> {
@@ -14,9 +14,15 @@ pub fn plan_maintenance<P: Policy>(policy: &P, situation: wit::Situation) -> Opt
         role: role(situation.role),
         local_behind_nat: situation.local_behind_nat,
         peer_behind_nat: situation.peer_behind_nat,
+        labels: attributes(situation.labels),
+        interface: situation.interface_name,
         kind: LinkKind(situation.kind),
         metered: situation.metered,
         rtt_us: situation.rtt_us,
+        loss_permille: situation.loss_permille,
+        outages: situation.outages,
+        outage_ms: situation.outage_ms,
+        power: power(situation.power),
         idle_proven_ms: situation.idle_proven_ms,
         idle_failed_ms: situation.idle_failed_ms,
         native: plan(situation.native),

@@ -4,7 +4,7 @@ use vpnhost_model::LinkKind;
 use vpnhost_policy::{PathCause, PathFacts, PathMenu, PathStanding, Policy};
 
 use crate::bindings::rank_paths::exports::vpnhost::policy::rank_paths as wit;
-use crate::convert::{address, attributes, endpoint};
+use crate::convert::{address, attributes, endpoint, power};
 
 /// Asks the policy.
 pub fn rank_paths<P: Policy>(policy: &P, menu: wit::PathMenu) -> Option<wit::PathRanking> {
@@ -15,6 +15,7 @@ pub fn rank_paths<P: Policy>(policy: &P, menu: wit::PathMenu) -> Option<wit::Pat
         paths: menu.paths.into_iter().map(path).collect(),
         since_move_ms: menu.since_move_ms,
         moves: menu.moves,
+        power: power(menu.power),
         hints: attributes(menu.hints),
     };
     let ranking = policy.rank_paths(&menu)?;
@@ -33,6 +34,7 @@ fn path(path: wit::PathFacts) -> PathFacts {
         interface: path.interface_name,
         kind: LinkKind(path.kind),
         metered: path.metered,
+        roaming: path.roaming,
         mtu: path.mtu,
         standing: PathStanding(path.standing),
         rtt_us: path.rtt_us,
@@ -40,5 +42,7 @@ fn path(path: wit::PathFacts) -> PathFacts {
         age_ms: path.age_ms,
         up_ms: path.up_ms,
         flaps: path.flaps,
+        outages: path.outages,
+        outage_ms: path.outage_ms,
     }
 }

@@ -1,10 +1,10 @@
 //! `rank-proposals` inside the component.
 
-use vpnhost_model::{Protocol, Transform, TransformType};
+use vpnhost_model::Protocol;
 use vpnhost_policy::{OfferedSuite, PeerHint, Policy, ProposalMenu, Strength};
 
 use crate::bindings::rank_proposals::exports::vpnhost::policy::rank_proposals as wit;
-use crate::convert::{attributes, endpoint, role};
+use crate::convert::{attributes, endpoint, identity, role, transforms};
 
 /// Asks the policy.
 pub fn rank_proposals<P: Policy>(policy: &P, menu: wit::ProposalMenu) -> Option<wit::Ranking> {
@@ -18,7 +18,10 @@ pub fn rank_proposals<P: Policy>(policy: &P, menu: wit::ProposalMenu) -> Option<
             behind_nat: menu.peer.behind_nat,
             peer_behind_nat: menu.peer.peer_behind_nat,
         },
+        peer_id: menu.peer_id.map(identity),
+        labels: attributes(menu.labels),
         suites: menu.suites.into_iter().map(suite).collect(),
+        not_offered: menu.not_offered.into_iter().map(suite).collect(),
         hints: attributes(menu.hints),
     };
     let ranking = policy.rank_proposals(&menu)?;
@@ -26,12 +29,12 @@ pub fn rank_proposals<P: Policy>(policy: &P, menu: wit::ProposalMenu) -> Option<
 }
 
 fn suite(suite: wit::OfferedSuite) -> OfferedSuite {
-    let transform =
-        |it: wit::Transform| Transform { kind: TransformType(it.kind), id: it.id, key_bits: it.key_bits };
     OfferedSuite {
-        transforms: suite.transforms.into_iter().map(transform).collect(),
+        transforms: transforms(suite.transforms),
         strength: Strength(suite.strength),
         backend: suite.backend,
+        overhead_octets: suite.overhead_octets,
+        packet_ns: suite.packet_ns,
         key_share_present: suite.key_share_present,
     }
 }

@@ -1,7 +1,7 @@
 //! Policies in the order in which they are asked.
 //!
-//! For `rank_paths` and `plan_maintenance` the first answer counts. For `rank_proposals` and
-//! `narrow_selectors` each answer is the next policy's menu. For `authorize_peer` all are asked, and
+//! For `rank_paths`, `plan_maintenance` and `choose_credential` the first answer counts. For `rank_proposals`,
+//! `narrow_selectors` and `assign_addresses` each answer is the next policy's menu. For `authorize_peer` all are asked, and
 //! any refusal refuses. An answer off the menu is an abstention, as a failure is; for
 //! `authorize_peer` both count by the policy's [`crate::OnFailure`].
 
@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    Answer, Authorization, Decision, Deliberation, MaintenancePlan, Narrowing, PathMenu, PathRanking,
-    PeerClaim, Policy, ProposalMenu, Question, QuestionSet, Ranking, Reply, SelectorMenu, Situation,
+    AddressMenu, Answer, Assignment, Authorization, CredentialChoice, CredentialMenu, Decision, Deliberation,
+    MaintenancePlan, Narrowing, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu, Question,
+    QuestionSet, Ranking, Reply, SelectorMenu, Situation,
 };
 
 /// A list of policies, asked one after the other in the caller's thread.
@@ -43,9 +44,9 @@ impl Chain {
         for policy in &self.policies {
             let Some(question) = deliberation.question() else { break };
             let start = self.clock.map(|clock| clock());
-            let reply = policy.consult(question);
+            let heard = policy.consult_on_record(question);
             let elapsed = self.clock.zip(start).map(|(clock, start)| clock().saturating_sub(start));
-            deliberation.hear(policy.name(), policy.on_failure(), reply, elapsed);
+            deliberation.hear(&**policy, heard, elapsed);
         }
         deliberation.conclude()
     }
@@ -96,6 +97,20 @@ impl Policy for Chain {
     fn plan_maintenance(&self, situation: &Situation) -> Option<MaintenancePlan> {
         match self.decide(&Question::PlanMaintenance(situation.clone())).answer {
             Some(Answer::PlanMaintenance(plan)) => Some(plan),
+            _ => None,
+        }
+    }
+
+    fn assign_addresses(&self, menu: &AddressMenu) -> Option<Assignment> {
+        match self.decide(&Question::AssignAddresses(menu.clone())).answer {
+            Some(Answer::AssignAddresses(assignment)) => Some(assignment),
+            _ => None,
+        }
+    }
+
+    fn choose_credential(&self, menu: &CredentialMenu) -> Option<CredentialChoice> {
+        match self.decide(&Question::ChooseCredential(menu.clone())).answer {
+            Some(Answer::ChooseCredential(choice)) => Some(choice),
             _ => None,
         }
     }
@@ -150,6 +165,8 @@ mod tests {
             transforms: Vec::new(),
             strength: Strength::ACCEPTABLE,
             backend: backend.into(),
+            overhead_octets: None,
+            packet_ns: None,
             key_share_present: false,
         };
         Question::RankProposals(ProposalMenu {
@@ -162,7 +179,10 @@ mod tests {
                 behind_nat: None,
                 peer_behind_nat: None,
             },
+            peer_id: None,
+            labels: Vec::new(),
             suites: ["a", "b", "c"].map(suite).to_vec(),
+            not_offered: Vec::new(),
             hints: Vec::new(),
         })
     }
@@ -174,10 +194,18 @@ mod tests {
             local_id: Identity::Fqdn("moon".into()),
             peer_id: Identity::Fqdn("carol".into()),
             auth_method: 2,
+            certificate: None,
+            eap: None,
+            suite: Vec::new(),
+            strength: Strength::RECOMMENDED,
+            local: address(4500),
             remote: address(4500),
+            peer_behind_nat: false,
             unix_secs: 0,
             utc_offset_secs: 0,
             other_sas: 0,
+            others: Vec::new(),
+            initial_contact: false,
             hints: Vec::new(),
         })
     }
@@ -213,6 +241,40 @@ mod tests {
         let decision = chain.decide(&proposals());
         assert_eq!(order(&decision), [1, 2]);
         assert_eq!(decision.trace[1].outcome, Outcome::OffTheMenu);
+    }
+
+    #[test]
+    fn a_pool_and_a_dns_server_that_one_policy_left_out_no_other_gives() {
+        let pool = |last: u8| crate::PoolFacts {
+            name: format!("pool-{last}"),
+            base: [10, 99, last, 0].into(),
+            prefix_len: 24,
+            free: 254,
+            leased: 0,
+            remembers: false,
+            dns: vec![[10, 99, last, 1].into(), [10, 99, last, 2].into()],
+        };
+        let question = Question::AssignAddresses(AddressMenu {
+            connection: "corp".into(),
+            peer_id: Identity::Fqdn("carol".into()),
+            labels: Vec::new(),
+            remote: address(4500),
+            wants_ipv4: true,
+            wants_ipv6: false,
+            preferred: Vec::new(),
+            pools: [0, 1, 2].map(pool).to_vec(),
+            hints: Vec::new(),
+        });
+        let assigns = |name, assignment| says(name, Answer::AssignAddresses(assignment));
+        let dns = vec![[10, 99, 2, 1].into(), [10, 99, 1, 2].into()];
+        let first = assigns("first", Assignment::of([2, 1]).with_dns(dns));
+        let wants_all = assigns("wants-all", Assignment::of([1]).with_dns(vec![[10, 99, 1, 1].into()]));
+        let swaps = assigns("swaps", Assignment::of([1]));
+        let decision = Chain::new(vec![first, wants_all, swaps]).decide(&question);
+        let left = Assignment::of([1]).with_dns(vec![[10, 99, 1, 2].into()]);
+        assert_eq!(decision.answer, Some(Answer::AssignAddresses(left)));
+        assert_eq!(decision.trace[1].outcome, Outcome::OffTheMenu);
+        assert!(question.admits(decision.answer.as_ref().unwrap()));
     }
 
     #[test]
@@ -279,6 +341,7 @@ mod tests {
             paths: Vec::new(),
             since_move_ms: None,
             moves: 0,
+            power: crate::Power::UNKNOWN,
             hints: Vec::new(),
         });
         let answer = Answer::RankPaths(PathRanking::of([]));

@@ -3,11 +3,12 @@
 //! A value that is fed one reply after the other, so that a chain may run at once ([`crate::Chain`])
 //! or hop from one plugin's thread to the next.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::{
-    Answer, Attribute, Authorization, Narrowing, OnFailure, Question, Ranking, Reply, limits,
-    narrow_selectors, rank_proposals,
+    Answer, Assignment, Attribute, Authorization, ImportCall, Narrowing, OnFailure, Policy, Question,
+    Ranking, RecordedReply, Reply, Sha256, assign_addresses, limits, narrow_selectors, rank_proposals,
 };
 
 /// A question, what was said to it so far, and the menu that is left.
@@ -15,7 +16,7 @@ use crate::{
 pub struct Deliberation {
     /// What the next policy is asked.
     question: Question,
-    /// For rank_proposals: where each suite that is left stood on the first menu.
+    /// For rank_proposals and assign_addresses: where each suite or pool that is left stood on the first menu.
     origin: Vec<u32>,
     answer: Option<Answer>,
     decided_by: Option<String>,
@@ -28,10 +29,12 @@ impl Deliberation {
     pub fn new(question: Question) -> Self {
         let origin = match &question {
             Question::RankProposals(menu) => (0u32..).take(menu.suites.len()).collect(),
+            Question::AssignAddresses(menu) => (0u32..).take(menu.pools.len()).collect(),
             Question::AuthorizePeer(_)
             | Question::NarrowSelectors(_)
             | Question::RankPaths(_)
-            | Question::PlanMaintenance(_) => Vec::new(),
+            | Question::PlanMaintenance(_)
+            | Question::ChooseCredential(_) => Vec::new(),
         };
         Self { question, origin, answer: None, decided_by: None, trace: Vec::new(), settled: false }
     }
@@ -42,7 +45,9 @@ impl Deliberation {
     }
 
     /// Takes a policy's reply to [`Self::question`].
-    pub fn hear(&mut self, policy: &str, on_failure: OnFailure, reply: Reply, elapsed: Option<Duration>) {
+    pub fn hear(&mut self, from: &dyn Policy, heard: impl Into<RecordedReply>, elapsed: Option<Duration>) {
+        let RecordedReply { reply, imports } = heard.into();
+        let (policy, on_failure) = (from.name(), from.on_failure());
         let (outcome, why) = match reply {
             Ok(None) => (Outcome::Abstained, None),
             Ok(Some(answer)) if self.question.admits(&answer) => {
@@ -60,7 +65,8 @@ impl Deliberation {
                 (Outcome::Failed(text), None)
             }
         };
-        self.trace.push(Step { policy: policy.to_owned(), outcome, why, elapsed });
+        let (policy, sha256) = (policy.to_owned(), from.sha256());
+        self.trace.push(Step { policy, sha256, outcome, why, elapsed, imports });
     }
 
     /// Ends, whoever has been asked.
@@ -81,7 +87,8 @@ impl Deliberation {
             Answer::RankProposals(ranking) => self.take_proposals(policy, ranking),
             Answer::AuthorizePeer(authorization) => self.take_authorization(policy, authorization),
             Answer::NarrowSelectors(narrowing) => self.take_narrowing(policy, narrowing),
-            answer @ (Answer::RankPaths(_) | Answer::PlanMaintenance(_)) => {
+            Answer::AssignAddresses(assignment) => self.take_assignment(policy, assignment),
+            answer @ (Answer::RankPaths(_) | Answer::PlanMaintenance(_) | Answer::ChooseCredential(_)) => {
                 self.answer = Some(answer);
                 self.decided_by = Some(policy.to_owned());
                 self.settled = true;
@@ -109,6 +116,27 @@ impl Deliberation {
         let why = self.credit(policy, unchanged, narrowing.why.clone());
         self.answer = Some(Answer::NarrowSelectors(Narrowing { why, ..narrowing }));
         self.question = Question::NarrowSelectors(restricted);
+    }
+
+    fn take_assignment(&mut self, policy: &str, assignment: Assignment) {
+        let Question::AssignAddresses(menu) = &self.question else { return };
+        let same = Assignment { why: assignment.why.clone(), ..Assignment::of(0..menu.pools.len()) };
+        let unchanged = assignment == same;
+        let restricted = assign_addresses::restrict(menu, &assignment);
+        self.origin = assignment.pick(&self.origin).into_iter().copied().collect();
+        // Who says nothing of DNS servers leaves them to whoever did.
+        let before = match &self.answer {
+            Some(Answer::AssignAddresses(Assignment { dns: Some(dns), .. })) => {
+                let left = |server: &&IpAddr| restricted.pools.iter().any(|pool| pool.dns.contains(server));
+                Some(dns.iter().filter(left).copied().collect())
+            }
+            _ => None,
+        };
+        let dns = assignment.dns.or(before);
+        let why = self.credit(policy, unchanged, assignment.why);
+        self.settled = self.origin.is_empty();
+        self.answer = Some(Answer::AssignAddresses(Assignment { order: self.origin.clone(), dns, why }));
+        self.question = Question::AssignAddresses(restricted);
     }
 
     /// Every policy is asked, for the trace's sake too; the first refusal stands.
@@ -158,12 +186,16 @@ pub struct Decision {
 pub struct Step {
     /// The policy's name.
     pub policy: String,
+    /// The digest of the component that it is, where it is one.
+    pub sha256: Option<Sha256>,
     /// What it made of the question.
     pub outcome: Outcome,
     /// The reason it gave.
     pub why: Option<String>,
     /// How long it took, where a clock was at hand.
     pub elapsed: Option<Duration>,
+    /// What its imports told it, in order: the question and these make the call anew.
+    pub imports: Vec<ImportCall>,
 }
 
 /// What a policy made of a question.

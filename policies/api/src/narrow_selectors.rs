@@ -15,6 +15,14 @@ pub struct SelectorMenu {
     pub role: Role,
     /// Who the peer has proved to be.
     pub peer_id: Identity,
+    /// The labels of its authorization.
+    pub labels: Vec<Attribute>,
+    /// Whether it takes the place of a Child SA that is up.
+    pub rekeys: bool,
+    /// What the peer asked for on this host's side, whatever is configured.
+    pub offered_local: Vec<TrafficSelector>,
+    /// What it asked for on its own.
+    pub offered_remote: Vec<TrafficSelector>,
     /// This host's side.
     pub local: Vec<TrafficSelector>,
     /// The peer's side.
@@ -72,6 +80,10 @@ mod tests {
             child: "net".into(),
             role: Role::Responder,
             peer_id: Identity::Fqdn("carol".into()),
+            labels: Vec::new(),
+            rekeys: false,
+            offered_local: vec![ts("0.0.0.0/0")],
+            offered_remote: vec![ts("10.99.0.7/32")],
             local: vec![ts("10.20.0.0/16")],
             remote: vec![ts("10.99.0.7/32")],
             hints: Vec::new(),

@@ -2,7 +2,7 @@
 
 use vpnhost_model::{LinkKind, Role};
 
-use crate::Attribute;
+use crate::{Attribute, Power};
 
 /// Where an SA stands when the plan is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,12 +17,24 @@ pub struct Situation {
     pub local_behind_nat: bool,
     /// Whether the peer is behind a NAT.
     pub peer_behind_nat: bool,
-    /// What the interface in use is made of.
+    /// The labels of the peer's authorization.
+    pub labels: Vec<Attribute>,
+    /// The name of the interface in use; empty where it is not known.
+    pub interface: String,
+    /// What it is made of.
     pub kind: LinkKind,
     /// Whether traffic on it costs money.
     pub metered: bool,
     /// The round-trip time of the path in use, as far as it was measured.
     pub rtt_us: Option<u32>,
+    /// The share of requests that were not answered there, in thousandths.
+    pub loss_permille: Option<u16>,
+    /// How often that path was gone or silent in the last hour.
+    pub outages: u16,
+    /// For how long of that hour.
+    pub outage_ms: u32,
+    /// What the machine runs on.
+    pub power: Power,
     /// The longest silence after which an inbound packet still came through the NAT of this network.
     pub idle_proven_ms: Option<u32>,
     /// The shortest silence after which none did.
@@ -54,6 +66,8 @@ impl SituationCause {
     pub const NETWORK: Self = Self(5);
     /// The round-trip time of the path in use is another than the last plan was made for.
     pub const MEASURED: Self = Self(6);
+    /// The machine runs on something else.
+    pub const POWER: Self = Self(7);
 
     /// Returns the cause's name for people.
     pub fn name(self) -> &'static str {
@@ -65,6 +79,7 @@ impl SituationCause {
             Self::MAPPING => "mapping",
             Self::NETWORK => "network",
             Self::MEASURED => "measured",
+            Self::POWER => "power",
             _ => "other",
         }
     }

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use crate::{
-    Answer, Authorization, MaintenancePlan, Narrowing, PathMenu, PathRanking, PeerClaim, ProposalMenu,
-    Question, QuestionSet, Ranking, SelectorMenu, Situation,
+    AddressMenu, Answer, Assignment, Authorization, CredentialChoice, CredentialMenu, MaintenancePlan,
+    Metric, Narrowing, PathMenu, PathRanking, PeerClaim, ProposalMenu, Question, QuestionSet, Ranking,
+    RecordedReply, SelectorMenu, Sha256, Situation,
 };
 
 /// Answers questions; `None` abstains, and the next policy of the chain is asked.
@@ -49,6 +50,18 @@ pub trait Policy: Send + Sync {
         None
     }
 
+    /// Chooses the pools that a peer's virtual addresses come from, and its DNS servers.
+    fn assign_addresses(&self, menu: &AddressMenu) -> Option<Assignment> {
+        let _ = menu;
+        None
+    }
+
+    /// Chooses the certificate that this host shows.
+    fn choose_credential(&self, menu: &CredentialMenu) -> Option<CredentialChoice> {
+        let _ = menu;
+        None
+    }
+
     /// Answers any question, and tells a failure to answer from an abstention.
     ///
     /// # Errors
@@ -56,6 +69,22 @@ pub trait Policy: Send + Sync {
     /// so only the plugin host has reason to implement this.
     fn consult(&self, question: &Question) -> Reply {
         Ok(question.put_to(self))
+    }
+
+    /// As [`Self::consult`], with every value that the policy's imports gave it. What has no imports has
+    /// no reason to implement this.
+    fn consult_on_record(&self, question: &Question) -> RecordedReply {
+        self.consult(question).into()
+    }
+
+    /// Returns the digest of the component that answers, where one does.
+    fn sha256(&self) -> Option<Sha256> {
+        None
+    }
+
+    /// Returns the numbers that the policy counts and measures.
+    fn metrics(&self) -> Vec<Metric> {
+        Vec::new()
     }
 
     /// Returns what counts when the policy fails to answer `authorize_peer`.

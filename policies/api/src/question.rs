@@ -1,10 +1,11 @@
-//! The five questions as values: what crosses from the core to whoever decides, and back.
+//! The questions as values: what crosses from the core to whoever decides, and back.
 
 use std::fmt;
 
 use crate::{
-    Authorization, MaintenancePlan, Narrowing, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu,
-    Ranking, SelectorMenu, Situation, authorize_peer, narrow_selectors, plan_maintenance, rank_paths,
+    AddressMenu, Assignment, Authorization, CredentialChoice, CredentialMenu, MaintenancePlan, Narrowing,
+    PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu, Ranking, SelectorMenu, Situation,
+    assign_addresses, authorize_peer, choose_credential, narrow_selectors, plan_maintenance, rank_paths,
     rank_proposals,
 };
 
@@ -21,10 +22,14 @@ pub enum Question {
     RankPaths(PathMenu),
     /// How is the SA kept alive and renewed?
     PlanMaintenance(Situation),
+    /// Which addresses is the peer given?
+    AssignAddresses(AddressMenu),
+    /// Which certificate does this host show?
+    ChooseCredential(CredentialMenu),
 }
 
 impl Question {
-    /// Returns which of the five it is.
+    /// Returns which question it is.
     pub fn kind(&self) -> QuestionKind {
         match self {
             Self::RankProposals(_) => QuestionKind::RankProposals,
@@ -32,6 +37,8 @@ impl Question {
             Self::NarrowSelectors(_) => QuestionKind::NarrowSelectors,
             Self::RankPaths(_) => QuestionKind::RankPaths,
             Self::PlanMaintenance(_) => QuestionKind::PlanMaintenance,
+            Self::AssignAddresses(_) => QuestionKind::AssignAddresses,
+            Self::ChooseCredential(_) => QuestionKind::ChooseCredential,
         }
     }
 
@@ -43,6 +50,8 @@ impl Question {
             Self::NarrowSelectors(menu) => &menu.connection,
             Self::RankPaths(menu) => &menu.connection,
             Self::PlanMaintenance(situation) => &situation.connection,
+            Self::AssignAddresses(menu) => &menu.connection,
+            Self::ChooseCredential(menu) => &menu.connection,
         }
     }
 
@@ -56,6 +65,8 @@ impl Question {
             Self::PlanMaintenance(situation) => {
                 policy.plan_maintenance(situation).map(Answer::PlanMaintenance)
             }
+            Self::AssignAddresses(menu) => policy.assign_addresses(menu).map(Answer::AssignAddresses),
+            Self::ChooseCredential(menu) => policy.choose_credential(menu).map(Answer::ChooseCredential),
         }
     }
 
@@ -75,19 +86,27 @@ impl Question {
             (Self::PlanMaintenance(situation), Answer::PlanMaintenance(plan)) => {
                 plan_maintenance::admits(&situation.bounds, plan)
             }
+            (Self::AssignAddresses(menu), Answer::AssignAddresses(assignment)) => {
+                assign_addresses::admits(menu, assignment)
+            }
+            (Self::ChooseCredential(menu), Answer::ChooseCredential(choice)) => {
+                choose_credential::admits(menu, choice)
+            }
             (
                 Self::RankProposals(_)
                 | Self::AuthorizePeer(_)
                 | Self::NarrowSelectors(_)
                 | Self::RankPaths(_)
-                | Self::PlanMaintenance(_),
+                | Self::PlanMaintenance(_)
+                | Self::AssignAddresses(_)
+                | Self::ChooseCredential(_),
                 _,
             ) => false,
         }
     }
 }
 
-/// An answer to one of the five.
+/// An answer to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The suites, best first.
@@ -100,10 +119,14 @@ pub enum Answer {
     RankPaths(PathRanking),
     /// The timers' numbers.
     PlanMaintenance(MaintenancePlan),
+    /// The pools, best first, and the DNS servers.
+    AssignAddresses(Assignment),
+    /// The certificate.
+    ChooseCredential(CredentialChoice),
 }
 
 impl Answer {
-    /// Returns which of the five it answers.
+    /// Returns which question it answers.
     pub fn kind(&self) -> QuestionKind {
         match self {
             Self::RankProposals(_) => QuestionKind::RankProposals,
@@ -111,6 +134,8 @@ impl Answer {
             Self::NarrowSelectors(_) => QuestionKind::NarrowSelectors,
             Self::RankPaths(_) => QuestionKind::RankPaths,
             Self::PlanMaintenance(_) => QuestionKind::PlanMaintenance,
+            Self::AssignAddresses(_) => QuestionKind::AssignAddresses,
+            Self::ChooseCredential(_) => QuestionKind::ChooseCredential,
         }
     }
 
@@ -123,11 +148,13 @@ impl Answer {
             Self::AuthorizePeer(Authorization::Allow { .. }) => None,
             Self::NarrowSelectors(narrowing) => narrowing.why.as_deref(),
             Self::PlanMaintenance(plan) => plan.why.as_deref(),
+            Self::AssignAddresses(assignment) => assignment.why.as_deref(),
+            Self::ChooseCredential(choice) => choice.why.as_deref(),
         }
     }
 }
 
-/// Which of the five.
+/// Which question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum QuestionKind {
     /// [`Question::RankProposals`].
@@ -140,16 +167,22 @@ pub enum QuestionKind {
     RankPaths,
     /// [`Question::PlanMaintenance`].
     PlanMaintenance,
+    /// [`Question::AssignAddresses`].
+    AssignAddresses,
+    /// [`Question::ChooseCredential`].
+    ChooseCredential,
 }
 
 impl QuestionKind {
-    /// All five.
-    pub const ALL: [Self; 5] = [
+    /// All.
+    pub const ALL: [Self; 7] = [
         Self::RankProposals,
         Self::AuthorizePeer,
         Self::NarrowSelectors,
         Self::RankPaths,
         Self::PlanMaintenance,
+        Self::AssignAddresses,
+        Self::ChooseCredential,
     ];
 
     /// Returns the name, as WIT interfaces bear it: `rank-proposals`.
@@ -160,6 +193,8 @@ impl QuestionKind {
             Self::NarrowSelectors => "narrow-selectors",
             Self::RankPaths => "rank-paths",
             Self::PlanMaintenance => "plan-maintenance",
+            Self::AssignAddresses => "assign-addresses",
+            Self::ChooseCredential => "choose-credential",
         }
     }
 
@@ -189,7 +224,7 @@ impl QuestionSet {
     pub const EMPTY: Self = Self(0);
 
     /// Every question.
-    pub const ALL: Self = Self(0b1_1111);
+    pub const ALL: Self = Self(0b111_1111);
 
     /// Adds a question.
     pub fn insert(&mut self, kind: QuestionKind) {
@@ -237,5 +272,7 @@ fn bit(kind: QuestionKind) -> u8 {
         QuestionKind::NarrowSelectors => 4,
         QuestionKind::RankPaths => 8,
         QuestionKind::PlanMaintenance => 16,
+        QuestionKind::AssignAddresses => 32,
+        QuestionKind::ChooseCredential => 64,
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use vpnhost_model::LinkKind;
 
-use crate::{Attribute, limits, ranking};
+use crate::{Attribute, Power, limits, ranking};
 
 /// The ways to the peer. The host takes the best that works, and measures it before; what the answer
 /// leaves out is not used; an empty answer stays where it is.
@@ -22,6 +22,8 @@ pub struct PathMenu {
     pub since_move_ms: Option<u32>,
     /// How often it moved in the last ten minutes.
     pub moves: u16,
+    /// What the machine runs on.
+    pub power: Power,
     /// What a later host may add.
     pub hints: Vec<Attribute>,
 }
@@ -57,6 +59,8 @@ impl PathCause {
     pub const UNREACHABLE: Self = Self(4);
     /// The peer's list of addresses changed.
     pub const PEER_ADDRESSES: Self = Self(5);
+    /// The machine runs on something else.
+    pub const POWER: Self = Self(6);
 
     /// Returns the cause's name for people.
     pub fn name(self) -> &'static str {
@@ -67,6 +71,7 @@ impl PathCause {
             Self::SILENT => "silent",
             Self::UNREACHABLE => "unreachable",
             Self::PEER_ADDRESSES => "peer-addresses",
+            Self::POWER => "power",
             _ => "other",
         }
     }
@@ -85,6 +90,8 @@ pub struct PathFacts {
     pub kind: LinkKind,
     /// Whether traffic on it costs money.
     pub metered: bool,
+    /// Whether the operator counts it as roaming: dearer than at home.
+    pub roaming: bool,
     /// Its MTU in octets.
     pub mtu: u32,
     /// What the last probe of it showed.
@@ -99,6 +106,10 @@ pub struct PathFacts {
     pub up_ms: u32,
     /// How often it went away in the last ten minutes.
     pub flaps: u16,
+    /// How often it was gone or silent in the last hour.
+    pub outages: u16,
+    /// For how long of that hour.
+    pub outage_ms: u32,
 }
 
 /// What the last probe of a path showed; a number where it crosses, so that it may grow.
@@ -189,6 +200,7 @@ mod tests {
             paths: Vec::new(),
             since_move_ms: None,
             moves: 0,
+            power: Power::UNKNOWN,
             hints: Vec::new(),
         };
         let ranking = PathRanking::of([]);

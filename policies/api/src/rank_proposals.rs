@@ -3,7 +3,9 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use vpnhost_model::{Encryption, Integrity, KeyExchange, Prf, Protocol, Role, Transform, TransformType};
+use vpnhost_model::{
+    Encryption, Identity, Integrity, KeyExchange, Prf, Protocol, Role, Transform, TransformType,
+};
 
 use crate::{Attribute, Ranking};
 
@@ -17,11 +19,17 @@ pub struct ProposalMenu {
     pub role: Role,
     /// What is negotiated: an IKE SA or ESP.
     pub protocol: Protocol,
-    /// What is known of the peer so far; not authenticated before IKE_AUTH.
+    /// What the path tells of the peer.
     pub peer: PeerHint,
+    /// Who the peer has proved to be; none before it has.
+    pub peer_id: Option<Identity>,
+    /// The labels of its authorization.
+    pub labels: Vec<Attribute>,
     /// Our configured suites that fit the peer's offer, in configured order, at most
     /// [`crate::limits::SUITES`].
     pub suites: Vec<OfferedSuite>,
+    /// Those of our configured suites that this host can do and the peer does not offer, likewise; none as initiator.
+    pub not_offered: Vec<OfferedSuite>,
     /// What a later host may add.
     pub hints: Vec<Attribute>,
 }
@@ -48,6 +56,10 @@ pub struct OfferedSuite {
     pub strength: Strength,
     /// The name of the crypto backend that would run it.
     pub backend: String,
+    /// By how many octets it makes an ESP packet longer at most, without outer IP and UDP headers; for an IKE SA none.
+    pub overhead_octets: Option<u16>,
+    /// What it took to seal a full packet when that was measured on this machine, in nanoseconds; for an IKE SA none.
+    pub packet_ns: Option<u32>,
     /// Whether key exchange data of its group are on the wire already: no INVALID_KE_PAYLOAD round.
     pub key_share_present: bool,
 }

@@ -3,15 +3,17 @@
 //! It does what an operator expects who configured nothing but the connection. The same source is
 //! compiled into `plugins/standard`.
 
+mod assign_addresses;
 mod authorize_peer;
+mod choose_credential;
 mod narrow_selectors;
 mod plan_maintenance;
 mod rank_paths;
 mod rank_proposals;
 
 use vpnhost_policy::{
-    Authorization, MaintenancePlan, Narrowing, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu,
-    Ranking, SelectorMenu, Situation,
+    AddressMenu, Assignment, Authorization, CredentialChoice, CredentialMenu, MaintenancePlan, Narrowing,
+    PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu, Ranking, SelectorMenu, Situation,
 };
 
 /// The built-in policy.
@@ -41,5 +43,13 @@ impl Policy for Standard {
 
     fn plan_maintenance(&self, situation: &Situation) -> Option<MaintenancePlan> {
         Some(plan_maintenance::plan(situation))
+    }
+
+    fn assign_addresses(&self, menu: &AddressMenu) -> Option<Assignment> {
+        Some(assign_addresses::assign(menu))
+    }
+
+    fn choose_credential(&self, menu: &CredentialMenu) -> Option<CredentialChoice> {
+        choose_credential::choose(menu)
     }
 }

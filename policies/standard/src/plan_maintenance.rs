@@ -49,7 +49,7 @@ fn span(ms: u32) -> String {
 #[cfg(test)]
 mod tests {
     use vpnhost_model::{LinkKind, Role};
-    use vpnhost_policy::{Bounds, MaintenanceBounds, SituationCause};
+    use vpnhost_policy::{Bounds, MaintenanceBounds, Power, SituationCause};
 
     use super::*;
 
@@ -60,9 +60,15 @@ mod tests {
             role: Role::Initiator,
             local_behind_nat,
             peer_behind_nat: true,
+            labels: Vec::new(),
+            interface: "wlan0".into(),
             kind: LinkKind::WIFI,
             metered: false,
             rtt_us: None,
+            loss_permille: None,
+            outages: 0,
+            outage_ms: 0,
+            power: Power::UNKNOWN,
             idle_proven_ms: None,
             idle_failed_ms: None,
             native: MaintenancePlan {

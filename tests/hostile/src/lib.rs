@@ -5,7 +5,9 @@ use std::hint::black_box;
 use vpnhost_plugin_sdk::policy::{
     Attribute, Authorization, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu, Ranking,
 };
-use vpnhost_plugin_sdk::{Configure, SettingKind, SettingProblem, SettingSpec, Settings, log};
+use vpnhost_plugin_sdk::{
+    Configure, SettingKind, SettingProblem, SettingSpec, Settings, data, kv, log, metrics,
+};
 
 /// Misbehaves, or answers in order where it is not told to.
 #[derive(Debug)]
@@ -33,9 +35,21 @@ enum Behaviour {
     Giant,
     /// Abstains.
     Abstain,
+    /// Fills its store with what it can, once for each connection, and answers with what it stored.
+    StoreFlood,
+    /// Writes to its store as if there were no bound.
+    StoreSpree,
+    /// Counts a thousand different things.
+    Count,
+    /// Counts its calls in its store, and answers with their number.
+    Remember,
+    /// The same, but panics in the end.
+    Forget,
+    /// Answers with what the table `users` says of the connection.
+    LookUp,
 }
 
-const BEHAVIOURS: [(&str, Behaviour); 8] = [
+const BEHAVIOURS: [(&str, Behaviour); 14] = [
     ("loop", Behaviour::Loop),
     ("hoard", Behaviour::Hoard),
     ("trap", Behaviour::Trap),
@@ -44,6 +58,12 @@ const BEHAVIOURS: [(&str, Behaviour); 8] = [
     ("flood", Behaviour::Flood),
     ("giant", Behaviour::Giant),
     ("abstain", Behaviour::Abstain),
+    ("store-flood", Behaviour::StoreFlood),
+    ("store-spree", Behaviour::StoreSpree),
+    ("count", Behaviour::Count),
+    ("remember", Behaviour::Remember),
+    ("forget", Behaviour::Forget),
+    ("look-up", Behaviour::LookUp),
 ];
 
 impl Policy for Hostile {
@@ -86,6 +106,25 @@ impl Hostile {
             }
             Behaviour::Giant => Some(honest.because("because ".repeat(1 << 17))),
             Behaviour::Abstain => None,
+            Behaviour::StoreFlood => {
+                let fits = |number: &u32| kv::set(&format!("{connection} {number}"), [7; 4096]).is_ok();
+                Some(honest.because(format!("{} values", (0..200).filter(fits).count())))
+            }
+            Behaviour::StoreSpree => {
+                (0..100_000).for_each(|number| drop(kv::set(&format!("{connection} {number}"), "x")));
+                Some(honest)
+            }
+            Behaviour::Count => {
+                (0..1000).for_each(|number| metrics::count(&format!("thing_{number}"), 1));
+                metrics::gauge("thing_0", 7.0);
+                Some(honest)
+            }
+            Behaviour::Remember => Some(honest.because(format!("call {}", remember(connection)))),
+            Behaviour::Forget => panic!("told to panic after call {}", remember(connection)),
+            Behaviour::LookUp => {
+                let found = data::get("users", connection);
+                Some(honest.because(found.unwrap_or_else(|| "unknown".to_owned())))
+            }
         }
     }
 }
@@ -133,6 +172,16 @@ fn hoard() -> ! {
     loop {
         hoard.push(black_box(vec![1; 1 << 16]));
     }
+}
+
+/// Counts in the store.
+fn remember(connection: &str) -> u32 {
+    let before = kv::get_text(connection).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let count: u32 = before + 1;
+    if let Err(refused) = kv::set(connection, count.to_string()) {
+        log::error(&refused.to_string());
+    }
+    count
 }
 
 /// Small frames: the run time's stack ends before the guest's own, in its memory, does.

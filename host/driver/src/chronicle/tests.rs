@@ -5,7 +5,7 @@ use vpnhost_ike::PeerIdentity;
 use vpnhost_ike::output::{AuthenticationFailure, Hindrance, IkeSaFacts, QuestionId};
 use vpnhost_ike::reason::{IdentityGap, Nearest};
 use vpnhost_model::{Encapsulation, Identity, IkeSpi, IkeSuite, Path, Role};
-use vpnhost_policy::{Failure, PathCause, PathMenu, Step};
+use vpnhost_policy::{Failure, PathCause, PathMenu, Power, Step};
 
 use super::*;
 
@@ -168,9 +168,17 @@ fn a_plugin_that_failed_is_named_with_what_its_failure_counts_for() {
         paths: Vec::new(),
         since_move_ms: None,
         moves: 0,
+        power: Power::UNKNOWN,
         hints: Vec::new(),
     };
-    let step = |policy: &str, outcome| Step { policy: policy.to_owned(), outcome, why: None, elapsed: None };
+    let step = |policy: &str, outcome| Step {
+        policy: policy.to_owned(),
+        sha256: None,
+        outcome,
+        why: None,
+        elapsed: None,
+        imports: Vec::new(),
+    };
     let trace = vec![
         step("fine", Outcome::Abstained),
         step("slow", Outcome::Failed(Failure::Deadline.to_string())),

@@ -13,7 +13,7 @@ mod portrait;
 mod reload;
 mod start;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ use vpnhost_crypto::CryptoBackend;
 use vpnhost_ike::input::{Command, JobResult, OutputFailure, Resumption, TrafficReport};
 use vpnhost_ike::output::{JobId, Output};
 use vpnhost_ike::{EndpointConfig, IkeEndpoint};
-use vpnhost_model::{AddressPair, IkeSaId, Instant, LocalAddress, Now};
+use vpnhost_model::{AddressPair, IkeSaId, Instant, LocalAddress, Now, PacketId};
+use vpnhost_policy::Power;
 
 use crate::chronicle::{Chronicle, Note};
 use crate::clock::Clock;
@@ -34,6 +35,7 @@ use crate::host::Order;
 use crate::limits;
 use crate::links::{Harm, LinkNews};
 use crate::networks::Networks;
+use crate::packet_cost;
 use crate::resolver::{PluginReply, Resolver};
 use crate::suspension::Suspension;
 use crate::work::Workers;
@@ -75,6 +77,8 @@ pub(crate) struct ControlPlane {
     suspension: Suspension,
     /// Interfaces that NetworkManager holds for metered.
     held_metered: BTreeSet<String>,
+    /// What sealing a packet takes, in nanoseconds.
+    packet_costs: BTreeMap<PacketId, u32>,
 }
 
 /// An output, and the plugin whose answer it tells of.
@@ -101,6 +105,7 @@ impl ControlPlane {
         self.endpoint.delegate(self.resolver.questions());
         self.networks.recall(&self.addresses, &mut self.endpoint);
         self.endpoint.handle_links(now, &self.addresses, &self.pairs);
+        self.learn_packet_costs();
         let config = self.endpoint_config();
         self.expect();
         self.endpoint.handle_command(now, Command::Configure(config));
@@ -162,6 +167,14 @@ impl ControlPlane {
             (What::Renewed, Err(error)) => self.note_host_failure(now, None, &error),
             (What::Reloaded, result) => self.finish_reload(now, result),
         }
+        self.settle(now);
+    }
+
+    /// Takes what the machine runs on.
+    pub(crate) fn on_power(&mut self, power: Power) {
+        let now = self.now();
+        tracing::debug!(source = power.source.name(), percent = power.battery_percent, "power");
+        self.endpoint.handle_power(now, power);
         self.settle(now);
     }
 
@@ -340,6 +353,19 @@ impl ControlPlane {
         let text = format!("new SAs take their algorithms from {} {}", crypto.name(), crypto.version());
         self.crypto = crypto;
         self.chronicle.note(now, Note { kind: "crypto", text, ..Note::default() });
+        self.packet_costs.clear();
+        self.learn_packet_costs();
+    }
+
+    /// Measures what packets of the configured suites cost, as far as that is not known.
+    fn learn_packet_costs(&mut self) {
+        let children = self.config.endpoint.connections.iter().flat_map(|connection| &connection.children);
+        let packets: BTreeSet<PacketId> =
+            children.flat_map(|child| &child.esp).map(|suite| suite.packet).collect();
+        let unknown = packets.into_iter().filter(|packet| !self.packet_costs.contains_key(packet));
+        let learned = packet_cost::measure(self.crypto, unknown);
+        self.packet_costs.extend(learned);
+        self.endpoint.use_packet_costs(self.packet_costs.clone());
     }
 
     fn endpoint_config(&self) -> Box<EndpointConfig> {

@@ -54,6 +54,7 @@ impl ControlPlane {
     fn take_configuration(&mut self, now: Now, config: HostConfig, plugins: Plugins) -> Vec<&'static str> {
         let fixed = fixed_at_start(&self.config, &config);
         self.resolver.take(plugins);
+        self.chronicle.know_components(self.resolver.components());
         self.endpoint.delegate(self.resolver.questions());
         if !std::ptr::addr_eq(self.crypto, config.crypto) {
             self.use_crypto(now, config.crypto);
@@ -65,6 +66,7 @@ impl ControlPlane {
         let (listen, tun, dns, state) = (listen.clone(), tun.clone(), *dns, state.clone());
         self.config = HostConfig { listen, tun, dns, state, endpoint, ..config };
         self.mark_metered();
+        self.learn_packet_costs();
         self.endpoint.handle_links(now, &self.addresses, &self.pairs);
         let text = "the configuration was taken; what it does not change goes on".to_owned();
         self.chronicle.note(now, Note { kind: "reloaded", text, ..Note::default() });

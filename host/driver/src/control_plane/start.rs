@@ -7,8 +7,9 @@ use vpnhost_ike::input::JobResult;
 use vpnhost_ike::output::JobId;
 use vpnhost_ike::{EndpointConfig, IkeEndpoint};
 use vpnhost_model::{LocalAddress, Mode, TrafficSelector};
+use vpnhost_policy::Power;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use super::ControlPlane;
@@ -24,6 +25,7 @@ use crate::limits;
 use crate::links::{LinkNews, Links};
 use crate::machine::{Machine, MachineSettings, Protected};
 use crate::networks::Networks;
+use crate::power;
 use crate::resolver::{PluginReply, Resolver};
 use crate::state_directory::StateDirectory;
 use crate::suspension::Suspension;
@@ -45,6 +47,8 @@ pub(crate) struct Inputs {
     pub(crate) changed: mpsc::Receiver<Changed>,
     /// From the watch over the machine's addresses.
     pub(crate) links: mpsc::Receiver<LinkNews>,
+    /// From the watch over what the machine runs on.
+    pub(crate) power: mpsc::Receiver<Power>,
 }
 
 /// Opens what a host needs. An error leaves nothing behind.
@@ -78,6 +82,8 @@ pub(crate) async fn start(
         endpoint.use_crash_secret(secret);
     }
     let networks = Networks::read(config.state.clone(), clock.now());
+    let mut chronicle = Chronicle::new(readers);
+    chronicle.know_components(resolver.components());
     let control = ControlPlane {
         clock,
         started: clock.instant(),
@@ -90,7 +96,7 @@ pub(crate) async fn start(
         resolver,
         workers,
         children: Children::default(),
-        chronicle: Chronicle::new(readers),
+        chronicle,
         networks,
         addresses,
         pairs: Vec::new(),
@@ -102,8 +108,10 @@ pub(crate) async fn start(
         goodbye: None,
         suspension: Suspension::new(clock.asleep()),
         held_metered: BTreeSet::new(),
+        packet_costs: BTreeMap::new(),
     };
-    Ok((control, Inputs { path, replies: from_plugins, results: from_workers, changed, links }))
+    let (replies, results, power) = (from_plugins, from_workers, power::watch());
+    Ok((control, Inputs { path, replies, results, changed, links, power }))
 }
 
 /// Returns the secret by which this host proves, after a restart, that it lost its IKE SAs (RFC 6290 §5.1): the one that is

@@ -16,7 +16,8 @@ use tokio::sync::mpsc;
 use vpnhost_ike::output::QuestionId;
 use vpnhost_model::{Instant, Protocol, Role};
 use vpnhost_policy::{
-    Chain, Decision, Deliberation, Failure, Outcome, Question, QuestionKind, QuestionSet, Reply,
+    Chain, Decision, Deliberation, Failure, Outcome, Question, QuestionKind, QuestionSet, RecordedReply,
+    Reply, Sha256,
 };
 
 use crate::error::DriverError;
@@ -30,7 +31,7 @@ use plugin_thread::{Asked, PluginThread};
 pub(crate) struct PluginReply {
     id: QuestionId,
     position: usize,
-    reply: Reply,
+    reply: RecordedReply,
     elapsed: Duration,
 }
 
@@ -99,6 +100,12 @@ impl Resolver {
         self.of_plugins.retain(|name, _| is_there(name));
     }
 
+    /// Returns which component each plugin is.
+    pub(crate) fn components(&self) -> BTreeMap<String, Sha256> {
+        let component = |it: &PluginThread| Some((it.name().to_owned(), it.policy().sha256()?));
+        self.plugins.iter().filter_map(component).collect()
+    }
+
     /// Returns the questions that any plugin may answer.
     pub(crate) fn questions(&self) -> QuestionSet {
         self.plugins.iter().fold(QuestionSet::EMPTY, |all, plugin| all.union(plugin.questions()))
@@ -136,7 +143,7 @@ impl Resolver {
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while let Some(id) = self.open.iter().find(|(_, open)| open.deadline <= now).map(|(&id, _)| id) {
             if let Some(mut open) = self.open.remove(&id) {
-                open.take(Err(Failure::Deadline), None);
+                open.fail(Failure::Deadline);
                 self.go_on(now, id, open);
             }
         }
@@ -161,9 +168,11 @@ impl Resolver {
     pub(crate) fn plugins(&self) -> Vec<PluginState> {
         let state = |plugin: &PluginThread| PluginState {
             name: plugin.name().to_owned(),
+            sha256: plugin.policy().sha256(),
             questions: plugin.questions(),
             on_failure: plugin.on_failure(),
             counters: self.of_plugins.get(plugin.name()).copied().unwrap_or_default(),
+            metrics: plugin.policy().metrics(),
         };
         self.plugins.iter().map(state).collect()
     }
@@ -182,7 +191,7 @@ impl Resolver {
                 if !menu.kind().fails_closed() {
                     break;
                 }
-                open.take(Err(Failure::Deadline), None);
+                open.fail(Failure::Deadline);
                 continue;
             }
             let authenticated = is_authenticated(menu);
@@ -192,7 +201,7 @@ impl Resolver {
                 self.open.insert(id, open);
                 return;
             }
-            open.take(Err(Failure::Overloaded), None);
+            open.fail(Failure::Overloaded);
         }
         self.conclude(id, open);
     }
@@ -216,11 +225,16 @@ impl Resolver {
 
 impl Open {
     /// Takes the present plugin's reply; the next one is the present one then.
-    fn take(&mut self, reply: Reply, elapsed: Option<Duration>) {
+    fn take(&mut self, reply: RecordedReply, elapsed: Option<Duration>) {
         if let Some(plugin) = self.plugins.get(self.position) {
-            self.deliberation.hear(plugin.name(), plugin.on_failure(), reply, elapsed);
+            self.deliberation.hear(plugin.policy(), reply, elapsed);
         }
         self.position += 1;
+    }
+
+    /// Takes that the present plugin does not reply.
+    fn fail(&mut self, failure: Failure) {
+        self.take(Reply::Err(failure).into(), None);
     }
 }
 
@@ -232,7 +246,9 @@ pub(crate) fn is_authenticated(question: &Question) -> bool {
         Question::AuthorizePeer(_)
         | Question::NarrowSelectors(_)
         | Question::RankPaths(_)
-        | Question::PlanMaintenance(_) => true,
+        | Question::PlanMaintenance(_)
+        | Question::AssignAddresses(_)
+        | Question::ChooseCredential(_) => true,
     }
 }
 
@@ -261,6 +277,8 @@ pub(crate) fn word(kind: QuestionKind) -> &'static str {
         QuestionKind::NarrowSelectors => "narrow_selectors",
         QuestionKind::RankPaths => "rank_paths",
         QuestionKind::PlanMaintenance => "plan_maintenance",
+        QuestionKind::AssignAddresses => "assign_addresses",
+        QuestionKind::ChooseCredential => "choose_credential",
     }
 }
 

@@ -8,7 +8,7 @@ use std::thread;
 use tokio::sync::mpsc;
 use vpnhost_ike::output::QuestionId;
 use vpnhost_model::Instant;
-use vpnhost_policy::{Failure, OnFailure, Policy, Question, QuestionSet};
+use vpnhost_policy::{Failure, OnFailure, Policy, Question, QuestionSet, Reply};
 
 use super::PluginReply;
 use crate::clock::Clock;
@@ -41,6 +41,10 @@ impl PluginThread {
             .spawn(move || answer(&*answering, &asked, &replies))
             .map_err(|source| DriverError::io("start a plugin's thread", source))?;
         Ok(Self { policy, queue })
+    }
+
+    pub(super) fn policy(&self) -> &dyn Policy {
+        &*self.policy
     }
 
     pub(super) fn name(&self) -> &str {
@@ -120,8 +124,8 @@ fn answer(policy: &dyn Policy, queue: &Queue, replies: &mpsc::Sender<PluginReply
             // The resolver has ended it already.
             continue;
         }
-        let reply = catch_unwind(AssertUnwindSafe(|| policy.consult(&asked.question)))
-            .unwrap_or_else(|_| Err(Failure::Trap("panic".to_owned())));
+        let reply = catch_unwind(AssertUnwindSafe(|| policy.consult_on_record(&asked.question)))
+            .unwrap_or_else(|_| Reply::Err(Failure::Trap("panic".to_owned())).into());
         let elapsed = Clock.instant() - started;
         let heard = PluginReply { id: asked.id, position: asked.position, reply, elapsed };
         if replies.blocking_send(heard).is_err() {

@@ -4,8 +4,8 @@ use std::sync::mpsc as std_mpsc;
 
 use vpnhost_model::Identity;
 use vpnhost_policy::{
-    Answer, Authorization, OnFailure, PathCause, PathMenu, PathRanking, PeerClaim, PeerHint, Policy,
-    ProposalMenu,
+    Answer, Authorization, OnFailure, PathCause, PathMenu, PathRanking, PeerClaim, PeerHint, Policy, Power,
+    ProposalMenu, Strength,
 };
 
 use super::*;
@@ -109,6 +109,14 @@ fn claim() -> Question {
         local_id: Identity::Fqdn("moon".into()),
         peer_id: Identity::Fqdn("carol".into()),
         auth_method: 2,
+        certificate: None,
+        eap: None,
+        suite: Vec::new(),
+        strength: Strength::RECOMMENDED,
+        local: address(),
+        peer_behind_nat: false,
+        others: Vec::new(),
+        initial_contact: false,
         remote: address(),
         unix_secs: 0,
         utc_offset_secs: 0,
@@ -125,6 +133,7 @@ fn paths() -> Question {
         paths: Vec::new(),
         since_move_ms: None,
         moves: 0,
+        power: Power::UNKNOWN,
         hints: Vec::new(),
     })
 }
@@ -137,7 +146,10 @@ fn proposals() -> Question {
         role: Role::Responder,
         protocol: Protocol::IKE,
         peer,
+        peer_id: None,
+        labels: Vec::new(),
         suites: Vec::new(),
+        not_offered: Vec::new(),
         hints: Vec::new(),
     })
 }

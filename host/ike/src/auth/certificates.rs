@@ -78,27 +78,20 @@ pub(crate) fn left_out(message: &Message) -> u64 {
     all.saturating_sub(vpnhost_pki::limits::PEER_CERTIFICATES) as u64
 }
 
-/// Chooses the certificate that a peer asks for: the first that one of the CAs is above, else the first; of those that are
-/// within their validity, if any is.
-pub(crate) fn choose<'a>(
-    crypto: &dyn CryptoBackend,
-    connection: &'a PeerConfig,
-    requested: Option<&[u8]>,
-    now: Now,
-) -> Option<&'a Arc<OwnCertificate>> {
-    let LocalAuth::Certificate(own) = &connection.local_auth else { return None };
-    let anchors = match &connection.peer_auth {
-        PeerAuth::Certificate(trust) => trust.anchors.as_slice(),
-        PeerAuth::SharedKey | PeerAuth::Eap(_) | PeerAuth::EapAlone => &[],
-    };
+/// Returns the certificates that this host may show: those within their validity, if any is, else all.
+pub(crate) fn candidates(connection: &PeerConfig, now: Now) -> Vec<Arc<OwnCertificate>> {
+    let LocalAuth::Certificate(own) = &connection.local_auth else { return Vec::new() };
     let is_good = |certificate: &&Arc<OwnCertificate>| certificate.check_validity(now.unix).is_ok();
     let is_any_good = own.iter().any(|certificate| is_good(&certificate));
-    let mut candidates = own.iter().filter(|certificate| !is_any_good || is_good(certificate));
-    let first = candidates.clone().next();
-    let asked = requested.and_then(|hashes| {
-        candidates.find(|certificate| certificate.credential().answers(crypto, hashes, anchors))
-    });
-    asked.or(first)
+    own.iter().filter(|certificate| !is_any_good || is_good(certificate)).cloned().collect()
+}
+
+/// Returns the CAs that a connection's peer may be certified by: certificates that it knows itself.
+pub(crate) fn anchors(connection: &PeerConfig) -> &[vpnhost_pki::Certificate] {
+    match &connection.peer_auth {
+        PeerAuth::Certificate(trust) => trust.anchors.as_slice(),
+        PeerAuth::SharedKey | PeerAuth::Eap(_) | PeerAuth::EapAlone => &[],
+    }
 }
 
 /// Demands that a connection has a certificate of this host within its validity, if it has any.

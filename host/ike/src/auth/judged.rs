@@ -7,6 +7,7 @@ use std::time::Duration;
 use vpnhost_crypto::{CryptoBackend, PublicKey};
 use vpnhost_model::Identity;
 use vpnhost_pki::{Certificate, Crl, Refusal, Verified, verify, verify_for};
+use vpnhost_policy::limits::NAMES;
 
 use crate::config::Trust;
 
@@ -45,6 +46,12 @@ pub struct CertificateFacts {
     pub ca: String,
     /// The serial number in hexadecimal digits.
     pub serial: String,
+    /// The subject's alternative names, each with its kind.
+    pub names: Vec<String>,
+    /// The SHA-256 of the certificate in hexadecimal digits; empty where no backend has that hash.
+    pub sha256: String,
+    /// What its key is for (extended key usage), as dotted numbers.
+    pub purposes: Vec<String>,
     /// When it or a CA above it expires, in seconds since 1970.
     pub not_after: i64,
 }
@@ -65,7 +72,7 @@ impl Court {
             Some(identity) => verify_for(self.crypto, &store, (&sent, identity), self.now, rules),
             None => verify(self.crypto, &store, &sent, self.now, rules),
         }?;
-        let (facts, key) = (CertificateFacts::of(&verified), verified.key);
+        let (facts, key) = (CertificateFacts::of(self.crypto, &verified), verified.key);
         Ok(JudgedCertificate { facts, key, sent, identity, trust: self.trust })
     }
 }
@@ -99,7 +106,7 @@ impl JudgedCertificate {
 }
 
 impl CertificateFacts {
-    fn of(verified: &Verified) -> Self {
+    fn of(crypto: &dyn CryptoBackend, verified: &Verified) -> Self {
         let name = |certificate: Option<&Certificate>| {
             certificate.map_or_else(String::new, |certificate| certificate.subject().to_string())
         };
@@ -109,11 +116,21 @@ impl CertificateFacts {
             issuer: own.map_or_else(String::new, |own| own.issuer().to_string()),
             ca: name(verified.path.first()),
             serial: own.map_or_else(String::new, |own| hexadecimal(own.serial())),
+            names: own.map_or_else(Vec::new, |own| {
+                own.names().iter().take(NAMES).map(ToString::to_string).collect()
+            }),
+            sha256: own.map_or_else(String::new, |own| fingerprint(crypto, own)),
+            purposes: own.map_or_else(Vec::new, |own| own.purposes().take(NAMES).collect()),
             not_after: verified.not_after,
         }
     }
 }
 
-fn hexadecimal(octets: &[u8]) -> String {
+/// Returns the SHA-256 of a certificate in hexadecimal digits; empty where no backend has that hash.
+pub(crate) fn fingerprint(crypto: &dyn CryptoBackend, certificate: &Certificate) -> String {
+    certificate.fingerprint(crypto).map_or_else(|_| String::new(), |digest| hexadecimal(&digest))
+}
+
+pub(crate) fn hexadecimal(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }

@@ -162,7 +162,7 @@ impl IkeSa {
     fn resume_remote(&mut self, host: &mut Host, now: Now, resumed: Resumed) {
         let Some(established) = self.established_mut() else { return };
         match established.remote.take() {
-            Some(RemoteExchange::Auth(auth)) => self.resume_remote_auth(host, now, auth, resumed),
+            Some(RemoteExchange::Auth(auth)) => self.resume_remote_auth(host, now, *auth, resumed),
             Some(RemoteExchange::CreateChild(decision)) => {
                 self.resume_child_decision(host, now, decision, resumed);
             }

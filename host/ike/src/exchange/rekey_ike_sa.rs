@@ -75,6 +75,8 @@ pub(crate) struct IkeRekeyDecision {
     nonce_i: Vec<u8>,
     key_exchange: KeyExchange,
     suites: Vec<IkeSuite>,
+    /// What is configured and not offered.
+    missing: Vec<IkeSuite>,
     suite: Option<IkeSuite>,
 }
 
@@ -106,7 +108,7 @@ impl IkeSa {
         let stage = LocalStage::Ranking;
         let rekey = LocalIkeRekey { id, spi, suites, method: Method::NONE, nonce_i, attempts: 0, stage };
         let about = (connection.name.as_str(), Role::Initiator);
-        let question = rank_proposals::question(host.crypto, self, about, &menu, None);
+        let question = rank_proposals::question(host, self, about, (&menu, &[]), None);
         self.set_local(LocalExchange::RekeyIkeSa(Box::new(rekey)));
         self.ask(host, now, Track::Local, question);
     }
@@ -339,11 +341,12 @@ impl IkeSa {
         match self.read_ike_rekey(host, message) {
             Ok(decision) => {
                 let menu: Vec<Suite> = decision.suites.iter().copied().map(Suite::Ike).collect();
+                let missing: Vec<Suite> = decision.missing.iter().copied().map(Suite::Ike).collect();
                 let key_share = Some(decision.key_exchange.method);
                 let connection =
                     self.connection.as_ref().map_or_else(String::new, |config| config.name.clone());
                 let about = (connection.as_str(), Role::Responder);
-                let question = rank_proposals::question(host.crypto, self, about, &menu, key_share);
+                let question = rank_proposals::question(host, self, about, (&menu, &missing), key_share);
                 self.set_remote(RemoteExchange::RekeyIkeSa(Box::new(decision)));
                 self.ask(host, now, Track::Remote, question);
             }
@@ -376,7 +379,7 @@ impl IkeSa {
             let proposal = proposals::fitting(&Suite::Ike(*suite), offer);
             proposal.and_then(proposals::new_ike_spi).is_some()
         };
-        let suites: Vec<IkeSuite> = usable.into_iter().filter(fits).collect();
+        let (suites, missing): (Vec<IkeSuite>, Vec<IkeSuite>) = usable.into_iter().partition(fits);
         let first = offer.proposals.iter().find_map(proposals::new_ike_spi);
         let (Some(spi_i), false) = (first, suites.is_empty()) else {
             return Err(Refusal::of(NotifyType::NO_PROPOSAL_CHOSEN));
@@ -387,6 +390,7 @@ impl IkeSa {
             nonce_i: nonce.data.clone(),
             key_exchange: ke.clone(),
             suites,
+            missing,
             suite: None,
         })
     }

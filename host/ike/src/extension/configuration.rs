@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use vpnhost_model::{Identity, IkeSaId};
 
-use crate::config::{PeerConfig, RequestAddress};
+use crate::config::RequestAddress;
 use crate::pool::{Lease, Pools};
+use crate::question::assign_addresses::Chosen;
 use crate::wire::payload::{
     Configuration, ConfigurationAttribute, ConfigurationAttributeType as Attribute, ConfigurationType,
 };
@@ -79,52 +80,79 @@ pub(crate) fn read_reply(reply: &Configuration, wanted: RequestAddress) -> Assig
     assigned
 }
 
-/// What became of a peer's request for addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Granted {
-    /// The peer asked for none.
-    NotAsked,
-    /// This reply goes out; the peer has these addresses.
-    Reply(Configuration, Vec<IpAddr>),
-    /// Nothing is left in this pool, or whatever else it was to come from.
-    Exhausted(String),
+/// The addresses that a peer asks for, out of a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) v4: bool,
+    pub(crate) v6: bool,
+    /// Those that it had, and would like to have again.
+    pub(crate) had_v4: Option<IpAddr>,
+    pub(crate) had_v6: Option<IpAddr>,
 }
 
-/// Gives a peer what it asks for, out of the connection's pools: an address of each family asked for.
-pub(crate) fn grant(
-    pools: &mut Pools,
-    connection: &PeerConfig,
-    (identity, owner): (&Identity, IkeSaId),
-    request: Option<&Configuration>,
-) -> Granted {
-    let Some(request) = request.filter(|request| request.kind == ConfigurationType::CFG_REQUEST) else {
-        return Granted::NotAsked;
-    };
-    let asks = |kind| request.attributes.iter().any(|attribute| attribute.kind == kind);
-    let wanted =
-        [(asks(Attribute::INTERNAL_IP4_ADDRESS), false), (asks(Attribute::INTERNAL_IP6_ADDRESS), true)];
-    let (mut leases, mut exhausted) = (Vec::new(), None);
-    for (_, v6) in wanted.into_iter().filter(|(asked, _)| *asked) {
-        let has = request.attributes.iter().find_map(|attribute| match attribute.kind {
-            Attribute::INTERNAL_IP4_ADDRESS if !v6 => attribute.to_ipv4().map(IpAddr::from),
-            Attribute::INTERNAL_IP6_ADDRESS if v6 => {
-                attribute.to_ipv6_prefix().map(|(address, _)| IpAddr::from(address))
+impl Wanted {
+    /// Tells whether it asks for any.
+    pub(crate) fn any(&self) -> bool {
+        self.v4 || self.v6
+    }
+
+    /// Returns those that it would like to have.
+    pub(crate) fn preferred(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let named = |address: &IpAddr| !address.is_unspecified();
+        self.had_v4.into_iter().chain(self.had_v6).filter(named)
+    }
+
+    /// Returns the families that it asks for, whether IPv6, and what it would like to have of each.
+    fn families(&self) -> impl Iterator<Item = (bool, Option<IpAddr>)> + use<> {
+        let v4 = self.v4.then_some((false, self.had_v4));
+        v4.into_iter().chain(self.v6.then_some((true, self.had_v6)))
+    }
+}
+
+/// Reads what a peer asks for; `None` if it asks for nothing at all.
+pub(crate) fn read_request(request: Option<&Configuration>) -> Option<Wanted> {
+    let request = request.filter(|request| request.kind == ConfigurationType::CFG_REQUEST)?;
+    let mut wanted = Wanted::default();
+    for attribute in &request.attributes {
+        match attribute.kind {
+            Attribute::INTERNAL_IP4_ADDRESS => {
+                wanted.v4 = true;
+                wanted.had_v4 = wanted.had_v4.or_else(|| attribute.to_ipv4().map(IpAddr::from));
             }
-            _ => None,
-        });
-        match pools.lease(&connection.pools, (v6, has), identity, owner) {
-            Some(lease) => leases.push(lease),
-            None => exhausted = exhausted.or(pools.first_name(&connection.pools, v6)),
+            Attribute::INTERNAL_IP6_ADDRESS => {
+                wanted.v6 = true;
+                let had = attribute.to_ipv6_prefix().map(|(address, _)| IpAddr::from(address));
+                wanted.had_v6 = wanted.had_v6.or(had);
+            }
+            _ => {}
         }
     }
+    Some(wanted)
+}
+
+/// Gives a peer what it wants, out of the pools that were chosen: an address of each family asked for. Without any that is
+/// had nothing is given.
+pub(crate) fn grant(
+    pools: &mut Pools,
+    chosen: &Chosen,
+    (identity, owner): (&Identity, IkeSaId),
+    wanted: &Wanted,
+) -> Option<(Configuration, Vec<IpAddr>)> {
+    let leases: Vec<Lease> =
+        wanted.families().filter_map(|family| pools.lease(&chosen.pools, family, identity, owner)).collect();
     // RFC 7296, 3.15.4: a family that is not to be had is left out as long as another is given.
-    if leases.is_empty() && wanted.iter().any(|(asked, _)| *asked) {
-        let pool = exhausted.map(|name| format!("pool {name}"));
-        return Granted::Exhausted(pool.unwrap_or_else(|| "any pool of that address family".to_owned()));
+    if leases.is_empty() && wanted.any() {
+        return None;
     }
     let addresses: Vec<IpAddr> = leases.iter().map(|lease| lease.address).collect();
-    let dns = pools.dns(&addresses);
-    Granted::Reply(reply(&leases, &dns), addresses)
+    let dns = chosen.dns.clone().unwrap_or_else(|| pools.dns(&addresses));
+    Some((reply(&leases, &dns), addresses))
+}
+
+/// Names what is exhausted when nothing was to be had.
+pub(crate) fn exhausted(pools: &Pools, names: &[String], wanted: &Wanted) -> String {
+    let pool = wanted.families().find_map(|(v6, _)| pools.first_name(names, v6));
+    pool.map_or_else(|| "any pool of that address family".to_owned(), |name| format!("pool {name}"))
 }
 
 fn reply(leases: &[Lease], dns: &[IpAddr]) -> Configuration {

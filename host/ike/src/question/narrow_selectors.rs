@@ -1,22 +1,31 @@
 //! Which traffic a Child SA carries: offered ∩ configured as the menu, and what was left of it.
 
-use vpnhost_model::{Identity, Role, TrafficSelector};
+use vpnhost_model::{Role, TrafficSelector};
 use vpnhost_policy::{Answer, Question, SelectorMenu};
 
-/// Builds the menu.
+use crate::sa::state::Established;
+
+/// This host's side and the peer's.
+type Sides<'a> = (&'a [TrafficSelector], &'a [TrafficSelector]);
+
+/// Builds the menu, with what the peer offered.
 pub(crate) fn question(
     (connection, child): (&str, &str),
-    peer_id: &Identity,
-    local: &[TrafficSelector],
-    remote: &[TrafficSelector],
+    established: &Established,
+    (menu, offered): (Sides<'_>, Sides<'_>),
+    rekeys: bool,
 ) -> Question {
     Question::NarrowSelectors(SelectorMenu {
         connection: connection.to_owned(),
         child: child.to_owned(),
         role: Role::Responder,
-        peer_id: peer_id.clone(),
-        local: local.to_vec(),
-        remote: remote.to_vec(),
+        peer_id: established.peer_id.clone(),
+        labels: established.labels.clone(),
+        rekeys,
+        offered_local: offered.0.to_vec(),
+        offered_remote: offered.1.to_vec(),
+        local: menu.0.to_vec(),
+        remote: menu.1.to_vec(),
         hints: Vec::new(),
     })
 }

@@ -2,20 +2,30 @@
 
 use std::time::Duration;
 
-use vpnhost_model::LinkKind;
+use vpnhost_model::{LinkKind, Now};
 use vpnhost_policy::{Answer, MaintenanceBounds, MaintenancePlan, Question, Situation, SituationCause};
 
 use crate::config::PeerConfig;
 use crate::host::Host;
 use crate::sa::IkeSa;
 use crate::sa::mapping::Network;
-use crate::sa::state::Plan;
+use crate::sa::state::{Established, Plan};
 use crate::sa::window::Backoff;
 
 /// Builds the situation of an established IKE SA.
-pub(crate) fn question(sa: &IkeSa, host: &Host, connection: &PeerConfig, cause: SituationCause) -> Question {
+pub(crate) fn question(
+    now: Now,
+    sa: &IkeSa,
+    host: &Host,
+    established: &Established,
+    cause: SituationCause,
+) -> Question {
+    let connection = &*established.connection;
     let native = native(connection);
     let link = host.link_of(sa.path.local.ip(), sa.path.interface);
+    let paths = &established.estate.mobility.paths;
+    let pair = sa.current_pair();
+    let (outages, dark) = pair.map(|pair| paths.outages(now.instant, pair)).unwrap_or_default();
     let memory = host.mappings.memory(Network::of(&sa.path));
     Question::PlanMaintenance(Situation {
         connection: connection.name.clone(),
@@ -23,9 +33,15 @@ pub(crate) fn question(sa: &IkeSa, host: &Host, connection: &PeerConfig, cause: 
         role: sa.role,
         local_behind_nat: sa.nat.local,
         peer_behind_nat: sa.nat.peer,
+        labels: established.labels.clone(),
+        interface: link.map_or_else(String::new, |link| link.name.clone()),
         kind: link.map_or(LinkKind::OTHER, |link| link.kind),
         metered: link.is_some_and(|link| link.metered),
         rtt_us: sa.round_trip().map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
+        loss_permille: pair.and_then(|pair| paths.find(pair)?.loss_permille),
+        outages,
+        outage_ms: millis(dark),
+        power: host.power,
         bounds: MaintenanceBounds::SAFE.including(&native),
         idle_proven_ms: memory.proven.map(millis),
         idle_failed_ms: memory.failed.map(millis),

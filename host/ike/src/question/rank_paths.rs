@@ -1,10 +1,9 @@
 //! Which path an IKE SA takes: every pair of addresses that the machine has a route for, with what is known of it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use vpnhost_model::{Instant, LinkKind, Now};
-use vpnhost_policy::{Attribute, PathCause, PathFacts, PathMenu, Question};
+use vpnhost_policy::{PathCause, PathFacts, PathMenu, Question};
 
 use crate::host::Host;
 use crate::sa::IkeSa;
@@ -20,10 +19,6 @@ pub(crate) fn question(sa: &IkeSa, host: &Host, now: Now, cause: PathCause) -> O
     let since_move = paths.last_move().map(|at| millis(now.instant.saturating_since(at)));
     let paths: Vec<PathFacts> =
         paths.all().iter().map(|candidate| facts(sa, host, now.instant, candidate)).collect();
-    // What a later version of the menu may say of each path itself.
-    let interfaces: BTreeSet<&str> = paths.iter().map(|path| path.interface.as_str()).collect();
-    let roaming = interfaces.into_iter().filter(|name| host.config.roaming.contains(*name));
-    let hints = roaming.map(|name| Attribute::new("roaming", name)).collect();
     Some(Question::RankPaths(PathMenu {
         connection: established.connection.name.clone(),
         cause,
@@ -31,7 +26,8 @@ pub(crate) fn question(sa: &IkeSa, host: &Host, now: Now, cause: PathCause) -> O
         paths,
         since_move_ms: since_move,
         moves,
-        hints,
+        power: host.power,
+        hints: Vec::new(),
     }))
 }
 
@@ -40,12 +36,14 @@ pub(crate) fn facts(sa: &IkeSa, host: &Host, now: Instant, candidate: &Candidate
     let pair = candidate.pair;
     let link = host.link_of(pair.local, Some(pair.interface));
     let flaps = sa.mobility().map_or(0, |mobility| mobility.paths.flaps(now, pair));
+    let (outages, dark) = sa.mobility().map(|it| it.paths.outages(now, pair)).unwrap_or_default();
     PathFacts {
         local: pair.local,
         remote: sa.path_of(pair).remote,
         interface: link.map_or_else(String::new, |link| link.name.clone()),
         kind: link.map_or(LinkKind::OTHER, |link| link.kind),
         metered: link.is_some_and(|link| link.metered),
+        roaming: link.is_some_and(|link| host.config.roaming.contains(&link.name)),
         mtu: link.map_or(0, |link| link.mtu),
         rtt_us: candidate.round_trip.map(|it| u32::try_from(it.time().as_micros()).unwrap_or(u32::MAX)),
         loss_permille: candidate.loss_permille,
@@ -53,6 +51,8 @@ pub(crate) fn facts(sa: &IkeSa, host: &Host, now: Instant, candidate: &Candidate
         standing: candidate.standing(now),
         up_ms: millis(now.saturating_since(candidate.since)),
         flaps,
+        outages,
+        outage_ms: millis(dark),
     }
 }
 

@@ -19,6 +19,17 @@ pub(crate) struct Paths {
     gone: VecDeque<(AddressPair, Instant)>,
     /// When the IKE SA moved lately.
     moves: VecDeque<Instant>,
+    /// When pairs were gone or silent lately, the oldest first.
+    outages: VecDeque<Outage>,
+}
+
+/// A time in which a pair was gone or silent.
+#[derive(Clone, Copy, Debug)]
+struct Outage {
+    pair: AddressPair,
+    since: Instant,
+    /// None: it still is.
+    until: Option<Instant>,
 }
 
 /// A pair of addresses, and what is known of it.
@@ -97,6 +108,9 @@ impl Paths {
             let kept = before.iter().position(|candidate| candidate.pair == pair);
             change.added |= kept.is_none();
             let candidate = kept.map(|at| before.swap_remove(at));
+            if candidate.is_none() {
+                self.end_outage(now, pair);
+            }
             self.known.push(candidate.unwrap_or_else(|| Candidate::new(pair, now)));
         }
         change.removed = !before.is_empty();
@@ -105,6 +119,7 @@ impl Paths {
                 self.gone.pop_front();
             }
             self.gone.push_back((candidate.pair, now));
+            self.begin_outage(now, candidate.pair);
         }
         change
     }
@@ -125,6 +140,7 @@ impl Paths {
 
     /// Notes that a request was answered on a pair; after which time, if it was sent there once.
     pub(crate) fn note_answer(&mut self, now: Instant, pair: AddressPair, round_trip: Option<Duration>) {
+        self.end_outage(now, pair);
         let Some(candidate) = self.find_mut(pair) else { return };
         candidate.answered = Some(now);
         candidate.loss_before = None;
@@ -140,6 +156,7 @@ impl Paths {
             && let Some(before) = candidate.loss_before.take()
         {
             candidate.loss_permille = before;
+            self.take_back_outage(pair);
         }
     }
 
@@ -147,6 +164,7 @@ impl Paths {
     pub(crate) fn note_traffic(&mut self, at: Instant, pair: AddressPair) {
         if let Some(candidate) = self.find_mut(pair) {
             candidate.answered = candidate.answered.max(Some(at));
+            self.end_outage(at, pair);
         }
     }
 
@@ -156,6 +174,7 @@ impl Paths {
             candidate.failed = Some(now);
             candidate.loss_before = Some(candidate.loss_permille);
             candidate.count(true);
+            self.begin_outage(now, pair);
         }
     }
 
@@ -187,6 +206,45 @@ impl Paths {
     /// Returns how often a pair went away within [`limits::PATH_MEMORY`].
     pub(crate) fn flaps(&self, now: Instant, pair: AddressPair) -> u16 {
         count(self.gone.iter().filter(|(other, _)| *other == pair).map(|(_, at)| *at), now)
+    }
+}
+
+impl Paths {
+    /// Returns how often a pair was gone or silent within [`limits::OUTAGE_MEMORY`], and for how long of that time.
+    pub(crate) fn outages(&self, now: Instant, pair: AddressPair) -> (u16, Duration) {
+        let mut outages = (0, Duration::ZERO);
+        for outage in self.outages.iter().filter(|outage| outage.pair == pair) {
+            let until = outage.until.unwrap_or(now);
+            let ago = now.saturating_since(until);
+            if ago < limits::OUTAGE_MEMORY {
+                let lasted = until.saturating_since(outage.since).min(limits::OUTAGE_MEMORY - ago);
+                outages = (outages.0 + 1, outages.1 + lasted);
+            }
+        }
+        outages
+    }
+
+    fn begin_outage(&mut self, now: Instant, pair: AddressPair) {
+        if self.outages.iter().any(|outage| outage.pair == pair && outage.until.is_none()) {
+            return;
+        }
+        if self.outages.len() >= limits::OUTAGES_REMEMBERED {
+            self.outages.pop_front();
+        }
+        self.outages.push_back(Outage { pair, since: now, until: None });
+    }
+
+    fn end_outage(&mut self, at: Instant, pair: AddressPair) {
+        let lasts =
+            |outage: &&mut Outage| outage.pair == pair && outage.until.is_none() && at >= outage.since;
+        if let Some(outage) = self.outages.iter_mut().find(lasts) {
+            outage.until = Some(at);
+        }
+    }
+
+    /// The answer was late: there was none.
+    fn take_back_outage(&mut self, pair: AddressPair) {
+        self.outages.retain(|outage| outage.pair != pair || outage.until.is_some());
     }
 }
 
@@ -253,6 +311,28 @@ mod tests {
         paths.note_answer(at(3), pair(1), None);
         let candidate = paths.find(pair(1)).unwrap();
         assert_eq!((candidate.loss_permille, candidate.standing(at(3))), (Some(0), PathStanding::WORKS));
+    }
+
+    #[test]
+    fn a_path_that_is_gone_or_silent_is_out_until_it_is_back_or_answers() {
+        let mut paths = Paths::default();
+        paths.update(at(0), &[pair(1), pair(2)]);
+        paths.update(at(10), &[pair(2)]);
+        assert_eq!(paths.outages(at(12), pair(1)), (1, Duration::from_secs(2)), "it still is");
+        paths.update(at(15), &[pair(1), pair(2)]);
+        paths.note_silence(at(20), pair(1));
+        paths.note_silence(at(21), pair(1));
+        paths.note_answer(at(27), pair(1), None);
+        assert_eq!(paths.outages(at(60), pair(1)), (2, Duration::from_secs(12)));
+        assert_eq!(paths.outages(at(60), pair(2)), (0, Duration::ZERO));
+        assert_eq!(
+            paths.outages(at(15) + limits::OUTAGE_MEMORY, pair(1)),
+            (1, Duration::from_secs(7)),
+            "older ones are forgotten"
+        );
+        paths.note_silence(at(70), pair(2));
+        paths.take_back_silence(pair(2));
+        assert_eq!(paths.outages(at(80), pair(2)), (0, Duration::ZERO), "the answer was late");
     }
 
     #[test]

@@ -18,7 +18,7 @@ impl IkeSa {
     pub(crate) fn plan_maintenance(&mut self, host: &mut Host, now: Now, cause: SituationCause) {
         let round_trip = self.round_trip();
         let Some(established) = self.established() else { return };
-        let question = plan_maintenance::question(self, host, &established.connection, cause);
+        let question = plan_maintenance::question(now, self, host, established, cause);
         if let Some(mobility) = self.mobility_mut() {
             mobility.planned_for = round_trip;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use vpnhost_crypto::SecretBytes;
 use vpnhost_model::{Identity, IkeSaId, Instant, Role};
+use vpnhost_policy::Attribute;
 
 use crate::auth::verified::AuthVerified;
 use crate::config::{PeerConfig, Timing};
@@ -70,6 +71,8 @@ pub(crate) struct Established {
     pub(crate) connection: Arc<PeerConfig>,
     pub(crate) local_id: Identity,
     pub(crate) peer_id: Identity,
+    /// What a policy called the peer when it let it in.
+    pub(crate) labels: Vec<Attribute>,
     /// This host's role in the first of the IKE SAs that took each other's place by rekeying (RFC 4555 §1.3).
     pub(crate) first_role: Role,
     pub(crate) since: Instant,
@@ -108,6 +111,7 @@ impl Established {
             connection,
             local_id,
             peer_id,
+            labels: Vec::new(),
             first_role,
             since: now,
             authenticated: now,
@@ -130,6 +134,7 @@ impl Established {
         let ids = (self.local_id.clone(), self.peer_id.clone());
         let mut successor =
             Self::new(now, self.proof.clone(), Arc::clone(&self.connection), ids, self.first_role);
+        successor.labels = self.labels.clone();
         successor.plan = self.plan;
         successor.authenticated = self.authenticated;
         successor.pace = self.pace;

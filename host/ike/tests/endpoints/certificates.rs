@@ -10,6 +10,7 @@ use vpnhost_ike::{
 };
 use vpnhost_model::Identity;
 use vpnhost_pki::{Certificate, Credential, Rules, identity};
+use vpnhost_policy::{Answer, CredentialChoice, Question, QuestionKind};
 
 use crate::maker::{DAY, Key, NOW, Plan, crl, extension, names, purposes};
 use crate::pump::*;
@@ -86,7 +87,7 @@ fn method(a: PeerConfig, b: PeerConfig) -> u8 {
     pump.sides[B].endpoint.handle_answer(now, id, Some(answer));
     pump.settle();
     pump.assert_connected(1);
-    assert!(claim.hints.iter().any(|hint| hint.key == "certificate.subject" && hint.value == "CN=a"));
+    assert_eq!(claim.certificate.expect("A showed one").subject, "CN=a");
     claim.auth_method
 }
 
@@ -359,6 +360,60 @@ fn the_responder_takes_the_connection_that_wants_what_the_peer_brings() {
     pump.settle();
     pump.assert_connected(1);
     assert_eq!(pump.ike_sa(B).connection.as_deref(), Some("a"));
+}
+
+#[test]
+fn a_claim_tells_what_a_policy_may_want_to_know_of_a_certificate() {
+    let (mut a, b) = ed25519();
+    let more = names(&[(2, b"a.lab"), (1, b"a@example.org"), (7, &[192, 0, 2, 1]), (6, b"urn:\x1b[2J")]);
+    let certificate = Plan::end("CN=a", "CN=middle").with(more).with(purposes(&[17, 2]));
+    a.local_auth = own(&certificate, &Key::new(10));
+    let mut pump = Pump::new(config(a.clone()), config(b));
+    pump.sides[B].endpoint.delegate([QuestionKind::AuthorizePeer].into_iter().collect());
+    pump.command(A, Command::Initiate("b".into()));
+    pump.run_for(Duration::from_millis(100));
+    let Some((_, Question::AuthorizePeer(claim))) = pump.sides[B].questions.pop() else { panic!("no claim") };
+    let told = claim.certificate.expect("A showed one");
+    assert_eq!(
+        (told.subject.as_str(), told.issuer.as_str(), told.ca.as_str()),
+        ("CN=a", "CN=middle", "CN=root")
+    );
+    assert_eq!(told.names, ["dns:a.lab", "email:a@example.org", "ip:192.0.2.1", "uri:urn:?[2J"]);
+    assert_eq!(told.purposes, ["1.3.6.1.5.5.7.3.17", "1.3.6.1.5.5.7.3.2"]);
+    assert_eq!((told.serial.as_str(), told.expires_unix_secs), ("07", NOW + 30 * DAY));
+    let LocalAuth::Certificate(own) = &a.local_auth else { panic!("it has one") };
+    let crypto = vpnhost_rustcrypto::backend();
+    let digest = own[0].credential().certificates()[0].fingerprint(crypto).unwrap();
+    assert_eq!(told.sha256, digest.iter().map(|octet| format!("{octet:02x}")).collect::<String>());
+    assert_eq!(told.sha256.len(), 64);
+}
+
+#[test]
+fn of_several_certificates_a_policy_may_choose_another_than_the_requested_one() {
+    for (index, subject) in [(1, "CN=a"), (0, "CN=a too"), (2, "CN=a")] {
+        let (mut a, b) = ed25519();
+        let too = Plan::end("CN=a too", "CN=middle").with(names(&[(2, b"a.lab")]));
+        let LocalAuth::Certificate(second) = own(&too, &Key::new(12)) else { panic!("it has one") };
+        let LocalAuth::Certificate(own) = &mut a.local_auth else { panic!("it has one") };
+        own.splice(0..0, second);
+        let mut pump = Pump::new(config(a), config(b));
+        pump.sides[A].endpoint.delegate([QuestionKind::ChooseCredential].into_iter().collect());
+        pump.command(A, Command::Initiate("b".into()));
+        pump.run_for(Duration::from_millis(150));
+        let (id, question) = pump.sides[A].questions.pop().expect("A asks which to show");
+        let Question::ChooseCredential(menu) = question else { panic!("another question") };
+        let told: Vec<_> = menu.credentials.iter().map(|it| (it.subject.as_str(), it.is_requested)).collect();
+        assert_eq!((told, menu.requested), (vec![("CN=a too", true), ("CN=a", true)], true));
+        assert!(menu.credentials.iter().all(|it| it.sha256.len() == 64 && it.expires_unix_secs.is_some()));
+        let choice = CredentialChoice { index, why: Some("newer".into()) };
+        let now = pump.now;
+        pump.sides[A].endpoint.handle_answer(now, id, Some(Answer::ChooseCredential(choice)));
+        pump.settle();
+        pump.assert_connected(1);
+        // Off the menu is no answer: the first that is requested.
+        let expected = if index == 2 { "CN=a too" } else { subject };
+        assert_eq!(pump.ike_sa(B).certificate.unwrap().subject, expected);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 // All of it is test code, also outside of functions marked so.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
+mod assigning;
 mod bounds;
 mod certificates;
 mod childless;
@@ -10,6 +11,7 @@ mod crash_detection;
 mod decisions;
 mod eap;
 mod endings;
+mod facts;
 mod failures;
 mod foretelling;
 mod hostile;

@@ -1,28 +1,33 @@
 //! Version 0.1 of the interface: `wit/v0.1` and the native vocabulary, back and forth.
 
+mod assign_addresses;
 mod authorize_peer;
+mod choose_credential;
+mod imports;
 mod narrow_selectors;
 mod plan_maintenance;
 mod rank_paths;
 mod rank_proposals;
 mod types;
 
-use tracing::Level;
 use vpnhost_policy::{QuestionKind, QuestionSet, limits};
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Result, Store};
 
-use crate::instance::{Guest, printable};
+use crate::guest::{Guest, printable};
 use crate::settings::{SettingKind, SettingProblem, SettingValue, Settings};
-use crate::{Manifest, SettingSpec};
+use crate::{Grant, Manifest, SettingSpec};
 
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 mod wit {
-    wasmtime::component::bindgen!({ path: "../../wit/v0.1", world: "full-plugin" });
+    wasmtime::component::bindgen!({
+        path: "../../wit/v0.1",
+        world: "host",
+        imports: { default: trappable },
+    });
 }
 
 use wit::exports::vpnhost::policy as exports;
-use wit::vpnhost::policy::log;
 
 /// A component whose imports are linked and whose exports have been found.
 pub(crate) struct Plugin {
@@ -34,6 +39,8 @@ pub(crate) struct Plugin {
     narrow_selectors: Option<exports::narrow_selectors::GuestIndices>,
     rank_paths: Option<exports::rank_paths::GuestIndices>,
     plan_maintenance: Option<exports::plan_maintenance::GuestIndices>,
+    assign_addresses: Option<exports::assign_addresses::GuestIndices>,
+    choose_credential: Option<exports::choose_credential::GuestIndices>,
 }
 
 /// The exports of one instance; a question that is not exported is abstained from.
@@ -45,13 +52,15 @@ pub(crate) struct Bindings {
     narrow_selectors: Option<exports::narrow_selectors::Guest>,
     rank_paths: Option<exports::rank_paths::Guest>,
     plan_maintenance: Option<exports::plan_maintenance::Guest>,
+    assign_addresses: Option<exports::assign_addresses::Guest>,
+    choose_credential: Option<exports::choose_credential::Guest>,
 }
 
 impl Plugin {
-    /// Links the one import and looks up the exports.
-    pub(crate) fn new(component: &Component, questions: QuestionSet) -> Result<Self> {
+    /// Links what is granted and looks up the exports.
+    pub(crate) fn new(component: &Component, questions: QuestionSet, granted: &[Grant]) -> Result<Self> {
         let mut linker = Linker::new(component.engine());
-        log::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+        imports::link(&mut linker, granted)?;
         let pre = linker.instantiate_pre(component)?;
         let asked = |kind: QuestionKind| questions.contains(kind).then_some(&pre);
         Ok(Self {
@@ -71,6 +80,12 @@ impl Plugin {
                 .transpose()?,
             plan_maintenance: asked(QuestionKind::PlanMaintenance)
                 .map(exports::plan_maintenance::GuestIndices::new)
+                .transpose()?,
+            assign_addresses: asked(QuestionKind::AssignAddresses)
+                .map(exports::assign_addresses::GuestIndices::new)
+                .transpose()?,
+            choose_credential: asked(QuestionKind::ChooseCredential)
+                .map(exports::choose_credential::GuestIndices::new)
                 .transpose()?,
             pre,
         })
@@ -100,6 +115,16 @@ impl Plugin {
             rank_paths: self.rank_paths.as_ref().map(|it| it.load(&mut *store, &instance)).transpose()?,
             plan_maintenance: self
                 .plan_maintenance
+                .as_ref()
+                .map(|it| it.load(&mut *store, &instance))
+                .transpose()?,
+            assign_addresses: self
+                .assign_addresses
+                .as_ref()
+                .map(|it| it.load(&mut *store, &instance))
+                .transpose()?,
+            choose_credential: self
+                .choose_credential
                 .as_ref()
                 .map(|it| it.load(&mut *store, &instance))
                 .transpose()?,
@@ -142,19 +167,6 @@ impl Bindings {
         };
         let configured = self.configure.call_configure(store, &settings)?;
         Ok(configured.map_err(|problems| problems.into_iter().map(problem).collect()))
-    }
-}
-
-impl log::Host for Guest {
-    fn write(&mut self, level: log::Level, message: String) {
-        let level = match level {
-            log::Level::Trace => Level::TRACE,
-            log::Level::Debug => Level::DEBUG,
-            log::Level::Info => Level::INFO,
-            log::Level::Warn => Level::WARN,
-            log::Level::Error => Level::ERROR,
-        };
-        self.log(level, &message);
     }
 }
 

@@ -5,7 +5,7 @@ use wasmtime::{Result, Store};
 
 use super::exports::narrow_selectors as wit;
 use super::{Bindings, types};
-use crate::instance::Guest;
+use crate::guest::Guest;
 
 impl Bindings {
     pub(crate) fn narrow_selectors(
@@ -19,6 +19,10 @@ impl Bindings {
             child: menu.child.clone(),
             role: types::role(menu.role),
             peer_id: types::identity(&menu.peer_id),
+            labels: types::attributes(&menu.labels),
+            rekeys: menu.rekeys,
+            offered_local: types::selectors(&menu.offered_local),
+            offered_remote: types::selectors(&menu.offered_remote),
             local: types::selectors(&menu.local),
             remote: types::selectors(&menu.remote),
             hints: types::attributes(&menu.hints),

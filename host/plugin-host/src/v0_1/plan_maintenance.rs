@@ -5,7 +5,7 @@ use wasmtime::{Result, Store};
 
 use super::exports::plan_maintenance as wit;
 use super::{Bindings, types};
-use crate::instance::Guest;
+use crate::guest::Guest;
 
 impl Bindings {
     pub(crate) fn plan_maintenance(
@@ -20,9 +20,15 @@ impl Bindings {
             role: types::role(situation.role),
             local_behind_nat: situation.local_behind_nat,
             peer_behind_nat: situation.peer_behind_nat,
+            labels: types::attributes(&situation.labels),
+            interface_name: situation.interface.clone(),
             kind: situation.kind.0,
             metered: situation.metered,
             rtt_us: situation.rtt_us,
+            loss_permille: situation.loss_permille,
+            outages: situation.outages,
+            outage_ms: situation.outage_ms,
+            power: types::power(situation.power),
             idle_proven_ms: situation.idle_proven_ms,
             idle_failed_ms: situation.idle_failed_ms,
             native: plan(&situation.native),

@@ -5,7 +5,7 @@ use wasmtime::{Result, Store};
 
 use super::exports::rank_paths as wit;
 use super::{Bindings, types};
-use crate::instance::Guest;
+use crate::guest::Guest;
 
 impl Bindings {
     pub(crate) fn rank_paths(
@@ -21,6 +21,7 @@ impl Bindings {
             paths: menu.paths.iter().map(path).collect(),
             since_move_ms: menu.since_move_ms,
             moves: menu.moves,
+            power: types::power(menu.power),
             hints: types::attributes(&menu.hints),
         };
         Ok(question.call_rank_paths(store, &menu)?.map(ranking))
@@ -43,6 +44,7 @@ fn path(path: &PathFacts) -> wit::PathFacts {
         interface_name: path.interface.clone(),
         kind: path.kind.0,
         metered: path.metered,
+        roaming: path.roaming,
         mtu: path.mtu,
         standing: path.standing.0,
         rtt_us: path.rtt_us,
@@ -50,5 +52,7 @@ fn path(path: &PathFacts) -> wit::PathFacts {
         age_ms: path.age_ms,
         up_ms: path.up_ms,
         flaps: path.flaps,
+        outages: path.outages,
+        outage_ms: path.outage_ms,
     }
 }

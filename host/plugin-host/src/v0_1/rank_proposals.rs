@@ -1,12 +1,11 @@
 //! `rank-proposals`.
 
-use vpnhost_model::Transform;
 use vpnhost_policy::{OfferedSuite, ProposalMenu, Ranking};
 use wasmtime::{Result, Store};
 
 use super::exports::rank_proposals as wit;
 use super::{Bindings, types};
-use crate::instance::Guest;
+use crate::guest::Guest;
 
 impl Bindings {
     pub(crate) fn rank_proposals(
@@ -25,7 +24,10 @@ impl Bindings {
                 behind_nat: menu.peer.behind_nat,
                 peer_behind_nat: menu.peer.peer_behind_nat,
             },
+            peer_id: menu.peer_id.as_ref().map(types::identity),
+            labels: types::attributes(&menu.labels),
             suites: menu.suites.iter().map(suite).collect(),
+            not_offered: menu.not_offered.iter().map(suite).collect(),
             hints: types::attributes(&menu.hints),
         };
         Ok(question.call_rank_proposals(store, &menu)?.map(ranking))
@@ -37,11 +39,12 @@ fn ranking(ranking: wit::Ranking) -> Ranking {
 }
 
 fn suite(suite: &OfferedSuite) -> wit::OfferedSuite {
-    let transform = |it: &Transform| wit::Transform { kind: it.kind.0, id: it.id, key_bits: it.key_bits };
     wit::OfferedSuite {
-        transforms: suite.transforms.iter().map(transform).collect(),
+        transforms: types::transforms(&suite.transforms),
         strength: suite.strength.0,
         backend: suite.backend.clone(),
+        overhead_octets: suite.overhead_octets,
+        packet_ns: suite.packet_ns,
         key_share_present: suite.key_share_present,
     }
 }

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use vpnhost_model::{Identity, Role, TrafficSelector};
-use vpnhost_policy::{Attribute, limits};
+use vpnhost_model::{Identity, Role, TrafficSelector, Transform};
+use vpnhost_policy::{Attribute, Power, limits};
 
 use super::wit::vpnhost::policy::types as wit;
-use crate::instance::printable;
+use crate::guest::printable;
 
 pub(super) fn address(address: IpAddr) -> wit::IpAddress {
     match address {
@@ -30,6 +30,19 @@ pub(super) fn role(role: Role) -> wit::Role {
         Role::Initiator => wit::Role::Initiator,
         Role::Responder => wit::Role::Responder,
     }
+}
+
+pub(super) fn addresses(addresses: &[IpAddr]) -> Vec<wit::IpAddress> {
+    addresses.iter().copied().map(address).collect()
+}
+
+pub(super) fn transforms(transforms: &[Transform]) -> Vec<wit::Transform> {
+    let transform = |it: &Transform| wit::Transform { kind: it.kind.0, id: it.id, key_bits: it.key_bits };
+    transforms.iter().map(transform).collect()
+}
+
+pub(super) fn power(power: Power) -> wit::Power {
+    wit::Power { source: power.source.0, battery_percent: power.battery_percent }
 }
 
 pub(super) fn attributes(attributes: &[Attribute]) -> Vec<wit::Attribute> {
@@ -77,7 +90,7 @@ pub(super) fn text(text: &str) -> String {
     printable(text, limits::TEXT_OCTETS)
 }
 
-fn address_in(address: wit::IpAddress) -> IpAddr {
+pub(super) fn address_in(address: wit::IpAddress) -> IpAddr {
     match address {
         wit::IpAddress::Ipv4((a, b, c, d)) => IpAddr::from([a, b, c, d]),
         wit::IpAddress::Ipv6((a, b, c, d, e, f, g, h)) => IpAddr::from([a, b, c, d, e, f, g, h]),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use vpnhost_driver::{DnsMode, TunSettings};
 use vpnhost_ike::config::EndpointConfig;
+use vpnhost_plugin_host::PluginKey;
 
 use super::document::Section;
 use super::item::Item;
@@ -38,6 +39,9 @@ pub(super) fn read(section: &Section<'_>, directories: &Directories) -> HostSett
         keylog: file("keylog"),
         decisions: file("decisions"),
         state: file("state").unwrap_or_else(|| PathBuf::from(cli::STATE)),
+        plugin_keys: section
+            .each("plugin_keys", |item, text| plugin_key(item, text, directories))
+            .unwrap_or_default(),
     };
     if let Some(item) = section.item("keylog") {
         item.warn(
@@ -45,13 +49,33 @@ pub(super) fn read(section: &Section<'_>, directories: &Directories) -> HostSett
                 .hint("only for debugging; leave it out otherwise"),
         );
     }
-    if let Some(item) = section.item("plugin_keys")
-        && !item.list().is_empty()
-    {
-        item.error(Wrong::new("signed plugins are not in this version").hint("leave it out, or empty"));
-    }
     section.finish();
     settings
+}
+
+/// Reads a public key of minisign, or the file that holds one.
+fn plugin_key(item: &Item<'_>, text: &str, directories: &Directories) -> Option<PluginKey> {
+    if let Some(key) = PluginKey::parse(text) {
+        return Some(key);
+    }
+    let file = directories.resolve(text);
+    let hint =
+        "minisign -G makes a key; its public half is 56 characters that begin with RW, or a file with them";
+    let held = match super::read_text(&file) {
+        Ok(held) => held,
+        Err(what) => {
+            let shown = file.display();
+            item.error(
+                Wrong::new(format!("is no public key of minisign, and the file {shown} {what}")).hint(hint),
+            );
+            return None;
+        }
+    };
+    let key = PluginKey::parse(&held);
+    if key.is_none() {
+        item.error(Wrong::new(format!("{} holds no public key of minisign", file.display())).hint(hint));
+    }
+    key
 }
 
 fn control(section: &Section<'_>, path: Option<PathBuf>) -> PathBuf {

@@ -36,7 +36,7 @@ use std::time::Duration;
 use vpnhost_driver::{ConnectionRouting, DnsMode, PoolRouting, TunSettings};
 use vpnhost_ike::config::{OwnCertificate, PeerConfig, PoolConfig};
 use vpnhost_pki::{Certificate, Crl};
-use vpnhost_plugin_host::Settings;
+use vpnhost_plugin_host::{Grant, PluginKey, Settings, StoreKind, TableSpec};
 use vpnhost_policy::{OnFailure, QuestionSet};
 
 use document::{Section, Source};
@@ -95,6 +95,8 @@ pub(crate) struct HostSettings {
     pub(crate) decisions: Option<PathBuf>,
     /// The directory for what survives a restart.
     pub(crate) state: PathBuf,
+    /// Who must have signed every plugin; nobody where there are none.
+    pub(crate) plugin_keys: Vec<PluginKey>,
 }
 
 /// One plugin of the chain.
@@ -114,6 +116,12 @@ pub(crate) struct PluginSettings {
     pub(crate) on_failure: OnFailure,
     /// What it is configured with.
     pub(crate) settings: Settings,
+    /// What it may have of the host, beside the log.
+    pub(crate) grants: Vec<Grant>,
+    /// How long its store is kept.
+    pub(crate) store: StoreKind,
+    /// The tables that it may look into.
+    pub(crate) tables: Vec<TableSpec>,
     /// Where it stands in a file; `None` for one of the command line.
     pub(crate) place: Option<Place>,
 }
@@ -130,6 +138,9 @@ impl PluginSettings {
             memory: limits.memory,
             on_failure: OnFailure::default(),
             settings: Settings::new(),
+            grants: Vec::new(),
+            store: StoreKind::default(),
+            tables: Vec::new(),
             place: None,
         }
     }

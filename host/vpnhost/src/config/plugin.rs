@@ -1,7 +1,7 @@
 //! `[[plugin]]`.
 
 use toml::de::DeValue;
-use vpnhost_plugin_host::{SettingValue, Settings};
+use vpnhost_plugin_host::{Grant, SettingValue, Settings, StoreKind, TableKeys, TableSpec};
 use vpnhost_policy::{OnFailure, QuestionSet};
 
 use super::document::Section;
@@ -44,9 +44,14 @@ fn one(section: &Section<'_>, host: &HostSettings, directories: &Directories) ->
                 .hint("raise [host] answer_deadline, or lower this"),
         );
     }
+    let name = section.read("name", value::name);
+    let grants = grants(section);
     let memory = section.item("memory").and_then(|item| item.size(limits::PLUGIN_MEMORY));
     let settings = PluginSettings {
-        name: section.read("name", value::name),
+        store: store(section, &grants, name.is_some()),
+        tables: tables(section, &grants, directories),
+        name,
+        grants,
         path: directories.resolve(path.unwrap_or_default()),
         questions: questions(section),
         deadline,
@@ -72,6 +77,71 @@ fn questions(section: &Section<'_>) -> Option<QuestionSet> {
         );
     }
     Some(roles.into_iter().fold(QuestionSet::EMPTY, QuestionSet::union))
+}
+
+/// Reads what the plugin may have of the host.
+fn grants(section: &Section<'_>) -> Vec<Grant> {
+    let mut grants = Vec::new();
+    let words = Grant::ALL.map(|grant| (grant.name(), Some(grant)));
+    for item in section.item("grant").iter().flat_map(Item::list) {
+        // Every plugin has the log; to say so is no mistake.
+        let known = [words[0], words[1], words[2], ("log", None)];
+        match item.word(&known) {
+            Some(Some(grant)) if grants.contains(&grant) => {
+                item.error(Wrong::new(format!("{grant} stands here twice")));
+            }
+            Some(grant) => grants.extend(grant),
+            None => {}
+        }
+    }
+    grants
+}
+
+fn store(section: &Section<'_>, grants: &[Grant], is_named: bool) -> StoreKind {
+    let kind =
+        section.word("store", &[("memory", StoreKind::Memory), ("keep", StoreKind::Keep)], StoreKind::Memory);
+    if let Some(item) = section.item("store") {
+        if !grants.contains(&Grant::Kv) {
+            item.error(Wrong::new("has no effect: the plugin gets no store").hint("write grant = [\"kv\"]"));
+        } else if kind == StoreKind::Keep && !is_named {
+            item.error(
+                Wrong::new("needs a name, by which the store is found again").hint("write name = \"…\""),
+            );
+        }
+    }
+    kind
+}
+
+/// Reads the tables that the plugin may look into; the plugin host reads what is in them.
+fn tables(section: &Section<'_>, grants: &[Grant], directories: &Directories) -> Vec<TableSpec> {
+    let Some(item) = section.item("data") else { return Vec::new() };
+    if !grants.contains(&Grant::Data) {
+        item.error(Wrong::new("has no effect: the plugin gets no tables").hint("write grant = [\"data\"]"));
+    }
+    let pairs = item.pairs();
+    if pairs.len() > vpnhost_plugin_host::limits::TABLES {
+        let most = vpnhost_plugin_host::limits::TABLES;
+        item.error(Wrong::new(format!("names more than {most} tables")));
+    }
+    pairs.into_iter().filter_map(|(name, item)| table(name, &item, directories)).collect()
+}
+
+fn table(name: &str, item: &Item<'_>, directories: &Directories) -> Option<TableSpec> {
+    let name = item.take(value::name(name))?;
+    if let DeValue::String(path) = item.value() {
+        return Some(TableSpec { name, path: directories.resolve(path), keys: TableKeys::Texts });
+    }
+    let DeValue::Table(_) = item.value() else {
+        item.error(
+            Wrong::new("must be a file's name")
+                .hint("write \"FILE.csv\" for texts, { networks = \"FILE.csv\" } for addresses"),
+        );
+        return None;
+    };
+    let section = item.section()?;
+    let path = section.required("networks", "\"FILE.csv\"").and_then(|item| item.text());
+    section.finish();
+    Some(TableSpec { name, path: directories.resolve(path?), keys: TableKeys::Networks })
 }
 
 /// Takes the settings as they are written; the plugin itself says what is wrong with them.

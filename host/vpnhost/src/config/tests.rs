@@ -7,7 +7,7 @@ use std::time::Duration;
 use vpnhost_driver::{DnsMode, Leak};
 use vpnhost_ike::config::{PeerIdentity, RequestAddress, SelectorConfig, Start};
 use vpnhost_model::Identity;
-use vpnhost_plugin_host::SettingValue;
+use vpnhost_plugin_host::{SettingValue, TableKeys};
 
 use super::problem::Severity;
 use super::*;
@@ -158,6 +158,8 @@ fn how_an_sa_moves_is_said_by_the_connection() {
 fn every_key_is_taken() {
     let ground = Ground::new();
     ground.file("floor.toml", "allow_legacy = true\n", 0o644);
+    let key = "untrusted comment: ours\nRWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\n";
+    ground.file("p.pub", key, 0o644);
     let text = connection(
         "role = \"either\"\nike = \"3des-sha256-modp1024\"\nstart = \"on-traffic\"\nrequest_address = true\n\
          encapsulation = \"auto\"\nleak = \"allow\"\nother_family = \"allow\"\nrekey = \"never\"\ndpd = \"never\"\n\
@@ -168,9 +170,11 @@ fn every_key_is_taken() {
     );
     let configuration = ground.good(&format!(
         "[host]\nlisten = [\"10.0.0.1\"]\nports = [1500, 14500]\ncontrol = \"c.sock\"\ntun = {{ name = \"t\", mtu = 1280 }}\n\
-         dns = \"off\"\nanswer_deadline = \"1s\"\ncrash_detection = false\nkeylog = \"keys\"\ndecisions = \"/d\"\nstate = \"s\"\nplugin_keys = []\n\
+         dns = \"off\"\nanswer_deadline = \"1s\"\ncrash_detection = false\nkeylog = \"keys\"\ndecisions = \"/d\"\nstate = \"s\"\nplugin_keys = [\"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\", \"p.pub\"]\n\
          [crypto]\nbackends = [\"rustcrypto\"]\n[floor]\nfile = \"floor.toml\"\n\
          [[plugin]]\nname = \"p\"\npath = \"p.wasm\"\nroles = [\"liveness\"]\ndeadline = \"10ms\"\nmemory = \"2MiB\"\n\
+         grant = [\"log\", \"kv\", \"data\"]\nstore = \"keep\"\n\
+         data = {{ users = \"users.csv\", geo = {{ networks = \"geo.csv\" }} }}\n\
          on_failure = \"native\"\nsettings = {{ z = \"t\", a = 1, n = 1.5, f = true, l = [\"x\"] }}\n\
          {text}[[pool]]\nname = \"road\"\naddresses = \"10.99.0.0/24\"\ndns = [\"10.20.0.53\"]\nmasquerade = true\n"
     ));
@@ -185,6 +189,12 @@ fn every_key_is_taken() {
     let plugin = &configuration.plugins[0];
     assert_eq!(plugin.path, ground.dir.path().join("p.wasm"));
     assert_eq!((plugin.deadline, plugin.memory), (Duration::from_millis(10), 2 << 20));
+    assert_eq!((&plugin.grants[..], plugin.store), (&[Grant::Kv, Grant::Data][..], StoreKind::Keep));
+    let tables: Vec<_> = plugin.tables.iter().map(|it| (it.name.as_str(), it.keys)).collect();
+    assert_eq!(tables, [("users", TableKeys::Texts), ("geo", TableKeys::Networks)]);
+    assert_eq!(plugin.tables[1].path, ground.dir.path().join("geo.csv"));
+    let keys: Vec<_> = host.plugin_keys.iter().map(|key| key.id().to_string()).collect();
+    assert_eq!(keys, ["E7620F1842B4E81F", "E7620F1842B4E81F"]);
     let settings: Vec<&str> = plugin.settings.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(settings, ["z", "a", "n", "f", "l"], "the operator's order");
     assert_eq!(plugin.settings[2].1, SettingValue::Number(1.5));
@@ -303,6 +313,8 @@ fn the_examples_are_good() {
 fn lifetimes_that_do_not_go_together_are_warned_of() {
     let ground = Ground::new();
     ground.file("floor.toml", "allow_legacy = true\n", 0o644);
+    let key = "untrusted comment: ours\nRWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\n";
+    ground.file("p.pub", key, 0o644);
     for (more, child, key, what) in [
         (
             "rekey = \"30m\"",

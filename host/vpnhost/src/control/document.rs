@@ -366,6 +366,9 @@ pub(crate) struct Decided {
 pub(crate) struct Plugin {
     /// Its name.
     pub(crate) name: String,
+    /// The SHA-256 of its component.
+    #[serde(default)]
+    pub(crate) sha256: Option<String>,
     /// The questions that it is asked.
     pub(crate) questions: Vec<String>,
     /// `deny` or `native`: what counts when it fails to answer `authorize_peer`.
@@ -382,6 +385,9 @@ pub(crate) struct Plugin {
     pub(crate) off_the_menu: u64,
     /// and was not asked because its queue was full.
     pub(crate) refused: u64,
+    /// The numbers that it counts and measures itself, by name.
+    #[serde(default)]
+    pub(crate) metrics: BTreeMap<String, f64>,
 }
 
 /// One address of the machine.
@@ -421,6 +427,9 @@ pub(crate) struct Event {
     pub(crate) by: Option<String>,
     /// The plugin, of a decision, of a failure of one, or of a refusal by one.
     pub(crate) plugin: Option<String>,
+    /// The SHA-256 of that plugin's component.
+    #[serde(default)]
+    pub(crate) plugin_sha256: Option<String>,
     /// The stable code of the cause, of an end, a failure or a refusal; or of `not_moved` what keeps an IKE SA from a path:
     /// `path-settling`, `path-untested`, `path-unanswered`, `path-not-returned`, `path-refused`, `path-translated`,
     /// `no-path`.

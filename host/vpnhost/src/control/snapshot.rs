@@ -8,7 +8,7 @@ use vpnhost_driver::{
 };
 use vpnhost_model::{Encapsulation, LocalAddress, Mode, Role, TrafficSelector};
 use vpnhost_pki::identity::text_of;
-use vpnhost_policy::OnFailure;
+use vpnhost_policy::{MetricValue, OnFailure};
 
 use super::document::{
     Address, Certificate, Child, Connection, Decided, Eap, Event, Flow, Foretold, IkeSa, Moved, NearRefusal,
@@ -217,6 +217,7 @@ impl Plugin {
         let counters = plugin.counters;
         Self {
             name: plugin.name.clone(),
+            sha256: plugin.sha256.map(|sha256| sha256.to_string()),
             questions: plugin.questions.iter().map(|kind| kind.name().to_owned()).collect(),
             on_failure: match plugin.on_failure {
                 OnFailure::Deny => "deny",
@@ -229,7 +230,16 @@ impl Plugin {
             failed: counters.failed,
             off_the_menu: counters.off_the_menu,
             refused: counters.refused,
+            metrics: plugin.metrics.iter().map(|it| (it.name.clone(), number(it.value))).collect(),
         }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "JSON's numbers are these, and a count beyond 2^53 is none")]
+fn number(value: MetricValue) -> f64 {
+    match value {
+        MetricValue::Counter(count) => count as f64,
+        MetricValue::Gauge(value) => value,
     }
 }
 
@@ -258,6 +268,7 @@ impl Event {
             question: entry.question.map(str::to_owned),
             by: entry.by.map(str::to_owned),
             plugin: entry.plugin.clone(),
+            plugin_sha256: entry.plugin_sha256.map(|sha256| sha256.to_string()),
             reason: entry.reason.map(str::to_owned),
             moved: entry.moved.as_ref().map(Moved::of),
             text: entry.text.clone(),
@@ -307,7 +318,7 @@ pub(super) mod tests {
     use vpnhost_model::{
         ChildSaId, ChildSpi, EspSuite, Identity, IkeSaId, IkeSpi, IkeSuite, LinkKind, Sequence,
     };
-    use vpnhost_policy::{PathStanding, QuestionKind, QuestionSet};
+    use vpnhost_policy::{Metric, PathStanding, QuestionKind, QuestionSet, Sha256};
 
     use super::super::server::Known;
     use super::*;
@@ -429,6 +440,8 @@ pub(super) mod tests {
             counters: vec![("drop_replay".to_owned(), 2)],
             plugins: vec![PluginState {
                 name: "office-hours".to_owned(),
+                sha256: Some(Sha256([0xab; 32])),
+                metrics: vec![Metric { name: "refusals".to_owned(), value: MetricValue::Counter(3) }],
                 questions: QuestionSet::from_iter([QuestionKind::AuthorizePeer]),
                 on_failure: OnFailure::Deny,
                 counters: vpnhost_driver::QuestionCounters { asked: 1, answered: 1, ..Default::default() },
@@ -504,6 +517,8 @@ pub(super) mod tests {
             })
         );
         assert_eq!(status["plugins"][0]["questions"], json!(["authorize-peer"]));
+        assert_eq!(status["plugins"][0]["sha256"], "ab".repeat(32));
+        assert_eq!(status["plugins"][0]["metrics"], json!({ "refusals": 3.0 }));
         assert_eq!(status["counters"], json!({ "drop_replay": 2 }));
         assert_eq!((&status["uptime_secs"], &status["unix_secs"]), (&json!(90), &json!(1_000_000)));
     }

@@ -2,14 +2,17 @@
 //! and as they are on the wire.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use vpnhost_model::{Identity, Role, TrafficSelector, Transform};
 use vpnhost_pki::identity::text_of;
 use vpnhost_policy::{
-    Answer, Attribute, Authorization, Bounds, Decision, MaintenanceBounds, MaintenancePlan, OfferedSuite,
-    Outcome, PathFacts, PathMenu, PeerClaim, ProposalMenu, Question, SelectorMenu, Situation, Step,
+    AddressMenu, Answer, Attribute, Authorization, Bounds, CredentialFacts, CredentialMenu, Decision,
+    ImportCall, ImportValue, MaintenanceBounds, MaintenancePlan, OfferedSuite, OtherSa, Outcome, PathFacts,
+    PathMenu, PeerCertificate, PeerClaim, PeerEap, PoolFacts, Power, ProposalMenu, Question, SelectorMenu,
+    Situation, Step,
 };
 
 /// Returns the document of a decision.
@@ -33,6 +36,8 @@ fn asked(question: &Question) -> Value {
         Question::NarrowSelectors(menu) => traffic(menu),
         Question::RankPaths(menu) => paths(menu),
         Question::PlanMaintenance(situation) => maintenance(situation),
+        Question::AssignAddresses(menu) => addresses(menu),
+        Question::ChooseCredential(menu) => credentials(menu),
     }
 }
 
@@ -46,19 +51,28 @@ fn proposals(menu: &ProposalMenu) -> Value {
             "behind_nat": menu.peer.behind_nat,
             "peer_behind_nat": menu.peer.peer_behind_nat,
         },
+        "peer_id": menu.peer_id.as_ref().map(identity),
+        "labels": attributes(&menu.labels),
         "suites": menu.suites.iter().map(suite).collect::<Vec<_>>(),
+        "not_offered": menu.not_offered.iter().map(suite).collect::<Vec<_>>(),
         "hints": attributes(&menu.hints),
     })
 }
 
 fn suite(suite: &OfferedSuite) -> Value {
-    let transform = |it: &Transform| json!({ "kind": it.kind.0, "id": it.id, "key_bits": it.key_bits });
     json!({
-        "transforms": suite.transforms.iter().map(transform).collect::<Vec<_>>(),
+        "transforms": transforms(&suite.transforms),
         "strength": suite.strength.0,
         "backend": suite.backend,
+        "overhead_octets": suite.overhead_octets,
+        "packet_ns": suite.packet_ns,
         "key_share_present": suite.key_share_present,
     })
+}
+
+fn transforms(transforms: &[Transform]) -> Vec<Value> {
+    let transform = |it: &Transform| json!({ "kind": it.kind.0, "id": it.id, "key_bits": it.key_bits });
+    transforms.iter().map(transform).collect()
 }
 
 fn peer(claim: &PeerClaim) -> Value {
@@ -67,11 +81,44 @@ fn peer(claim: &PeerClaim) -> Value {
         "local_id": identity(&claim.local_id),
         "peer_id": identity(&claim.peer_id),
         "auth_method": claim.auth_method,
+        "certificate": claim.certificate.as_ref().map(certificate),
+        "eap": claim.eap.as_ref().map(eap),
+        "suite": transforms(&claim.suite),
+        "strength": claim.strength.0,
+        "local": claim.local.to_string(),
         "remote": claim.remote.to_string(),
+        "peer_behind_nat": claim.peer_behind_nat,
         "unix_secs": claim.unix_secs,
         "utc_offset_secs": claim.utc_offset_secs,
         "other_sas": claim.other_sas,
+        "others": claim.others.iter().map(other).collect::<Vec<_>>(),
+        "initial_contact": claim.initial_contact,
         "hints": attributes(&claim.hints),
+    })
+}
+
+fn certificate(certificate: &PeerCertificate) -> Value {
+    json!({
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "ca": certificate.ca,
+        "names": certificate.names,
+        "serial": certificate.serial,
+        "sha256": certificate.sha256,
+        "purposes": certificate.purposes,
+        "expires_unix_secs": certificate.expires_unix_secs,
+    })
+}
+
+fn eap(eap: &PeerEap) -> Value {
+    json!({ "identity": eap.identity, "method": eap.method, "claimed_id": identity(&eap.claimed_id) })
+}
+
+fn other(other: &OtherSa) -> Value {
+    json!({
+        "connection": other.connection,
+        "remote": other.remote.to_string(),
+        "up_secs": other.up_secs,
     })
 }
 
@@ -80,6 +127,10 @@ fn traffic(menu: &SelectorMenu) -> Value {
         "child": menu.child,
         "role": role(menu.role),
         "peer_id": identity(&menu.peer_id),
+        "labels": attributes(&menu.labels),
+        "rekeys": menu.rekeys,
+        "offered_local": selectors(&menu.offered_local),
+        "offered_remote": selectors(&menu.offered_remote),
         "local": selectors(&menu.local),
         "remote": selectors(&menu.remote),
         "hints": attributes(&menu.hints),
@@ -94,6 +145,7 @@ fn paths(menu: &PathMenu) -> Value {
             "interface": path.interface,
             "kind": path.kind.0,
             "metered": path.metered,
+            "roaming": path.roaming,
             "mtu": path.mtu,
             "standing": path.standing.0,
             "rtt_us": path.rtt_us,
@@ -101,6 +153,8 @@ fn paths(menu: &PathMenu) -> Value {
             "age_ms": path.age_ms,
             "up_ms": path.up_ms,
             "flaps": path.flaps,
+            "outages": path.outages,
+            "outage_ms": path.outage_ms,
         })
     };
     json!({
@@ -109,6 +163,7 @@ fn paths(menu: &PathMenu) -> Value {
         "paths": menu.paths.iter().map(path).collect::<Vec<_>>(),
         "since_move_ms": menu.since_move_ms,
         "moves": menu.moves,
+        "power": power(menu.power),
         "hints": attributes(&menu.hints),
     })
 }
@@ -119,14 +174,69 @@ fn maintenance(situation: &Situation) -> Value {
         "role": role(situation.role),
         "local_behind_nat": situation.local_behind_nat,
         "peer_behind_nat": situation.peer_behind_nat,
+        "labels": attributes(&situation.labels),
+        "interface": situation.interface,
         "kind": situation.kind.0,
         "metered": situation.metered,
         "rtt_us": situation.rtt_us,
+        "loss_permille": situation.loss_permille,
+        "outages": situation.outages,
+        "outage_ms": situation.outage_ms,
+        "power": power(situation.power),
         "idle_proven_ms": situation.idle_proven_ms,
         "idle_failed_ms": situation.idle_failed_ms,
         "native": plan(&situation.native),
         "bounds": bounds(&situation.bounds),
         "hints": attributes(&situation.hints),
+    })
+}
+
+fn power(power: Power) -> Value {
+    json!({ "source": power.source.0, "battery_percent": power.battery_percent })
+}
+
+fn addresses(menu: &AddressMenu) -> Value {
+    let pool = |pool: &PoolFacts| {
+        json!({
+            "name": pool.name,
+            "base": pool.base.to_string(),
+            "prefix_len": pool.prefix_len,
+            "free": pool.free,
+            "leased": pool.leased,
+            "remembers": pool.remembers,
+            "dns": texts(&pool.dns),
+        })
+    };
+    json!({
+        "peer_id": identity(&menu.peer_id),
+        "labels": attributes(&menu.labels),
+        "remote": menu.remote.to_string(),
+        "wants_ipv4": menu.wants_ipv4,
+        "wants_ipv6": menu.wants_ipv6,
+        "preferred": texts(&menu.preferred),
+        "pools": menu.pools.iter().map(pool).collect::<Vec<_>>(),
+        "hints": attributes(&menu.hints),
+    })
+}
+
+fn credentials(menu: &CredentialMenu) -> Value {
+    let credential = |it: &CredentialFacts| {
+        json!({
+            "subject": it.subject,
+            "issuer": it.issuer,
+            "serial": it.serial,
+            "sha256": it.sha256,
+            "expires_unix_secs": it.expires_unix_secs,
+            "is_requested": it.is_requested,
+        })
+    };
+    json!({
+        "local_id": identity(&menu.local_id),
+        "remote": menu.remote.to_string(),
+        "unix_secs": menu.unix_secs,
+        "requested": menu.requested,
+        "credentials": menu.credentials.iter().map(credential).collect::<Vec<_>>(),
+        "hints": attributes(&menu.hints),
     })
 }
 
@@ -175,6 +285,8 @@ fn answer(answer: &Answer) -> Value {
             json!({ "local": selectors(&narrowing.local), "remote": selectors(&narrowing.remote) })
         }
         Answer::PlanMaintenance(it) => plan(it),
+        Answer::AssignAddresses(it) => json!({ "order": it.order, "dns": it.dns.as_deref().map(texts) }),
+        Answer::ChooseCredential(choice) => json!({ "index": choice.index }),
     }
 }
 
@@ -186,7 +298,36 @@ fn step(step: &Step) -> Value {
         Outcome::Failed(how) => ("failed", Some(how)),
     };
     let elapsed = step.elapsed.map(|elapsed| u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX));
-    json!({ "plugin": step.policy, "outcome": outcome, "how": how, "why": step.why, "elapsed_us": elapsed })
+    json!({
+        "plugin": step.policy,
+        "sha256": step.sha256.map(|sha256| sha256.to_string()),
+        "outcome": outcome,
+        "how": how,
+        "why": step.why,
+        "elapsed_us": elapsed,
+        "imports": step.imports.iter().map(import).collect::<Vec<_>>(),
+    })
+}
+
+/// A value that the plugin was told: with the question, what a replay needs.
+fn import(call: &ImportCall) -> Value {
+    let value = match &call.value {
+        ImportValue::Nothing => Value::Null,
+        ImportValue::Octets(octets) => match std::str::from_utf8(octets) {
+            Ok(text) => json!({ "text": text }),
+            Err(_) => json!({ "hex": hex(octets) }),
+        },
+        ImportValue::Text(text) => json!({ "text": text }),
+        ImportValue::Texts(texts) => json!({ "texts": texts }),
+        ImportValue::Done => json!("done"),
+        ImportValue::Refused(why) => json!({ "refused": why }),
+    };
+    json!({
+        "import": call.import,
+        "arguments": call.arguments,
+        "value": value,
+        "table_sha256": call.table.map(|sha256| sha256.to_string()),
+    })
 }
 
 fn role(role: Role) -> &'static str {
@@ -198,12 +339,15 @@ fn role(role: Role) -> &'static str {
 
 fn identity(identity: &Identity) -> Value {
     let (kind, octets) = identity.to_wire();
-    let hex = octets.iter().fold(String::new(), |mut text, octet| {
+    json!({ "kind": kind, "data": hex(&octets), "text": text_of(identity) })
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::new(), |mut text, octet| {
         // Writing to a String does not fail.
         let _ = write!(text, "{octet:02x}");
         text
-    });
-    json!({ "kind": kind, "data": hex, "text": text_of(identity) })
+    })
 }
 
 fn selectors(selectors: &[TrafficSelector]) -> Vec<Value> {
@@ -217,6 +361,10 @@ fn selectors(selectors: &[TrafficSelector]) -> Vec<Value> {
         })
     };
     selectors.iter().map(selector).collect()
+}
+
+fn texts(addresses: &[IpAddr]) -> Vec<String> {
+    addresses.iter().map(IpAddr::to_string).collect()
 }
 
 fn attributes(attributes: &[Attribute]) -> Map<String, Value> {

@@ -1,4 +1,4 @@
-use vpnhost_policy::{PathCause, PathStanding};
+use vpnhost_policy::{PathCause, PathStanding, Power};
 
 use super::*;
 
@@ -10,6 +10,7 @@ fn path(kind: LinkKind, metered: bool, rtt_us: u32) -> PathFacts {
         interface: kind.name().into(),
         kind,
         metered,
+        roaming: false,
         mtu: 1500,
         rtt_us: Some(rtt_us),
         loss_permille: None,
@@ -17,6 +18,8 @@ fn path(kind: LinkKind, metered: bool, rtt_us: u32) -> PathFacts {
         standing: PathStanding::WORKS,
         up_ms: 600_000,
         flaps: 0,
+        outages: 0,
+        outage_ms: 0,
     }
 }
 
@@ -48,6 +51,7 @@ fn menu(cause: PathCause, current: Option<u32>, paths: Vec<PathFacts>) -> PathMe
         paths,
         since_move_ms: None,
         moves: 0,
+        power: Power::UNKNOWN,
         hints: Vec::new(),
     }
 }

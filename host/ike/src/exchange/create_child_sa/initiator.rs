@@ -110,7 +110,7 @@ impl IkeSa {
         };
         let menu: Vec<Suite> = suites.into_iter().map(Suite::Esp).collect();
         let question =
-            rank_proposals::question(host.crypto, self, (&connection, Role::Initiator), &menu, None);
+            rank_proposals::question(host, self, (&connection, Role::Initiator), (&menu, &[]), None);
         self.set_local(LocalExchange::CreateChild(Box::new(child)));
         self.ask(host, now, Track::Local, question);
     }

@@ -218,10 +218,8 @@ impl IkeSa {
         let configured =
             if asked.first { proposals::without_key_exchange(&config.esp) } else { config.esp.clone() };
         let usable = proposals::usable_esp(host.crypto, host.config.allow_legacy, &configured);
-        let suites: Vec<EspSuite> = usable
-            .into_iter()
-            .filter(|suite| proposals::fitting(&Suite::Esp(*suite), &asked.offer).is_some())
-            .collect();
+        let fits = |suite: &EspSuite| proposals::fitting(&Suite::Esp(*suite), &asked.offer).is_some();
+        let (suites, missing): (Vec<EspSuite>, Vec<EspSuite>) = usable.into_iter().partition(fits);
         if suites.is_empty() {
             let configured: Vec<Suite> = configured.into_iter().map(Suite::Esp).collect();
             let gap = ProposalGap::find(Protocol::ESP, &asked.offer, &configured);
@@ -230,9 +228,10 @@ impl IkeSa {
             return Err(Refusal { child: Some(index), ..refusal });
         }
         let menu: Vec<Suite> = suites.iter().copied().map(Suite::Esp).collect();
+        let missing: Vec<Suite> = missing.into_iter().map(Suite::Esp).collect();
         let key_share = asked.key_exchange.as_ref().map(|ke| ke.method);
         let about = (connection.name.as_str(), Role::Responder);
-        let question = rank_proposals::question(host.crypto, self, about, &menu, key_share);
+        let question = rank_proposals::question(host, self, about, (&menu, &missing), key_share);
         let stage = DecisionStage::Ranking;
         Ok((ChildDecision { asked, index, local, remote, suites, suite: None, stage }, question))
     }
@@ -343,7 +342,10 @@ impl IkeSa {
         let connection = &established.connection;
         let child = connection.children.get(decision.index).map_or("", |child| child.name.as_str());
         let about = (connection.name.as_str(), child);
-        Ok(narrow_selectors::question(about, &established.peer_id, &decision.local, &decision.remote))
+        let mode = connection.children.get(decision.index).map_or(Mode::Tunnel, |child| child.mode);
+        let (ts_i, ts_r) = self.offered_selectors(&decision.asked, mode);
+        let sides = ((&*decision.local, &*decision.remote), (&*ts_r, &*ts_i));
+        Ok(narrow_selectors::question(about, established, sides, decision.asked.rekeys.is_some()))
     }
 
     fn child_key_exchange(&self, host: &mut Host, decision: &ChildDecision) -> Result<Option<Job>, Refusal> {

@@ -43,8 +43,7 @@ impl IkeSa {
                 return Ok(());
             }
             Ok(true) => {
-                let (suites, child, verifying, eap) = (Vec::new(), None, None, None);
-                self.state = State::AuthSent(Box::new(AuthSent { child, init, suites, verifying, eap }));
+                self.state = State::AuthSent(Box::new(AuthSent::new(init, Vec::new())));
                 let proved = self.prove(host, now);
                 self.settle_auth(host, now, proved);
                 return Ok(());
@@ -55,10 +54,9 @@ impl IkeSa {
         let usable = proposals::usable_esp(host.crypto, host.config.allow_legacy, configured);
         let suites = proposals::without_key_exchange(&usable);
         let menu: Vec<Suite> = suites.iter().copied().map(Suite::Esp).collect();
-        self.state =
-            State::AuthSent(Box::new(AuthSent { child: None, init, suites, verifying: None, eap: None }));
+        self.state = State::AuthSent(Box::new(AuthSent::new(init, suites)));
         let about = (connection.name.as_str(), Role::Initiator);
-        let question = rank_proposals::question(host.crypto, self, about, &menu, None);
+        let question = rank_proposals::question(host, self, about, (&menu, &[]), None);
         self.ask(host, now, Track::Local, question);
         Ok(())
     }
@@ -66,6 +64,7 @@ impl IkeSa {
     /// Makes the proof once the suites are ranked, sends it once it is made, and goes on once the peer's is verified.
     pub(crate) fn resume_auth_sent(&mut self, host: &mut Host, now: Now, resumed: Resumed) {
         let result = match resumed {
+            Resumed::Answer(answer, by) if self.is_choosing() => self.on_credential(host, now, answer, by),
             Resumed::Answer(answer, by) => self.on_suites_ranked(host, now, answer, by),
             Resumed::Work(JobResult::Signed(signed)) => {
                 signed.map_err(AuthError::from).and_then(|signed| self.send_auth(host, now, Some(signed)))
@@ -113,10 +112,13 @@ impl IkeSa {
     }
 
     /// Makes this host's proof, where it has one before an EAP conversation.
-    fn prove(&mut self, host: &mut Host, now: Now) -> Result<(), AuthError> {
+    pub(super) fn prove(&mut self, host: &mut Host, now: Now) -> Result<(), AuthError> {
         // RFC 7296, 2.16: whoever leaves out AUTH asks for EAP.
         if self.connection.as_ref().is_some_and(|it| matches!(it.local_auth, LocalAuth::Eap(_))) {
             return self.send_auth(host, now, None);
+        }
+        if self.ask_for_credential(host, now) {
+            return Ok(());
         }
         match self.sign_as_initiator(host, now)? {
             Step::Done(signed) => self.send_auth(host, now, Some(signed)),
@@ -139,6 +141,7 @@ impl IkeSa {
             peer: None,
             init: &auth.init,
             authorities: auth.init.authorities.as_deref(),
+            credential: auth.credential.chosen(),
         };
         self.sign_own(host, now, &claim)
     }
@@ -255,8 +258,17 @@ impl IkeSa {
             Ok(proof) => {
                 let local_id = connection.local_id.clone();
                 let own = None;
-                let authorizing =
-                    Authorizing { proof, connection, local_id, peer_id, init, message, child, own };
+                let authorizing = Authorizing {
+                    proof,
+                    connection,
+                    local_id,
+                    peer_id,
+                    init,
+                    message,
+                    child,
+                    labels: Vec::new(),
+                    own,
+                };
                 self.authorize(host, now, Track::Local, authorizing);
             }
             Err(failure) => self.refuse_peer(host, now, CloseReason::AuthenticationFailed(failure)),

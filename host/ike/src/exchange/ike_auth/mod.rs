@@ -1,5 +1,6 @@
 //! IKE_AUTH: who both sides are, proved, and the first Child SA (RFC 7296 §1.2, §2.15).
 
+mod credential;
 pub(crate) mod eap;
 mod initiator;
 pub(crate) mod proof;
@@ -8,14 +9,15 @@ mod responder;
 use std::sync::Arc;
 
 use vpnhost_model::{ChildSpi, EspSuite, Identity, Now, Role, TrafficSelector};
-use vpnhost_policy::{Answer, SituationCause};
+use vpnhost_policy::{Answer, Attribute, SituationCause};
 
 use crate::auth::signature::Signed;
 use crate::auth::verified::AuthVerified;
 use crate::config::PeerConfig;
 use crate::exchange::create_child_sa::ChildDecision;
-use crate::exchange::ike_sa_init::InitRecord;
+use crate::exchange::ike_sa_init::{InitRecord, join};
 use crate::exchange::shape::{ExchangeShapes, Shape};
+use crate::extension::configuration::Wanted;
 use crate::extension::crash_detection;
 use crate::extension::initial_contact::{self, Newcomer};
 use crate::host::Host;
@@ -28,6 +30,7 @@ use crate::wire::payload::NotifyType;
 use crate::wire::{ExchangeType, Message, Payload, PayloadType};
 use crate::work::{AnsweredBy, Resumed, Track};
 
+use credential::Credential;
 use eap::EapTalk;
 use proof::{AuthError, Step};
 
@@ -36,10 +39,18 @@ pub(crate) struct AuthSent {
     pub(crate) child: Option<OfferedChild>,
     init: InitRecord,
     suites: Vec<EspSuite>,
+    /// The certificate that this host shows, of several.
+    credential: Credential,
     /// The peer's response, while its proof is being verified.
     verifying: Option<Box<Verifying>>,
     /// The EAP conversation that this host proves itself by.
     eap: Option<Box<EapTalk>>,
+}
+
+impl AuthSent {
+    fn new(init: InitRecord, suites: Vec<EspSuite>) -> Self {
+        Self { child: None, init, suites, credential: Credential::default(), verifying: None, eap: None }
+    }
 }
 
 /// A message whose sender's proof is being verified.
@@ -67,6 +78,8 @@ pub(crate) struct Authorizing {
     init: InitRecord,
     message: Message,
     child: Option<OfferedChild>,
+    /// What a policy calls the peer.
+    labels: Vec<Attribute>,
     /// A responder's own proof, where it is made already: with the key of an EAP conversation.
     own: Option<Signed>,
 }
@@ -78,21 +91,39 @@ impl Authorizing {
     }
 }
 
-/// The rest of the peer's IKE_AUTH request, on an IKE SA that is established by it.
-pub(crate) struct RemoteAuth {
+/// The rest of the peer's IKE_AUTH request, on an IKE SA that is established by it, and what it waits for.
+pub(crate) enum RemoteAuth {
+    /// Which pools the peer's addresses come from.
+    Assigning(Assigning),
+    /// What its first Child SA is to be; with what the answer says before.
+    Deciding(ChildDecision, Vec<Payload>),
+}
+
+/// A peer that wants addresses.
+pub(crate) struct Assigning {
+    wanted: Wanted,
+    /// The names of the menu's pools.
+    pools: Vec<String>,
+    first: FirstChild,
+}
+
+/// What the peer's first Child SA is decided from.
+struct FirstChild {
+    connection: Arc<PeerConfig>,
+    message: Message,
+    init: InitRecord,
     /// IDr, AUTH and CP of the answer.
     reply: Vec<Payload>,
-    decision: Option<ChildDecision>,
 }
 
 impl IkeSa {
     /// Asks whether a peer that has proved its identity is welcome.
     fn authorize(&mut self, host: &mut Host, now: Now, track: Track, authorizing: Authorizing) {
         self.connection = Some(Arc::clone(&authorizing.connection));
-        let others = host.directory.of_peer(&authorizing.peer_id).count();
         let ids = (&authorizing.local_id, &authorizing.peer_id);
         let about = (authorizing.connection.name.as_str(), &authorizing.proof);
-        let question = authorize_peer::question(now, self, about, ids, others);
+        let contact = authorizing.message.notify(NotifyType::INITIAL_CONTACT).is_some();
+        let question = authorize_peer::question(now, (self, host), about, ids, contact);
         self.state = State::Authorizing(Box::new(authorizing));
         self.ask(host, now, track, question);
     }
@@ -117,19 +148,30 @@ impl IkeSa {
     }
 
     fn on_verdict(&mut self, host: &mut Host, now: Now, answer: Option<Answer>, by: AnsweredBy) {
-        let verdict = authorize_peer::verdict(answer).and_then(|()| self.is_unique(host));
-        let outcome =
-            verdict.as_ref().map_or_else(|reason| format!("refused: {reason}"), |()| "allowed".into());
+        let verdict = authorize_peer::verdict(answer);
+        let verdict = verdict.and_then(|labels| self.is_unique(host).map(|()| labels));
+        let outcome = match &verdict {
+            Ok(labels) if labels.is_empty() => "allowed".to_owned(),
+            Ok(labels) => format!("allowed, {}", join(labels)),
+            Err(reason) => format!("refused: {reason}"),
+        };
         self.decided(host, "authorize_peer", by, outcome);
-        if let Err(reason) = verdict {
-            let reason = match by {
-                AnsweredBy::Plugins => CloseReason::RefusedByPlugin(reason),
-                AnsweredBy::Native => CloseReason::RefusedByPolicy(reason),
-            };
-            if self.role.is_initiator() {
-                return self.refuse_peer(host, now, reason);
+        match verdict {
+            Ok(labels) => {
+                if let State::Authorizing(authorizing) = &mut self.state {
+                    authorizing.labels = labels;
+                }
             }
-            return self.refuse_auth(host, now, reason);
+            Err(reason) => {
+                let reason = match by {
+                    AnsweredBy::Plugins => CloseReason::RefusedByPlugin(reason),
+                    AnsweredBy::Native => CloseReason::RefusedByPolicy(reason),
+                };
+                if self.role.is_initiator() {
+                    return self.refuse_peer(host, now, reason);
+                }
+                return self.refuse_auth(host, now, reason);
+            }
         }
         if self.role.is_initiator() {
             return self.finish_authorizing(host, now, None);
@@ -157,7 +199,7 @@ impl IkeSa {
         self.establish(host, now, &authorizing);
         match signed {
             None => self.finish_auth_as_initiator(host, now, *authorizing),
-            Some(signed) => self.decide_first_child(host, now, *authorizing, signed),
+            Some(signed) => self.finish_auth_as_responder(host, now, *authorizing, signed),
         }
     }
 
@@ -196,6 +238,7 @@ impl IkeSa {
         let mut established =
             Established::new(now.instant, authorizing.proof.clone(), connection, ids, self.role);
         established.estate.mobility.set_up_took = self.test.round_trip(&self.path);
+        established.labels = authorizing.labels.clone();
         established.crash_token = crash_detection::given(&authorizing.message);
         self.state = State::Established(Box::new(established));
         // One that is to have none is of use without.

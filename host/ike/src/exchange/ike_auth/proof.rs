@@ -2,6 +2,8 @@
 //!
 //! A shared key takes no time: its step is done at once. A signature is a job, and the exchange waits for it.
 
+use std::sync::Arc;
+
 use vpnhost_crypto::{DrawnRandom, Hash, PublicKey, SecretBytes};
 use vpnhost_model::{Identity, Now, Role};
 use vpnhost_pki::identity;
@@ -11,11 +13,12 @@ use crate::auth::octets::SignedOctets;
 use crate::auth::signature::{self, Leave, SignJob, Signed};
 use crate::auth::verified::{self, AuthVerified, VerifyJob};
 use crate::auth::{certificates, shared_key};
-use crate::config::{LocalAuth, PeerAuth, PeerConfig, PeerIdentity, Secrets};
+use crate::config::{LocalAuth, OwnCertificate, PeerAuth, PeerConfig, PeerIdentity, Secrets};
 use crate::error::IkeError;
 use crate::exchange::ike_sa_init::InitRecord;
 use crate::host::Host;
 use crate::output::{AuthenticationFailure, Job};
+use crate::question::{self, choose_credential};
 use crate::sa::IkeSa;
 use crate::sa::secured::Secured;
 use crate::wire::payload::{AuthMethod, Authentication, Identification};
@@ -40,6 +43,8 @@ pub(crate) struct OwnClaim<'a> {
     pub(crate) init: &'a InitRecord,
     /// The CAs that the peer's CERTREQ names.
     pub(crate) authorities: Option<&'a [u8]>,
+    /// The certificate to show, where one was chosen; otherwise the native policy chooses.
+    pub(crate) credential: Option<&'a Arc<OwnCertificate>>,
 }
 
 /// What the peer claims, and its proof.
@@ -79,8 +84,9 @@ impl IkeSa {
                 Ok(Step::Done(Signed { certificates: Vec::new(), authentication }))
             }
             LocalAuth::Certificate(_) => {
-                let own = certificates::choose(host.crypto, claim.connection, claim.authorities, now)
-                    .ok_or(AuthenticationFailure::OwnKey)?;
+                let own = claim.credential.cloned();
+                let own = own.or_else(|| self.choose_natively(host, now, claim));
+                let own = own.ok_or(AuthenticationFailure::OwnKey)?;
                 if let Err(refusal) = own.check_validity(now.unix) {
                     // An initiator does not begin. A responder's peer is to know the cause.
                     tracing::warn!(connection = claim.connection.name, %refusal, "{}", refusal.sentence_of_own());
@@ -95,14 +101,25 @@ impl IkeSa {
                 let octets = octets.owned(secured.prf).map_err(IkeError::from)?;
                 let random = host.draw_signature().map_err(IkeError::from)?;
                 tracing::debug!(ike_sa = %self.id, %method, algorithm = %algorithm.id(), "AUTH is being signed");
-                let certificates = certificates::payloads(own);
-                let own = own.clone();
+                let certificates = certificates::payloads(&own);
                 let job = SignJob { own, algorithm, method, octets, random, certificates };
                 Ok(Step::Job(Job::Sign(Box::new(job))))
             }
             // The conversation makes the key of its AUTH.
             LocalAuth::Eap(_) | LocalAuth::EapAlone => Err(AuthenticationFailure::NoSecret.into()),
         }
+    }
+
+    /// Has the native policy choose a certificate, where there is a choice.
+    fn choose_natively(&self, host: &Host, now: Now, claim: &OwnClaim<'_>) -> Option<Arc<OwnCertificate>> {
+        let candidates = certificates::candidates(claim.connection, now);
+        if candidates.len() < 2 {
+            return candidates.into_iter().next();
+        }
+        let about = (claim.connection, &*candidates);
+        let question = choose_credential::question(host.crypto, now, self, about, claim.authorities);
+        let answer = question::answer_natively(&*host.policy, &question);
+        choose_credential::chosen(answer, &candidates).map(|(own, _)| own)
     }
 
     /// Verifies the peer's proof.

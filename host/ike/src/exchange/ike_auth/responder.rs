@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use vpnhost_model::{Identity, Now, Role};
 use vpnhost_pki::identity;
+use vpnhost_policy::Answer;
 
 use crate::auth::certificates;
 use crate::auth::signature::Signed;
@@ -14,21 +15,22 @@ use crate::error::IkeError;
 use crate::exchange::create_child_sa::{ChildOffer, Next, Refusal};
 use crate::exchange::ike_sa_init::notify;
 use crate::exchange::{RemoteExchange, proposals};
-use crate::extension::configuration::{self, Granted};
+use crate::extension::configuration::{self, Wanted};
 use crate::extension::crash_detection;
 use crate::extension::mobike;
 use crate::host::Host;
 use crate::output::{AuthenticationFailure, CloseReason};
+use crate::question::assign_addresses::{self, Chosen};
 use crate::reason::IdentityGap;
 use crate::sa::IkeSa;
 use crate::sa::state::State;
 use crate::timer::Timer;
 use crate::wire::payload::{Authentication, Identification, Notify, NotifyType, SecurityAssociation};
 use crate::wire::{ExchangeType, Message, Payload};
-use crate::work::{Resumed, Track};
+use crate::work::{AnsweredBy, Resumed, Track};
 
 use super::proof::{AuthError, OwnClaim, PeerClaim, Step, admits_method, another_method, secret_for};
-use super::{Authorizing, RemoteAuth, Verifying};
+use super::{Assigning, Authorizing, FirstChild, RemoteAuth, Verifying};
 
 impl IkeSa {
     /// Takes the IKE_AUTH request: finds the connection that it is for, and verifies the proof.
@@ -104,8 +106,17 @@ impl IkeSa {
             Ok(proof) => {
                 let local_id = connection.local_id.clone();
                 let (child, own) = (None, None);
-                let authorizing =
-                    Authorizing { proof, connection, local_id, peer_id, init, message, child, own };
+                let authorizing = Authorizing {
+                    proof,
+                    connection,
+                    local_id,
+                    peer_id,
+                    init,
+                    message,
+                    child,
+                    labels: Vec::new(),
+                    own,
+                };
                 self.authorize(host, now, Track::Remote, authorizing);
             }
             Err(failure) => self.refuse_auth(host, now, CloseReason::AuthenticationFailed(failure)),
@@ -139,50 +150,92 @@ impl IkeSa {
             peer: Some(&authorizing.peer_id),
             init: &authorizing.init,
             authorities: authorities.as_deref(),
+            credential: None,
         };
         self.sign_own(host, now, &claim)
     }
 
-    /// Gives addresses and decides the first Child SA.
-    pub(super) fn decide_first_child(
+    /// Begins the answer, gives addresses and decides the first Child SA.
+    pub(super) fn finish_auth_as_responder(
         &mut self,
         host: &mut Host,
         now: Now,
         authorizing: Authorizing,
         signed: Signed,
     ) {
-        let Authorizing { proof, connection, local_id, peer_id, message, init, .. } = authorizing;
+        let Authorizing { proof, connection, local_id, message, init, .. } = authorizing;
         // Before an EAP conversation it was sent already.
         let id = proof.eap().is_none().then(|| Payload::IdResponder(Identification::new(local_id)));
         let mut reply: Vec<Payload> = id.into_iter().collect();
         reply.extend(signed.certificates);
         reply.push(signed.authentication);
         reply.extend(crash_detection::token(host, (self.spi_i, self.spi_r)));
-        let owner = (&peer_id, self.id);
-        let granted = configuration::grant(&mut host.pools, &connection, owner, message.configuration());
         reply.extend(self.auth_lifetime_notify());
         if self.take_mobike_offer(host, now, &message) {
             reply.extend(self.mobike_offer(host));
         }
-        let mut failed = None;
-        match granted {
-            Granted::NotAsked if requires_address(&connection) => {
-                let reason = CloseReason::AddressRequired;
-                failed = Some(Refusal::of(NotifyType::FAILED_CP_REQUIRED).because(reason));
+        let wanted = configuration::read_request(message.configuration());
+        let first = FirstChild { connection, message, init, reply };
+        match wanted {
+            Some(wanted) => self.ask_for_pools(host, now, wanted, first),
+            None if requires_address(&first.connection) => {
+                let refusal = Refusal::of(NotifyType::FAILED_CP_REQUIRED);
+                let refusal = refusal.because(CloseReason::AddressRequired);
+                self.decide_first_child(host, now, first, Some(refusal));
             }
-            Granted::NotAsked => {}
-            Granted::Reply(configuration, addresses) => {
-                reply.push(Payload::Configuration(configuration));
-                if let Some(established) = self.established_mut() {
-                    established.estate.peer_addresses = addresses;
-                }
-            }
-            Granted::Exhausted(pool) => {
-                tracing::warn!(pool, "no virtual address is free");
-                let reason = CloseReason::PoolExhausted(pool);
-                failed = Some(Refusal::of(NotifyType::INTERNAL_ADDRESS_FAILURE).because(reason));
-            }
+            None => self.decide_first_child(host, now, first, None),
         }
+    }
+
+    /// Asks which pools the peer's addresses come from, if any has one for it.
+    fn ask_for_pools(&mut self, host: &mut Host, now: Now, wanted: Wanted, first: FirstChild) {
+        match assign_addresses::question(self, host, &wanted) {
+            Some((question, pools)) => {
+                let assigning = RemoteAuth::Assigning(Assigning { wanted, pools, first });
+                self.set_remote(RemoteExchange::Auth(Box::new(assigning)));
+                self.ask(host, now, Track::Remote, question);
+            }
+            None => self.give_addresses(host, now, (&Chosen::default(), &wanted), first),
+        }
+    }
+
+    /// Gives the peer addresses out of the pools that were chosen, and decides the first Child SA.
+    fn give_addresses(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        (chosen, wanted): (&Chosen, &Wanted),
+        mut first: FirstChild,
+    ) {
+        let Some(established) = self.established() else { return };
+        let owner = (&established.peer_id.clone(), self.id);
+        let Some((configuration, addresses)) = configuration::grant(&mut host.pools, chosen, owner, wanted)
+        else {
+            let pool = match &chosen.why {
+                Some(why) => format!("pool that a policy allows: {why}"),
+                None => configuration::exhausted(&host.pools, &first.connection.pools, wanted),
+            };
+            tracing::warn!(pool, "no virtual address is free");
+            let refusal = Refusal::of(NotifyType::INTERNAL_ADDRESS_FAILURE);
+            let refusal = refusal.because(CloseReason::PoolExhausted(pool));
+            return self.decide_first_child(host, now, first, Some(refusal));
+        };
+        first.reply.push(Payload::Configuration(configuration));
+        if let Some(established) = self.established_mut() {
+            established.estate.peer_addresses = addresses;
+        }
+        self.decide_first_child(host, now, first, None);
+    }
+
+    /// Decides the first Child SA, unless it failed already.
+    fn decide_first_child(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        first: FirstChild,
+        mut failed: Option<Refusal>,
+    ) {
+        let FirstChild { connection, message, init, reply } = first;
         let offer = match (message.security_association(), message.ts_initiator(), message.ts_responder()) {
             (Some(offer), Some(ts_i), Some(ts_r)) => ChildOffer {
                 groups: proposals::groups(offer),
@@ -206,37 +259,58 @@ impl IkeSa {
         if let Some(refusal) = failed {
             return self.answer_auth(host, now, reply, Err(refusal));
         }
-        let decision = self.start_decision(host, offer);
-        match decision {
+        match self.start_decision(host, offer) {
             Ok((decision, question)) => {
-                self.set_remote(RemoteExchange::Auth(Box::new(RemoteAuth {
-                    reply,
-                    decision: Some(decision),
-                })));
+                let deciding = RemoteAuth::Deciding(decision, reply);
+                self.set_remote(RemoteExchange::Auth(Box::new(deciding)));
                 self.ask(host, now, Track::Remote, question);
             }
             Err(refusal) => self.answer_auth(host, now, reply, Err(refusal)),
         }
     }
 
-    /// Goes on with the first Child SA.
+    /// Goes on with the peer's addresses, or with the first Child SA.
     pub(crate) fn resume_remote_auth(
         &mut self,
         host: &mut Host,
         now: Now,
-        mut auth: Box<RemoteAuth>,
+        auth: RemoteAuth,
         resumed: Resumed,
     ) {
-        let Some(decision) = auth.decision.take() else { return };
-        match self.step_decision(host, now, decision, resumed) {
+        let (decision, reply) = match (auth, resumed) {
+            (RemoteAuth::Deciding(decision, reply), resumed) => {
+                (self.step_decision(host, now, decision, resumed), reply)
+            }
+            (RemoteAuth::Assigning(assigning), Resumed::Answer(answer, by)) => {
+                return self.on_pools_chosen(host, now, assigning, (answer, by));
+            }
+            // It waits for nothing else.
+            (RemoteAuth::Assigning(_), Resumed::Work(_)) => return,
+        };
+        match decision {
             Ok(Next::Wait(decision, wait)) => {
-                auth.decision = Some(*decision);
-                self.set_remote(RemoteExchange::Auth(auth));
+                let deciding = RemoteAuth::Deciding(*decision, reply);
+                self.set_remote(RemoteExchange::Auth(Box::new(deciding)));
                 self.wait_for(host, now, wait);
             }
-            Ok(Next::Done(payloads)) => self.answer_auth(host, now, auth.reply, Ok(Some(payloads))),
-            Err(refusal) => self.answer_auth(host, now, auth.reply, Err(refusal)),
+            Ok(Next::Done(payloads)) => self.answer_auth(host, now, reply, Ok(Some(payloads))),
+            Err(refusal) => self.answer_auth(host, now, reply, Err(refusal)),
         }
+    }
+
+    fn on_pools_chosen(
+        &mut self,
+        host: &mut Host,
+        now: Now,
+        assigning: Assigning,
+        (answer, by): (Option<Answer>, AnsweredBy),
+    ) {
+        let Assigning { wanted, pools, first } = assigning;
+        let chosen = assign_addresses::chosen(answer, &pools);
+        if chosen.pools != pools || chosen.dns.is_some() || chosen.why.is_some() {
+            self.decided(host, "assign_addresses", by, chosen.to_string());
+        }
+        self.give_addresses(host, now, (&chosen, &wanted), first);
     }
 
     /// Answers IKE_AUTH: with a Child SA, without one, or with why there is none.

@@ -84,7 +84,7 @@ impl IkeSa {
             init.suites = suites;
         }
         let about = (connection.name.as_str(), Role::Initiator);
-        let question = rank_proposals::question(host.crypto, self, about, &menu, None);
+        let question = rank_proposals::question(host, self, about, (&menu, &[]), None);
         self.ask(host, now, Track::Local, question);
     }
 

@@ -196,10 +196,16 @@ impl IkeSa {
         let patience = host.directory.crowd.patience(timing.half_open, threshold);
         self.timers.set(Timer::HalfOpen, now.instant + patience);
         let menu: Vec<Suite> = init.suites.iter().copied().map(Suite::Ike).collect();
+        let candidates = init.candidates.iter();
+        let configured: Vec<IkeSuite> =
+            candidates.flat_map(|connection| connection.ike.iter().copied()).collect();
+        let mut missing = proposals::usable_ike(host.crypto, host.config.allow_legacy, &configured);
+        missing.retain(|suite| !init.suites.contains(suite));
+        let missing: Vec<Suite> = missing.into_iter().map(Suite::Ike).collect();
         let key_share = Some(init.key_exchange.method);
         let connection = init.candidates.first().map_or("", |connection| connection.name.as_str());
         let about = (connection, Role::Responder);
-        let question = rank_proposals::question(host.crypto, self, about, &menu, key_share);
+        let question = rank_proposals::question(host, self, about, (&menu, &missing), key_share);
         // A crowd must not buy plugins' time: then the native policy answers at once.
         if host.directory.crowd.half_open() > threshold {
             let answer = crate::question::answer_natively(&*host.policy, &question);

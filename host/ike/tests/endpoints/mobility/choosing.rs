@@ -146,6 +146,6 @@ fn policies_are_told_which_of_the_interfaces_are_in_another_operators_network() 
         _ => None,
     });
     let menu = menus.next_back().expect("it was asked");
-    let hints: Vec<_> = menu.hints.iter().map(|hint| (hint.key.as_str(), hint.value.as_str())).collect();
-    assert_eq!(hints, [("roaming", "eth1")]);
+    let roaming: Vec<_> = menu.paths.iter().map(|path| (path.interface.as_str(), path.roaming)).collect();
+    assert_eq!(roaming, [("eth0", false), ("eth1", true)]);
 }

@@ -182,8 +182,17 @@ impl IkeSa {
             Ok(proof) => {
                 let (local_id, peer_id) = (connection.local_id.clone(), talk.peer.identity);
                 let own = None;
-                let authorizing =
-                    Authorizing { proof, connection, local_id, peer_id, init, message, child, own };
+                let authorizing = Authorizing {
+                    proof,
+                    connection,
+                    local_id,
+                    peer_id,
+                    init,
+                    message,
+                    child,
+                    labels: Vec::new(),
+                    own,
+                };
                 self.authorize(host, now, Track::Local, authorizing);
             }
             Err(failure) => self.refuse_peer(host, now, CloseReason::AuthenticationFailed(failure)),

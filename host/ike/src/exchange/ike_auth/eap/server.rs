@@ -61,6 +61,7 @@ impl IkeSa {
             peer: Some(&id.identity),
             init: &init,
             authorities: authorities.as_deref(),
+            credential: None,
         };
         match self.sign_own(host, now, &claim) {
             Ok(Step::Done(signed)) => self.on_gateway_signed(host, now, Ok(signed)),
@@ -194,7 +195,17 @@ impl IkeSa {
         // What the method has proved counts, not what IDi claims: phones name the address that they have.
         let peer_id = Identity::Eap(outcome.identity);
         let child = None;
-        let authorizing = Authorizing { proof, connection, local_id, peer_id, init, message, child, own };
+        let authorizing = Authorizing {
+            proof,
+            connection,
+            local_id,
+            peer_id,
+            init,
+            message,
+            child,
+            labels: Vec::new(),
+            own,
+        };
         self.authorize(host, now, Track::Remote, authorizing);
     }
 
