@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::{
     Answer, Assignment, Attribute, Authorization, ImportCall, Narrowing, OnFailure, Policy, Question,
-    Ranking, RecordedReply, Reply, Sha256, assign_addresses, limits, narrow_selectors, rank_proposals,
+    Ranking, RecordedReply, Sha256, assign_addresses, limits, narrow_selectors, rank_proposals,
 };
 
 /// A question, what was said to it so far, and the menu that is left.
