@@ -5,7 +5,7 @@ use wasmtime::{Result, Store};
 
 use super::exports::choose_credential as wit;
 use super::{Bindings, types};
-use crate::instance::Guest;
+use crate::guest::Guest;
 
 impl Bindings {
     pub(crate) fn choose_credential(
