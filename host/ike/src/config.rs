@@ -118,6 +118,14 @@ pub struct PeerConfig {
     pub sha1_auth: bool,
 }
 
+impl PeerConfig {
+    /// Tells whether its peers can only be reached at addresses out of its pools: they have to ask for one.
+    pub(crate) fn requires_address(&self) -> bool {
+        let dynamic = |selector: &SelectorConfig| *selector == SelectorConfig::Dynamic;
+        !self.pools.is_empty() && self.children.iter().all(|child| child.remote.iter().all(dynamic))
+    }
+}
+
 /// Whether IKE SAs come up without a Child SA (RFC 6023), in the words of swanctl's `childless`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Childless {

@@ -21,7 +21,7 @@ use crate::extension::nat_detection::NatFindings;
 use crate::limits;
 use crate::output::{CloseReason, Event, Job, JobId, Output, Transmit, TransmitKind};
 use crate::pool::Pools;
-use crate::question::{Asked, Questions};
+use crate::question::{Asked, Questions, answer_natively, settle};
 use crate::sa::IkeSa;
 use crate::sa::estate::Estate;
 use crate::sa::mapping::Mappings;
@@ -364,8 +364,12 @@ impl Host {
     /// delegated to.
     pub(crate) fn ask(&mut self, now: Now, ike_sa: IkeSaId, track: Track, question: Question) -> Asked {
         let delegated = self.delegated.contains(question.kind());
-        if !delegated || self.questions.is_full() {
-            return Asked::Answered(crate::question::answer_natively(&*self.policy, &question));
+        if !delegated {
+            return Asked::Answered(answer_natively(&*self.policy, &question));
+        }
+        if self.questions.is_full() {
+            // As when nobody answers in time: permission is never given by silence.
+            return Asked::Answered(settle(&*self.policy, &question, None, true).0);
         }
         let deadline = now.instant + self.config.answer_deadline;
         let id = self.questions.open(ike_sa, track, question.clone(), deadline);

@@ -257,6 +257,9 @@ pub const PATH_FAILED: Duration = Duration::from_secs(30);
 /// Requests over a path that is tested before it is used, until it counts as failed.
 pub const PATH_TEST_TRIES: u8 = 3;
 
+/// The most suites that a policy is told of which a peer did not offer.
+pub const NOT_OFFERED: usize = 64;
+
 /// What took longer than this from request to answer was an outage, not a slow path.
 pub const REPEATED_FOR: Duration = Duration::from_secs(3);
 

@@ -13,6 +13,11 @@ mod vendored {
 
 /// The plugin that a project begins with, and the name that it bears there.
 const TEMPLATE: (&str, &str) = (include_str!("../../../plugins/template/src/lib.rs"), "template");
+/// Crates of these names would hide what the plugin needs, or none can have them.
+const TAKEN: [&str; 20] = [
+    "alloc", "as", "async", "const", "core", "crate", "dyn", "enum", "fn", "impl", "mod", "move", "ref",
+    "self", "static", "std", "struct", "super", "test", "trait",
+];
 /// The most octets of a name.
 const NAME_OCTETS: usize = 64;
 
@@ -72,8 +77,7 @@ fn is_name(name: &str) -> bool {
     let parts =
         name.split('-').all(|part| !part.is_empty() && part.bytes().all(|it| it.is_ascii_alphanumeric()));
     let begins = name.bytes().next().is_some_and(|first| first.is_ascii_lowercase());
-    // Crates whose names these are would hide what the plugin needs.
-    let is_free = !["test", "std", "core", "alloc", "proc-macro"].contains(&name);
+    let is_free = !TAKEN.contains(&name) && !name.starts_with("vpnhost");
     begins && parts && is_free && name.len() <= NAME_OCTETS && name == name.to_ascii_lowercase()
 }
 
@@ -164,7 +168,22 @@ mod tests {
             assert!(is_name(name), "{name}");
         }
         let long = "a".repeat(65);
-        for name in ["", "-a", "a--b", "a-", "2fast", "Quick", "a/b", "..", "a b", "über", "std", &long] {
+        for name in [
+            "",
+            "-a",
+            "a--b",
+            "a-",
+            "2fast",
+            "Quick",
+            "a/b",
+            "..",
+            "a b",
+            "über",
+            "std",
+            "fn",
+            "vpnhost-model",
+            &long,
+        ] {
             assert!(!is_name(name), "{name}");
             let room = tempfile::tempdir().unwrap();
             assert!(matches!(begin(&room.path().join("x"), name), Err(BuildError::Name { .. })));

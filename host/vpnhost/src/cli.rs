@@ -487,8 +487,6 @@ mod tests {
             "plugin new a --lang rust --dir d",
             "plugin build",
             "plugin build d",
-            "plugin new x",
-            "plugin build . --release",
             "plugin test",
             "plugin bench f",
             "plugin load f",

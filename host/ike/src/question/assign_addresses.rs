@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use vpnhost_pki::identity::folded;
 use vpnhost_policy::{AddressMenu, Answer, Question};
 
 use crate::extension::configuration::Wanted;
@@ -27,7 +28,7 @@ pub(crate) fn question(sa: &IkeSa, host: &Host, wanted: &Wanted) -> Option<(Ques
     let names = pools.iter().map(|pool| pool.name.clone()).collect();
     let question = Question::AssignAddresses(AddressMenu {
         connection: established.connection.name.clone(),
-        peer_id: established.peer_id.clone(),
+        peer_id: folded(&established.peer_id),
         labels: established.labels.clone(),
         remote: sa.path.remote,
         wants_ipv4: wanted.v4,

@@ -1,6 +1,7 @@
 //! Whether a peer that has proved its identity may come in.
 
 use vpnhost_model::{Identity, Now, Suite};
+use vpnhost_pki::identity::folded;
 use vpnhost_policy::{
     Answer, Attribute, Authorization, PeerCertificate, PeerClaim, PeerEap, Question, Strength,
 };
@@ -25,7 +26,7 @@ pub(crate) fn question(
         connection: connection.to_owned(),
         role: sa.role,
         local_id: local_id.clone(),
-        peer_id: peer_id.clone(),
+        peer_id: folded(peer_id),
         auth_method: proof.method().0,
         certificate: proof.certificate().map(certificate),
         eap: proof.eap().map(eap),

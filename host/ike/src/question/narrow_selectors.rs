@@ -1,6 +1,7 @@
 //! Which traffic a Child SA carries: offered ∩ configured as the menu, and what was left of it.
 
 use vpnhost_model::{Role, TrafficSelector};
+use vpnhost_pki::identity::folded;
 use vpnhost_policy::{Answer, Question, SelectorMenu};
 
 use crate::sa::state::Established;
@@ -19,7 +20,7 @@ pub(crate) fn question(
         connection: connection.to_owned(),
         child: child.to_owned(),
         role: Role::Responder,
-        peer_id: established.peer_id.clone(),
+        peer_id: folded(&established.peer_id),
         labels: established.labels.clone(),
         rekeys,
         offered_local: offered.0.to_vec(),

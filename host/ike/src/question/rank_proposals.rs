@@ -2,6 +2,7 @@
 
 use vpnhost_crypto::{CryptoBackend, PacketAlgorithm as _};
 use vpnhost_model::{KeyExchange, PacketId, Protocol, Role, Suite};
+use vpnhost_pki::identity::folded;
 use vpnhost_policy::{Answer, OfferedSuite, PeerHint, ProposalMenu, Question, Strength};
 
 use crate::host::Host;
@@ -28,7 +29,7 @@ pub(crate) fn question(
             behind_nat: known.then_some(sa.nat.local),
             peer_behind_nat: known.then_some(sa.nat.peer),
         },
-        peer_id: sa.established().map(|established| established.peer_id.clone()),
+        peer_id: sa.established().map(|established| folded(&established.peer_id)),
         labels: sa.established().map(|established| established.labels.clone()).unwrap_or_default(),
         suites: suites.iter().map(|suite| offered(host, suite, key_share)).collect(),
         not_offered: not_offered.iter().map(|suite| offered(host, suite, key_share)).collect(),

@@ -161,3 +161,24 @@ fn a_plan_takes_effect() {
     assert!(pump.sides[B].sent.len() > before, "liveness was checked");
     assert_eq!(decided_by(&pump, "plan_maintenance"), ["plugins"]);
 }
+
+#[test]
+fn however_a_peer_writes_its_name_policies_see_one_and_the_same() {
+    let mut a = initiator(IKE, vec![child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24")]);
+    let b = responder(&a);
+    a.local_id = id("A.Lab");
+    let mut pump = Pump::new(config(a), config(b));
+    let kinds = [QuestionKind::AuthorizePeer, QuestionKind::NarrowSelectors];
+    pump.sides[B].endpoint.delegate(kinds.into_iter().collect());
+    pump.command(A, Command::Initiate("b".into()));
+    let asked = std::cell::RefCell::new(Vec::new());
+    answer_all(&mut pump, |question| {
+        asked.borrow_mut().extend(match question {
+            Question::AuthorizePeer(claim) => Some(claim.peer_id.clone()),
+            Question::NarrowSelectors(menu) => Some(menu.peer_id.clone()),
+            _ => None,
+        });
+        None
+    });
+    assert_eq!(asked.into_inner(), [id("a.lab"), id("a.lab")]);
+}

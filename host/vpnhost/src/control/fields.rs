@@ -55,7 +55,7 @@ fn kind(rust: &str) -> String {
 fn field(line: &str) -> Option<(&str, &str)> {
     let line = line.strip_prefix("pub(crate) ").unwrap_or(line);
     let (name, rust) = line.strip_suffix(',')?.split_once(": ")?;
-    name.chars().all(|c| c.is_ascii_lowercase() || c == '_').then_some((name, rust))
+    name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_').then_some((name, rust))
 }
 
 fn table() -> String {

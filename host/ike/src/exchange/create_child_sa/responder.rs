@@ -240,6 +240,11 @@ impl IkeSa {
     fn find_child(&self, asked: &ChildOffer) -> Option<(usize, Vec<TrafficSelector>, Vec<TrafficSelector>)> {
         let established = self.established()?;
         let (addresses, peer_addresses) = self.virtual_addresses();
+        // Who got no address in IKE_AUTH has none to send from; the one it is reached at is no substitute.
+        let lacks_address = established.connection.requires_address() && peer_addresses.is_empty();
+        if lacks_address && established.first_role == Role::Responder {
+            return None;
+        }
         let old = asked.rekeys.and_then(|id| established.estate.children.get(&id)).map(|child| child.index);
         let every = established.connection.children.iter().enumerate();
         every.filter(|(index, _)| old.is_none_or(|old| old == *index)).find_map(|(index, config)| {

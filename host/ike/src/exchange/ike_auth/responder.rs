@@ -10,7 +10,7 @@ use vpnhost_policy::Answer;
 use crate::auth::certificates;
 use crate::auth::signature::Signed;
 use crate::auth::verified::AuthVerified;
-use crate::config::{Childless, PeerAuth, PeerConfig, SelectorConfig};
+use crate::config::{Childless, PeerAuth, PeerConfig};
 use crate::error::IkeError;
 use crate::exchange::create_child_sa::{ChildOffer, Next, Refusal};
 use crate::exchange::ike_sa_init::notify;
@@ -178,7 +178,7 @@ impl IkeSa {
         let first = FirstChild { connection, message, init, reply };
         match wanted {
             Some(wanted) => self.ask_for_pools(host, now, wanted, first),
-            None if requires_address(&first.connection) => {
+            None if first.connection.requires_address() => {
                 let refusal = Refusal::of(NotifyType::FAILED_CP_REQUIRED);
                 let refusal = refusal.because(CloseReason::AddressRequired);
                 self.decide_first_child(host, now, first, Some(refusal));
@@ -361,12 +361,6 @@ fn for_peer<'a>(
     proving
         .find(|it| !by_secret(it) || secret_for(&it.secrets, peer).is_some())
         .ok_or(AuthenticationFailure::NoSecret)
-}
-
-/// A connection whose peers can only be reached at addresses out of its pools requires them to ask.
-fn requires_address(connection: &PeerConfig) -> bool {
-    let dynamic = |selector: &SelectorConfig| *selector == SelectorConfig::Dynamic;
-    !connection.pools.is_empty() && connection.children.iter().all(|child| child.remote.iter().all(dynamic))
 }
 
 fn without_groups(offer: &SecurityAssociation) -> SecurityAssociation {

@@ -201,6 +201,7 @@ impl IkeSa {
             candidates.flat_map(|connection| connection.ike.iter().copied()).collect();
         let mut missing = proposals::usable_ike(host.crypto, host.config.allow_legacy, &configured);
         missing.retain(|suite| !init.suites.contains(suite));
+        missing.truncate(limits::NOT_OFFERED);
         let missing: Vec<Suite> = missing.into_iter().map(Suite::Ike).collect();
         let key_share = Some(init.key_exchange.method);
         let connection = init.candidates.first().map_or("", |connection| connection.name.as_str());
