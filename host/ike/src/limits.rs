@@ -260,6 +260,9 @@ pub const PATH_TEST_TRIES: u8 = 3;
 /// The most suites that a policy is told of which a peer did not offer.
 pub const NOT_OFFERED: usize = 64;
 
+/// How long ESP from where a peer was before it moved does not mean that it is there again.
+pub const JUST_LEFT: Duration = Duration::from_secs(1);
+
 /// What took longer than this from request to answer was an outage, not a slow path.
 pub const REPEATED_FOR: Duration = Duration::from_secs(3);
 

@@ -167,7 +167,8 @@ impl IkeSa {
             Sign::Request => false,
         };
         let is_checked = mobility.check.as_ref().is_some_and(goes_before);
-        let pauses = mobility.check_failed.is_some_and(|at| now.instant - at < limits::CHECK_PAUSE);
+        let pauses = mobility.check_failed.is_some_and(|at| now.instant - at < limits::CHECK_PAUSE)
+            || mobility.has_just_left(now, path.remote);
         if !is_checked && !pauses && !is_same(&path, &self.path) {
             self.follow_to(host, now, (path, self.nat), (policy, Sign::Traffic));
             self.start_next(host, now);

@@ -123,21 +123,3 @@ fn a_virtual_address_comes_with_ike_auth_all_the_same() {
         assert_eq!(pump.saw(A, |event| matches!(event, Event::ChildSaFailed { .. })), !pools);
     }
 }
-
-#[test]
-fn who_did_not_ask_for_the_address_that_is_required_gets_no_child_by_another_way() {
-    let (mut a, mut b) = begun(Childless::Force, Childless::Allow, 1);
-    a.children[0].local = vec![SelectorConfig::Dynamic];
-    b.children[0].remote = vec![SelectorConfig::Dynamic];
-    b.pools = vec!["road".to_owned()];
-    let pool =
-        PoolConfig { name: "road".into(), base: "10.99.0.0".parse().unwrap(), prefix_len: 24, dns: vec![] };
-    let mut gateway = config(b);
-    gateway.pools = vec![pool];
-    let mut pump = Pump::new(config(a), gateway);
-    pump.command(A, Command::Initiate("b".into()));
-    pump.run_for(Duration::from_secs(5));
-    pump.assert_connected(0);
-    assert!(requests(&pump, A, CREATE_CHILD_SA) >= 1, "it asked");
-    assert!(pump.saw(A, |event| matches!(event, Event::ChildSaFailed { .. })));
-}

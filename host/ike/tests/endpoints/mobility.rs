@@ -643,6 +643,20 @@ fn esp_that_comes_before_the_update_makes_no_second_check() {
 }
 
 #[test]
+fn esp_from_where_the_peer_was_that_is_told_of_after_the_move_makes_no_check() {
+    let mut pump = connected(ReturnRoutability::Before, &[HOME, AWAY]);
+    let (child, old) = (pump.child_sa(B), path_of(&pump, B));
+    pump.set_addresses(A, &[AWAY]);
+    pump.settle();
+    assert_at(&pump, AWAY, GATEWAY);
+    let before = pump.sides[B].sent.len();
+    pump.traffic(B, TrafficReport::Moved(child, old));
+    pump.run_for(Duration::from_millis(500));
+    assert_eq!(sent_since(&pump, B, before).len(), 0);
+    assert_at(&pump, AWAY, GATEWAY);
+}
+
+#[test]
 fn a_link_that_costs_money_from_now_on_is_left_for_one_that_does_not() {
     let mut pump = connected(ReturnRoutability::Before, &[HOME, AWAY]);
     pump.run_for(Duration::from_secs(20));

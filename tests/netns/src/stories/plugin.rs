@@ -91,7 +91,8 @@ fn hostile(ground: &Ground, name: &str) -> Result<()> {
     let lab = ground.lab(Topology::Direct)?;
     let mut tunnel = Tunnel::new(&ground.vpnhost, "aes256gcm16-prfsha384-x25519", "aes128gcm16");
     // Who fails to answer for a peer refuses it, unless the operator says otherwise.
-    let settings = format!("settings = {{ behaviour = {name:?} }}\non_failure = \"native\"");
+    let grant = "grant = [\"kv\", \"metrics\", \"data\"]";
+    let settings = format!("settings = {{ behaviour = {name:?} }}\non_failure = \"native\"\n{grant}");
     let table = table(ground, "hostile", &settings);
     tunnel.tables = (table.clone(), table);
     let pair = Pair::start(&lab, (Player::Ours, Player::Ours), &tunnel)?;

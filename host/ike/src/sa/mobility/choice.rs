@@ -207,6 +207,7 @@ impl IkeSa {
         let from = std::mem::replace(&mut self.path, path);
         let octets = self.mobility_mut().map_or(0, |mobility| {
             mobility.forget_path();
+            mobility.left = Some((from.remote, now.instant));
             std::mem::take(&mut mobility.follow_octets)
         });
         host.directory.note_remote(self.id, path.remote);

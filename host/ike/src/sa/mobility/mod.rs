@@ -63,6 +63,8 @@ pub(crate) struct Mobility {
     pub(crate) update_budget: Budget,
     /// The same for ESP.
     pub(crate) traffic_budget: Budget,
+    /// Where the peer was before it moved, and when it did: its last packets from there may be told of later.
+    left: Option<(SocketAddr, Instant)>,
     /// Octets of IP datagrams that IKE received and sent since the last message that may have begun a move of the peer.
     pub(crate) follow_octets: u32,
     /// When the last check came to nothing.
@@ -153,6 +155,12 @@ impl Mobility {
     /// What was measured on the path that was in use says nothing of another.
     fn forget_path(&mut self) {
         (self.round_trip, self.set_up_took, self.repeated_for, self.found_mtu) = (None, None, None, None);
+    }
+
+    /// Tells whether the peer has just left an address: what comes from there was under way.
+    pub(crate) fn has_just_left(&self, now: Now, address: SocketAddr) -> bool {
+        self.left
+            .is_some_and(|(left, at)| left == address && now.instant.saturating_since(at) < limits::JUST_LEFT)
     }
 
     /// Returns what the peer has to be told or asked, until it has answered.
