@@ -7,7 +7,7 @@ use crate::load;
 use crate::questions::Random;
 
 /// Of each kind; ten thousand and more in all.
-const QUESTIONS: u64 = 1_500;
+const QUESTIONS: u64 = 1_200;
 
 #[test]
 fn the_standard_policy_and_its_component_answer_ten_thousand_questions_alike() {

@@ -49,6 +49,7 @@ pub(crate) fn paths(connection: &str) -> Question {
         flaps: 0,
         outages: 0,
         outage_ms: 0,
+        hints: Vec::new(),
     };
     Question::RankPaths(PathMenu {
         connection: connection.into(),

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use vpnhost_model::{Identity, LinkKind, Protocol, Role, TrafficSelector, Transform, TransformType};
 use vpnhost_policy::{
-    AddressMenu, Attribute, Bounds, CredentialFacts, CredentialMenu, MaintenanceBounds, MaintenancePlan,
+    AddressFacts, AddressMenu, AdvertisementMenu, Attribute, Bounds, CheckTime, CredentialFacts,
+    CredentialMenu, LifetimeMenu, Lifetimes, LifetimesBounds, MaintenanceBounds, MaintenancePlan,
     OfferedSuite, OtherSa, PathCause, PathFacts, PathMenu, PathStanding, PeerCertificate, PeerClaim, PeerEap,
     PeerHint, PoolFacts, Power, PowerSource, ProposalMenu, Question, QuestionKind, SelectorMenu, Situation,
     SituationCause, Strength,
@@ -23,6 +24,8 @@ impl Random {
             QuestionKind::PlanMaintenance => Question::PlanMaintenance(self.situation()),
             QuestionKind::AssignAddresses => Question::AssignAddresses(self.address_menu()),
             QuestionKind::ChooseCredential => Question::ChooseCredential(self.credential_menu()),
+            QuestionKind::AdvertiseAddresses => Question::AdvertiseAddresses(self.advertisement_menu()),
+            QuestionKind::PlanLifetimes => Question::PlanLifetimes(self.lifetime_menu()),
         }
     }
 
@@ -53,6 +56,7 @@ impl Random {
             overhead_octets: self.option(Self::short),
             packet_ns: self.option(Self::word),
             key_share_present: self.flag(),
+            hints: self.list(2, Self::attribute),
         }
     }
 
@@ -75,7 +79,9 @@ impl Random {
                 serial: it.text(),
                 sha256: it.text(),
                 purposes: it.list(4, Self::text),
+                key: it.text(),
                 expires_unix_secs: it.next().cast_signed(),
+                hints: it.list(2, Self::attribute),
             }),
             eap: self.option(|it| PeerEap {
                 identity: it.text(),
@@ -107,6 +113,7 @@ impl Random {
             role: self.role(),
             peer_id: self.identity(),
             labels: self.list(4, Self::attribute),
+            unix_secs: self.next(),
             rekeys: self.flag(),
             offered_local: self.list(8, Self::selector),
             offered_remote: self.list(8, Self::selector),
@@ -147,6 +154,7 @@ impl Random {
             flaps: it.short() % 8,
             outages: it.short(),
             outage_ms: it.word(),
+            hints: it.list(2, Self::attribute),
         });
         let count = u32::try_from(paths.len()).unwrap();
         PathMenu {
@@ -171,7 +179,6 @@ impl Random {
             retransmit_factor_percent: self.short(),
             retransmit_tries: self.short(),
             rekey_ike_secs: self.word(),
-            rekey_child_secs: self.word(),
             review_after_secs: self.word(),
             // The host takes control characters out of reasons; the operator's has none.
             why: self.option(Self::text).map(|why| why.replace('\u{7f}', "")),
@@ -209,6 +216,7 @@ impl Random {
             peer_id: self.identity(),
             labels: self.list(4, Self::attribute),
             remote: self.socket(),
+            unix_secs: self.next(),
             wants_ipv4: self.flag(),
             wants_ipv6: self.flag(),
             preferred: self.list(2, Self::address),
@@ -220,6 +228,7 @@ impl Random {
                 leased: it.word(),
                 remembers: it.flag(),
                 dns: it.list(3, Self::address),
+                hints: it.list(2, Self::attribute),
             }),
             hints: self.list(4, Self::attribute),
         }
@@ -234,6 +243,8 @@ impl Random {
             sha256: it.text(),
             expires_unix_secs: it.option(|it| it.next().cast_signed()),
             is_requested: it.below(4) == 0,
+            key: it.text(),
+            hints: it.list(2, Self::attribute),
         };
         let mut credentials = self.list(6, credential);
         credentials.extend([credential(self), credential(self)]);
@@ -244,6 +255,51 @@ impl Random {
             unix_secs: self.next(),
             requested: self.flag(),
             credentials,
+            hints: self.list(4, Self::attribute),
+        }
+    }
+
+    fn advertisement_menu(&mut self) -> AdvertisementMenu {
+        AdvertisementMenu {
+            connection: self.text(),
+            role: self.role(),
+            peer_id: self.identity(),
+            labels: self.list(4, Self::attribute),
+            local: self.socket(),
+            remote: self.socket(),
+            peer_behind_nat: self.flag(),
+            addresses: self.list(16, |it| AddressFacts {
+                address: it.address(),
+                interface: it.text(),
+                kind: LinkKind(it.byte()),
+                metered: it.flag(),
+                roaming: it.flag(),
+                hints: it.list(2, Self::attribute),
+            }),
+            return_routability: CheckTime(self.byte() % 3),
+            hints: self.list(4, Self::attribute),
+        }
+    }
+
+    fn lifetime_menu(&mut self) -> LifetimeMenu {
+        let native = Lifetimes { rekey_secs: self.word(), rekey_mib: self.word(), why: None };
+        let safe = LifetimesBounds::SAFE;
+        LifetimeMenu {
+            connection: self.text(),
+            child: self.text(),
+            role: self.role(),
+            peer_id: self.identity(),
+            labels: self.list(4, Self::attribute),
+            rekeys: self.flag(),
+            suite: self.list(4, Self::transform),
+            strength: Strength(self.byte()),
+            local: self.list(8, Self::selector),
+            remote: self.list(8, Self::selector),
+            bounds: LifetimesBounds {
+                rekey_secs: safe.rekey_secs.including(native.rekey_secs),
+                rekey_mib: safe.rekey_mib.including(native.rekey_mib),
+            },
+            native,
             hints: self.list(4, Self::attribute),
         }
     }

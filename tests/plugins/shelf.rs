@@ -23,6 +23,7 @@ fn strongest_first_turns_the_configured_order_and_is_named_for_it() {
             overhead_octets: None,
             packet_ns: None,
             key_share_present: false,
+            hints: Vec::new(),
         }
     };
     let question = Question::RankProposals(ProposalMenu {

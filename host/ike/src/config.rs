@@ -204,7 +204,7 @@ impl PeerIdentity {
 
     /// Tells whether a user that EAP proves may be this one: IDi, by which the connection was chosen, nobody has proved.
     pub fn admits_user(&self, user: &str) -> bool {
-        let is_named = self.exact().is_some_and(|expected| identity::text_of(expected) == user);
+        let is_named = self.exact().is_some_and(|expected| expected.to_string() == user);
         let admitted = || identity::parse(user).is_some_and(|user| self.admits(&user));
         *self == Self::Any || is_named || admitted()
     }
@@ -222,7 +222,7 @@ impl PeerIdentity {
 impl fmt::Display for PeerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Is(expected) => f.write_str(&identity::text_of(expected)),
+            Self::Is(expected) => f.write_str(&expected.to_string()),
             Self::Like(pattern) => write!(f, "{pattern}"),
             Self::Any => f.write_str("anybody"),
         }

@@ -12,7 +12,7 @@ use vpnhost_model::{
 };
 use vpnhost_pki::{Crl, identity};
 use vpnhost_policy::limits::OTHER_SAS;
-use vpnhost_policy::{OtherSa, Policy, Power, Question, QuestionSet};
+use vpnhost_policy::{OtherSa, Policy, Power, Question, QuestionKind, QuestionSet};
 
 use crate::config::{EndpointConfig, PeerConfig};
 use crate::crowd::Crowd;
@@ -360,11 +360,15 @@ impl Host {
         self.outputs.pop_front()
     }
 
+    /// Tells whether a question goes out, and is not for the native policy.
+    pub(crate) fn delegates(&self, kind: QuestionKind) -> bool {
+        self.delegated.contains(kind)
+    }
+
     /// Puts a question: to the native policy, which answers at once, or to those that it is
     /// delegated to.
     pub(crate) fn ask(&mut self, now: Now, ike_sa: IkeSaId, track: Track, question: Question) -> Asked {
-        let delegated = self.delegated.contains(question.kind());
-        if !delegated {
+        if !self.delegates(question.kind()) {
             return Asked::Answered(answer_natively(&*self.policy, &question));
         }
         if self.questions.is_full() {

@@ -33,6 +33,8 @@ pub enum Output {
     /// Packets to a path's peer are at most so many octets long, IP's header included: nobody on the path said so, it was
     /// measured.
     PathMtu(Path, u16),
+    /// A Child SA is to be replaced at another age, or after another amount, than was said when it was installed.
+    LimitChildSa(ChildSaId, Lifetime),
     /// A Child SA is no more.
     RemoveChildSa(ChildSaId),
     /// The host gets addresses, routes and DNS for an IKE SA. Sent again when they change (an IKE SA

@@ -180,6 +180,7 @@ impl Pool {
             leased: u32::try_from(self.leases.len()).unwrap_or(u32::MAX),
             remembers: shared || remembered.is_some_and(|address| !self.leases.contains_key(address)),
             dns: self.config.dns.clone(),
+            hints: Vec::new(),
         }
     }
 

@@ -20,6 +20,10 @@ pub(crate) enum Track {
     Plan,
     /// The ranking of the paths, for which no exchange waits.
     Paths,
+    /// Which addresses the peer is told, for which no exchange waits.
+    Advertisement,
+    /// When a Child SA is replaced, for which no exchange waits.
+    Lifetimes,
     /// The new judgement of the peer's certificate, for which no exchange waits.
     Certificate,
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use vpnhost_crypto::{CryptoBackend, CryptoError, PacketAlgorithm as _, PacketKey, SecureRandom};
 use vpnhost_ipsec::{
     Arrival, Batch, Counters, Inbound, InboundCommand, InboundSa, Outbound, OutboundCommand, OutboundSa,
-    SaActivity, SoftLimits, TunnelConfig, Verdict,
+    SaActivity, TunnelConfig, Verdict,
 };
 use vpnhost_model::{
     ChildSaId, ChildSpi, Encapsulation, Instant, Mode, Path, Sequence, TrafficSelector, Translation,
@@ -140,7 +140,6 @@ fn seal(request: Request, random: &mut Rising) -> Result<String, String> {
         local: selectors(mode, path.local.ip()),
         remote: selectors(mode, path.remote.ip()),
         mode,
-        limits: SoftLimits::default(),
         activity: Arc::new(SaActivity::default()),
     };
     for command in [OutboundCommand::Install(Box::new(sa)), OutboundCommand::Activate(ID)] {
@@ -169,7 +168,6 @@ fn open(request: Request) -> Result<String, String> {
         remote: selectors(mode, path.local.ip()),
         mode,
         translation,
-        limits: SoftLimits::default(),
         activity: Arc::new(SaActivity::default()),
     };
     let install = InboundCommand::Install(Box::new(sa));

@@ -15,7 +15,7 @@ use crate::batch::{Batch, Packet, Verdict};
 use crate::counters::{Counters, DropCause, add};
 use crate::early::Early;
 use crate::error::CommandError;
-use crate::lifetime::{SaActivity, Silence, SoftLimits};
+use crate::lifetime::{SaActivity, Silence};
 use crate::mtu::{PathMtus, TunnelConfig};
 use crate::packet::{Header, protocol};
 use crate::replay::ReplayWindow;
@@ -48,8 +48,6 @@ pub struct InboundSa {
     pub mode: Mode,
     /// What addresses the peer's checksums cover in transport mode.
     pub translation: Translation,
-    /// When a rekey is asked for.
-    pub limits: SoftLimits,
     /// What was carried.
     pub activity: Arc<SaActivity>,
 }
@@ -323,7 +321,7 @@ impl Inbound {
         sa.sa.activity.inbound.carry(len);
         add(&self.counters.packets_in, 1);
         add(&self.counters.bytes_in, len as u64);
-        if !sa.told_soft && sa.sa.limits.are_reached(&sa.sa.activity.inbound) {
+        if !sa.told_soft && sa.sa.activity.is_at_limit(&sa.sa.activity.inbound) {
             sa.told_soft = true;
             self.reports.push(TrafficReport::SoftLimit(sa.sa.id), &self.counters);
         }

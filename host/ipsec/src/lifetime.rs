@@ -16,16 +16,14 @@ pub struct SoftLimits {
     pub packets: Option<u64>,
 }
 
-impl SoftLimits {
-    pub(crate) fn are_reached(&self, carried: &DirectionActivity) -> bool {
-        let reached = |limit: Option<u64>, carried: u64| limit.is_some_and(|limit| carried >= limit);
-        reached(self.bytes, carried.bytes()) || reached(self.packets, carried.packets())
-    }
-}
-
-/// What both directions of an SA have carried; the packet path writes, control reads.
+/// What both directions of an SA have carried, which the packet path writes and control reads; and how much they may,
+/// which control writes.
 #[derive(Debug, Default)]
 pub struct SaActivity {
+    /// Octets, or zero for any number.
+    most_bytes: AtomicU64,
+    /// Packets, likewise.
+    most_packets: AtomicU64,
     /// What came in.
     pub inbound: DirectionActivity,
     /// What went out.
@@ -42,6 +40,23 @@ pub(crate) struct Silence {
 }
 
 impl SaActivity {
+    /// Sets what each direction may carry until control is told.
+    pub fn limit(&self, limits: SoftLimits) {
+        // No packet at all is as much as none too few.
+        let most = |limit: Option<u64>| limit.map_or(0, |limit| limit.max(1));
+        self.most_bytes.store(most(limits.bytes), Ordering::Relaxed);
+        self.most_packets.store(most(limits.packets), Ordering::Relaxed);
+    }
+
+    /// Tells whether a direction has carried what it may.
+    pub(crate) fn is_at_limit(&self, carried: &DirectionActivity) -> bool {
+        let reached = |limit: &AtomicU64, carried: u64| {
+            let limit = limit.load(Ordering::Relaxed);
+            limit != 0 && carried >= limit
+        };
+        reached(&self.most_bytes, carried.bytes()) || reached(&self.most_packets, carried.packets())
+    }
+
     /// Returns the silence that a packet ends which comes in now, if it ends one.
     pub(crate) fn silence(&self, now: Instant) -> Option<Silence> {
         let is_long = |since: Instant, until: Instant| until.saturating_since(since) >= limits::SILENCE;

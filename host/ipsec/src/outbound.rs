@@ -11,7 +11,7 @@ use crate::batch::{Batch, Verdict};
 use crate::counters::{Counters, DropCause, add};
 use crate::error::CommandError;
 use crate::iv::IvSource;
-use crate::lifetime::{SaActivity, SoftLimits};
+use crate::lifetime::SaActivity;
 use crate::mtu::{PathMtus, TunnelConfig};
 use crate::packet::{Header, protocol};
 use crate::report::{AcquireMemory, RateLimit, Reports, TrafficReport};
@@ -41,8 +41,6 @@ pub struct OutboundSa {
     pub remote: Vec<TrafficSelector>,
     /// Tunnel or transport mode.
     pub mode: Mode,
-    /// When a rekey is asked for.
-    pub limits: SoftLimits,
     /// What was carried.
     pub activity: Arc<SaActivity>,
 }
@@ -400,7 +398,7 @@ impl Outbound {
         carried.touch(now);
         add(&self.counters.packets_out, 1);
         add(&self.counters.bytes_out, packet.inner_len as u64);
-        if !sa.told_soft && (sa.sa.limits.are_reached(carried) || sa.is_nearly_exhausted()) {
+        if !sa.told_soft && (sa.sa.activity.is_at_limit(carried) || sa.is_nearly_exhausted()) {
             sa.told_soft = true;
             self.reports.push(TrafficReport::SoftLimit(sa.sa.id), &self.counters);
         }

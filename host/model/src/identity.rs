@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::distinguished_name;
+
 /// Who a peer says it is: the ID payload's type and data.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Identity {
@@ -114,7 +116,10 @@ impl fmt::Display for Identity {
             Self::Ipv4(address) => write!(f, "{address}"),
             Self::Ipv6(address) => write!(f, "{address}"),
             Self::Fqdn(name) | Self::Email(name) | Self::Eap(name) => write!(f, "{name}"),
-            Self::DistinguishedName(der) => hex(f, "dn:", der),
+            Self::DistinguishedName(der) => match distinguished_name::text(der) {
+                Some(text) => f.write_str(&text),
+                None => hex(f, "dn:", der),
+            },
             Self::KeyId(octets) => hex(f, "keyid:", octets),
             Self::Other { kind, data } => {
                 write!(f, "id-type-{kind}:")?;

@@ -3,6 +3,7 @@
 //! Values only: no I/O, no clock, no dependency. What they can do is be read from text, written as
 //! text, and compared. Numbers of the IANA registries stay numbers, so that an unknown one survives.
 
+pub mod distinguished_name;
 pub mod identity;
 pub mod lifetime;
 pub mod link;

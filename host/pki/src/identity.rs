@@ -36,8 +36,8 @@ pub fn bind(certificate: &Certificate, identity: &Identity, wildcards: bool) -> 
     if bound {
         return Ok(());
     }
-    let found: Vec<String> = identities(certificate).iter().map(text_of).collect();
-    Err(Refusal::WrongIdentity { asked: text_of(identity), found: found.join("; ") })
+    let found: Vec<String> = identities(certificate).iter().map(ToString::to_string).collect();
+    Err(Refusal::WrongIdentity { asked: identity.to_string(), found: found.join("; ") })
 }
 
 /// Returns the identities that a certificate is for, the subject first.
@@ -85,22 +85,6 @@ pub fn unslashed(text: &str) -> Option<String> {
     (is_slashed && meant()).then(|| parts.join(", "))
 }
 
-/// Returns an identity as operators write it, a distinguished name too.
-pub fn text_of(identity: &Identity) -> String {
-    match identity {
-        Identity::DistinguishedName(der) => {
-            Name::from_der(der).map_or_else(|_| identity.to_string(), |name| name.to_string())
-        }
-        Identity::Ipv4(_)
-        | Identity::Ipv6(_)
-        | Identity::Fqdn(_)
-        | Identity::Email(_)
-        | Identity::KeyId(_)
-        | Identity::Eap(_)
-        | Identity::Other { .. } => identity.to_string(),
-    }
-}
-
 /// Reads an identity as operators write it, a distinguished name too.
 pub fn parse(text: &str) -> Option<Identity> {
     Identity::parse(text).or_else(|| Some(Identity::DistinguishedName(Name::parse(text)?.der().to_vec())))
@@ -140,7 +124,7 @@ mod tests {
     #[test]
     fn distinguished_names_are_identities_too() {
         let identity = parse("C=CH, CN=moon").unwrap();
-        assert_eq!(text_of(&identity), "C=CH, CN=moon");
+        assert_eq!(identity.to_string(), "C=CH, CN=moon");
         assert_eq!(parse("moon.example.org"), Some(Identity::Fqdn("moon.example.org".into())));
         assert_eq!(parse("XX=moon"), None);
     }

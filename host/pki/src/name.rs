@@ -2,37 +2,11 @@
 
 use std::fmt;
 
+use vpnhost_model::distinguished_name::tag::{IA5_STRING, PRINTABLE_STRING, UTF8_STRING};
+use vpnhost_model::distinguished_name::{EMAIL, LETTERS, dotted, string, write_attribute};
+
 use crate::der::{OID, Reader, SEQUENCE, SET, whole};
 use crate::{Malformed, limits};
-
-const PRINTABLE_STRING: u8 = 0x13;
-const TELETEX_STRING: u8 = 0x14;
-const IA5_STRING: u8 = 0x16;
-const UTF8_STRING: u8 = 0x0c;
-const UNIVERSAL_STRING: u8 = 0x1c;
-const BMP_STRING: u8 = 0x1e;
-
-const EMAIL: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x09\x01";
-
-/// Attribute types by the content of their object identifier, and the letters that people write.
-const LETTERS: &[(&str, &[u8])] = &[
-    ("CN", b"\x55\x04\x03"),
-    ("C", b"\x55\x04\x06"),
-    ("O", b"\x55\x04\x0a"),
-    ("OU", b"\x55\x04\x0b"),
-    ("L", b"\x55\x04\x07"),
-    ("ST", b"\x55\x04\x08"),
-    ("S", b"\x55\x04\x08"),
-    ("SN", b"\x55\x04\x04"),
-    ("GN", b"\x55\x04\x2a"),
-    ("T", b"\x55\x04\x0c"),
-    ("serialNumber", b"\x55\x04\x05"),
-    ("street", b"\x55\x04\x09"),
-    ("E", EMAIL),
-    ("emailAddress", EMAIL),
-    ("DC", b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x19"),
-    ("UID", b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x01"),
-];
 
 /// A distinguished name.
 #[derive(Clone)]
@@ -93,7 +67,7 @@ impl Name {
             let kind = attribute.expect(OID)?;
             let value = attribute.next()?;
             attribute.end()?;
-            let text = text_of(value.tag(), value.content);
+            let text = string(value.tag(), value.content);
             let compared = match &text {
                 Some(text) => write(UTF8_STRING, fold(text).as_bytes()).ok_or(Malformed)?,
                 None => value.whole.to_vec(),
@@ -185,26 +159,15 @@ impl fmt::Debug for Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (kind, text)) in self.attributes.iter().enumerate() {
-            f.write_str(if index == 0 { "" } else { ", " })?;
-            match LETTERS.iter().find(|(_, oid)| oid == kind) {
-                Some((letters, _)) => write!(f, "{letters}=")?,
-                None => write!(f, "{}=", oid(kind))?,
-            }
-            // What a peer sends reaches logs and terminals.
-            text.chars().try_for_each(|c| match c {
-                ',' | '\\' => write!(f, "\\{c}"),
-                _ if c.is_control() => f.write_str("?"),
-                _ => write!(f, "{c}"),
-            })?;
-        }
-        Ok(())
+        let mut shown = String::new();
+        self.attributes.iter().for_each(|(kind, text)| write_attribute(&mut shown, kind, text));
+        f.write_str(&shown)
     }
 }
 
 /// Shows an object identifier's content with dots.
 pub(crate) fn oid(content: &[u8]) -> String {
-    der::asn1::ObjectIdentifier::from_bytes(content).map_or_else(|_| hex(content), |oid| oid.to_string())
+    dotted(content).unwrap_or_else(|| hex(content))
 }
 
 fn hex(octets: &[u8]) -> String {
@@ -242,25 +205,6 @@ fn write(tag: u8, content: &[u8]) -> Option<Vec<u8>> {
     };
     let head = if (0x80..0x100).contains(&length) { &[tag, 0x81, length.to_be_bytes()[1]] } else { head };
     Some([head, content].concat())
-}
-
-/// Decodes the string types of X.520.
-fn text_of(tag: u8, content: &[u8]) -> Option<String> {
-    match tag {
-        UTF8_STRING | PRINTABLE_STRING | IA5_STRING => String::from_utf8(content.to_vec()).ok(),
-        TELETEX_STRING => Some(content.iter().map(|octet| char::from(*octet)).collect()),
-        BMP_STRING => {
-            let (pairs, rest) = content.as_chunks::<2>();
-            let units: Vec<u16> = pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
-            String::from_utf16(&units).ok().filter(|_| rest.is_empty())
-        }
-        UNIVERSAL_STRING => {
-            let (units, rest) = content.as_chunks::<4>();
-            let text = units.iter().map(|unit| char::from_u32(u32::from_be_bytes(*unit))).collect();
-            if rest.is_empty() { text } else { None }
-        }
-        _ => None,
-    }
 }
 
 /// RFC 5280, 7.1: case and the amount of white space do not matter.

@@ -6,15 +6,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use vpnhost_model::Identity;
 use vpnhost_policy::{
-    AddressMenu, Answer, Assignment, Authorization, CredentialChoice, CredentialMenu, Failure, ImportCall,
-    MaintenancePlan, Metric, Narrowing, OnFailure, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu,
-    Question, QuestionKind, QuestionSet, Ranking, RecordedReply, Reply, SelectorMenu, Sha256, Situation,
+    AddressMenu, Advertisement, AdvertisementMenu, Answer, Assignment, Authorization, CredentialChoice,
+    CredentialMenu, Failure, ImportCall, LifetimeMenu, Lifetimes, MaintenancePlan, Metric, Narrowing,
+    OnFailure, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu, Question, QuestionSet, Ranking,
+    RecordedReply, Reply, SelectorMenu, Sha256, Situation,
 };
 use wasmtime::Store;
 
-use crate::breaker::{Breaker, PeerBreakers};
+use crate::breaker::Breakers;
 use crate::guest::{Guest, Services};
 use crate::instance::{Instance, StartError};
 use crate::limits::{self, Limits};
@@ -26,9 +26,9 @@ use crate::{LoadError, Manifest, PluginEngine, PluginSpec, Signer};
 /// A loaded plugin.
 ///
 /// Calls run in the caller's thread, one at a time. An instance that fails is dropped; the next call
-/// gets a fresh one. Too many failures switch the plugin off for a while. Those of `authorize_peer` are
-/// counted for each peer and switch it off for that peer alone, which counts as a failure to answer:
-/// otherwise a peer that makes a guard fail would rid everybody of it.
+/// gets a fresh one. Too many failures switch the plugin off for a while: for that question, or, where it is
+/// about a peer, for that peer alone, which counts as a failure to answer. Otherwise a peer that makes a guard
+/// fail would rid everybody of it.
 pub struct WasmPolicy {
     engine: Arc<PluginEngine>,
     plugin: Plugin,
@@ -44,8 +44,7 @@ pub struct WasmPolicy {
 
 struct Running {
     instance: Option<Instance>,
-    breaker: Breaker,
-    peers: PeerBreakers,
+    breakers: Breakers,
     usage: Usage,
 }
 
@@ -67,7 +66,7 @@ pub struct Usage {
 pub enum PluginState {
     /// It is.
     Active,
-    /// It failed too often and is not, for a while; `authorize_peer` apart.
+    /// It failed too often at a question and is not asked it, for a while; what is asked about a peer apart.
     Disabled,
 }
 
@@ -94,12 +93,8 @@ impl WasmPolicy {
         if questions.is_empty() {
             return Err(LoadError::Roles { path: spec.path });
         }
-        let running = Running {
-            instance: Some(instance),
-            breaker: Breaker::default(),
-            peers: PeerBreakers::default(),
-            usage: Usage::default(),
-        };
+        let running =
+            Running { instance: Some(instance), breakers: Breakers::default(), usage: Usage::default() };
         let name = spec.name.clone().unwrap_or_else(|| manifest.name.clone());
         let signer = loaded.signer.filter(|signer| signer.verified);
         tracing::info!(
@@ -152,31 +147,32 @@ impl WasmPolicy {
 
     /// Tells whether it is asked.
     pub fn state(&self) -> PluginState {
-        if self.running().breaker.is_off(Instant::now()) {
+        if self.running().breakers.is_any_off(Instant::now()) {
             PluginState::Disabled
         } else {
             PluginState::Active
         }
     }
 
-    /// Asks one question; an abstention where the plugin is not to be asked.
-    fn ask<R>(
+    /// Asks a question; an abstention where the plugin is not to be asked. `record` gets what the plugin's imports told it.
+    fn ask(
         &self,
-        asking: &mut Asking<'_>,
-        call: impl FnOnce(&Bindings, &mut Store<Guest>) -> wasmtime::Result<Option<R>>,
-    ) -> Result<Option<R>, Failure> {
-        let kind = asking.kind;
+        question: &Question,
+        record: &mut Vec<ImportCall>,
+        call: impl FnOnce(&Bindings, &mut Store<Guest>) -> wasmtime::Result<Option<Answer>>,
+    ) -> Reply {
+        let kind = question.kind();
         if !self.questions.contains(kind) {
             return Ok(None);
         }
         let mut running = self.running();
-        if running.is_off(Instant::now(), asking.peer) {
-            let whom = if asking.peer.is_some() { " on this peer" } else { "" };
+        if running.breakers.is_off(Instant::now(), question) {
+            let whom = if question.peer().is_some() { " on this peer" } else { "" };
             return Err(Failure::Disabled(format!("failed{whom} {} times in a minute", limits::FAULTS)));
         }
         running.usage.calls += 1;
         let started = Instant::now();
-        let result = self.call(&mut running, &mut asking.record, call);
+        let result = self.call(&mut running, record, call);
         let elapsed = started.elapsed();
         match &result {
             Ok(answer) => {
@@ -189,22 +185,25 @@ impl WasmPolicy {
                     plugin = %self.name, sha256 = %self.sha256.short(), question = %kind, ?elapsed, %failure,
                     "plugin failed"
                 );
-                if running.count(Instant::now(), asking.peer) {
+                if running.breakers.count(Instant::now(), question) {
                     let (faults, pause) = (limits::FAULTS, limits::PAUSE);
-                    let whom = asking.peer.map_or("", |_| " for a peer");
-                    tracing::warn!(plugin = %self.name, faults, ?pause, "plugin switched off{whom}: it fails too often");
+                    let whom = question.peer().map_or("", |_| " for a peer");
+                    tracing::warn!(
+                        plugin = %self.name, question = %kind, faults, ?pause,
+                        "plugin switched off{whom}: it fails too often"
+                    );
                 }
             }
         }
         result
     }
 
-    fn call<R>(
+    fn call(
         &self,
         running: &mut Running,
         record: &mut Vec<ImportCall>,
-        call: impl FnOnce(&Bindings, &mut Store<Guest>) -> wasmtime::Result<Option<R>>,
-    ) -> Result<Option<R>, Failure> {
+        call: impl FnOnce(&Bindings, &mut Store<Guest>) -> wasmtime::Result<Option<Answer>>,
+    ) -> Reply {
         let mut instance = match running.instance.take() {
             Some(instance) => instance,
             None => {
@@ -237,42 +236,6 @@ impl WasmPolicy {
     }
 }
 
-/// A question on its way to the plugin.
-struct Asking<'a> {
-    kind: QuestionKind,
-    /// Whom it is about, where failures are counted for each peer.
-    peer: Option<&'a Identity>,
-    /// What the plugin's imports told it.
-    record: Vec<ImportCall>,
-}
-
-impl<'a> Asking<'a> {
-    fn of(kind: QuestionKind) -> Self {
-        Self { kind, peer: None, record: Vec::new() }
-    }
-
-    fn about(claim: &'a PeerClaim) -> Self {
-        Self { peer: Some(&claim.peer_id), ..Self::of(QuestionKind::AuthorizePeer) }
-    }
-}
-
-impl Running {
-    fn is_off(&mut self, now: Instant, peer: Option<&Identity>) -> bool {
-        match peer {
-            Some(peer) => self.peers.is_off(now, peer),
-            None => self.breaker.is_off(now),
-        }
-    }
-
-    /// Counts a failure; tells whether it was the one too many.
-    fn count(&mut self, now: Instant, peer: Option<&Identity>) -> bool {
-        match peer {
-            Some(peer) => self.peers.count(now, peer),
-            None => self.breaker.count(now),
-        }
-    }
-}
-
 impl Policy for WasmPolicy {
     fn name(&self) -> &str {
         &self.name
@@ -283,15 +246,17 @@ impl Policy for WasmPolicy {
     }
 
     fn rank_proposals(&self, menu: &ProposalMenu) -> Option<Ranking> {
-        self.ask(&mut Asking::of(QuestionKind::RankProposals), |it, store| it.rank_proposals(store, menu))
-            .ok()
-            .flatten()
+        match self.consult(&Question::RankProposals(menu.clone())) {
+            Ok(Some(Answer::RankProposals(ranking))) => Some(ranking),
+            _ => None,
+        }
     }
 
     /// Without [`Policy::consult`] there is no other word for a failure than the operator's.
     fn authorize_peer(&self, claim: &PeerClaim) -> Option<Authorization> {
-        match self.ask(&mut Asking::about(claim), |it, store| it.authorize_peer(store, claim)) {
-            Ok(answer) => answer,
+        match self.consult(&Question::AuthorizePeer(claim.clone())) {
+            Ok(Some(Answer::AuthorizePeer(authorization))) => Some(authorization),
+            Ok(_) => None,
             Err(failure) => match self.spec.on_failure {
                 OnFailure::Deny => Some(Authorization::refuse(format!("{} {failure}", self.name))),
                 OnFailure::Native => None,
@@ -300,37 +265,52 @@ impl Policy for WasmPolicy {
     }
 
     fn narrow_selectors(&self, menu: &SelectorMenu) -> Option<Narrowing> {
-        self.ask(&mut Asking::of(QuestionKind::NarrowSelectors), |it, store| it.narrow_selectors(store, menu))
-            .ok()
-            .flatten()
+        match self.consult(&Question::NarrowSelectors(menu.clone())) {
+            Ok(Some(Answer::NarrowSelectors(answer))) => Some(answer),
+            _ => None,
+        }
     }
 
     fn rank_paths(&self, menu: &PathMenu) -> Option<PathRanking> {
-        self.ask(&mut Asking::of(QuestionKind::RankPaths), |it, store| it.rank_paths(store, menu))
-            .ok()
-            .flatten()
+        match self.consult(&Question::RankPaths(menu.clone())) {
+            Ok(Some(Answer::RankPaths(answer))) => Some(answer),
+            _ => None,
+        }
     }
 
     fn plan_maintenance(&self, situation: &Situation) -> Option<MaintenancePlan> {
-        self.ask(&mut Asking::of(QuestionKind::PlanMaintenance), |it, store| {
-            it.plan_maintenance(store, situation)
-        })
-        .ok()
-        .flatten()
+        match self.consult(&Question::PlanMaintenance(situation.clone())) {
+            Ok(Some(Answer::PlanMaintenance(answer))) => Some(answer),
+            _ => None,
+        }
     }
 
     fn assign_addresses(&self, menu: &AddressMenu) -> Option<Assignment> {
-        self.ask(&mut Asking::of(QuestionKind::AssignAddresses), |it, store| it.assign_addresses(store, menu))
-            .ok()
-            .flatten()
+        match self.consult(&Question::AssignAddresses(menu.clone())) {
+            Ok(Some(Answer::AssignAddresses(answer))) => Some(answer),
+            _ => None,
+        }
     }
 
     fn choose_credential(&self, menu: &CredentialMenu) -> Option<CredentialChoice> {
-        self.ask(&mut Asking::of(QuestionKind::ChooseCredential), |it, store| {
-            it.choose_credential(store, menu)
-        })
-        .ok()
-        .flatten()
+        match self.consult(&Question::ChooseCredential(menu.clone())) {
+            Ok(Some(Answer::ChooseCredential(answer))) => Some(answer),
+            _ => None,
+        }
+    }
+
+    fn advertise_addresses(&self, menu: &AdvertisementMenu) -> Option<Advertisement> {
+        match self.consult(&Question::AdvertiseAddresses(menu.clone())) {
+            Ok(Some(Answer::AdvertiseAddresses(answer))) => Some(answer),
+            _ => None,
+        }
+    }
+
+    fn plan_lifetimes(&self, menu: &LifetimeMenu) -> Option<Lifetimes> {
+        match self.consult(&Question::PlanLifetimes(menu.clone())) {
+            Ok(Some(Answer::PlanLifetimes(answer))) => Some(answer),
+            _ => None,
+        }
     }
 
     fn consult(&self, question: &Question) -> Reply {
@@ -338,39 +318,9 @@ impl Policy for WasmPolicy {
     }
 
     fn consult_on_record(&self, question: &Question) -> RecordedReply {
-        let mut asking = match question {
-            Question::AuthorizePeer(claim) => Asking::about(claim),
-            Question::RankProposals(_)
-            | Question::NarrowSelectors(_)
-            | Question::RankPaths(_)
-            | Question::PlanMaintenance(_)
-            | Question::AssignAddresses(_)
-            | Question::ChooseCredential(_) => Asking::of(question.kind()),
-        };
-        let reply = match question {
-            Question::RankProposals(menu) => self
-                .ask(&mut asking, |it, store| it.rank_proposals(store, menu))
-                .map(|answer| answer.map(Answer::RankProposals)),
-            Question::AuthorizePeer(claim) => self
-                .ask(&mut asking, |it, store| it.authorize_peer(store, claim))
-                .map(|answer| answer.map(Answer::AuthorizePeer)),
-            Question::NarrowSelectors(menu) => self
-                .ask(&mut asking, |it, store| it.narrow_selectors(store, menu))
-                .map(|answer| answer.map(Answer::NarrowSelectors)),
-            Question::RankPaths(menu) => self
-                .ask(&mut asking, |it, store| it.rank_paths(store, menu))
-                .map(|answer| answer.map(Answer::RankPaths)),
-            Question::PlanMaintenance(situation) => self
-                .ask(&mut asking, |it, store| it.plan_maintenance(store, situation))
-                .map(|answer| answer.map(Answer::PlanMaintenance)),
-            Question::AssignAddresses(menu) => self
-                .ask(&mut asking, |it, store| it.assign_addresses(store, menu))
-                .map(|answer| answer.map(Answer::AssignAddresses)),
-            Question::ChooseCredential(menu) => self
-                .ask(&mut asking, |it, store| it.choose_credential(store, menu))
-                .map(|answer| answer.map(Answer::ChooseCredential)),
-        };
-        RecordedReply { reply, imports: asking.record }
+        let mut record = Vec::new();
+        let reply = self.ask(question, &mut record, |it, store| it.answer(store, question));
+        RecordedReply { reply, imports: record }
     }
 
     fn sha256(&self) -> Option<Sha256> {

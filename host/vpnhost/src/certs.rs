@@ -71,7 +71,7 @@ fn held(certificate: &Certificate, connections: Vec<String>, now: i64) -> Held {
     let names = identity::identities(certificate);
     Held {
         connections,
-        names: names.iter().map(identity::text_of).filter(|name| *name != subject).collect(),
+        names: names.iter().map(ToString::to_string).filter(|name| *name != subject).collect(),
         subject,
         issuer: certificate.issuer().to_string(),
         serial: certificate.serial().iter().map(|octet| format!("{octet:02x}")).collect(),

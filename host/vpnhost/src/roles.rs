@@ -12,9 +12,10 @@ pub(crate) const ROLES: [(&str, &[QuestionKind]); 3] = [
             QuestionKind::NarrowSelectors,
             QuestionKind::AssignAddresses,
             QuestionKind::ChooseCredential,
+            QuestionKind::PlanLifetimes,
         ],
     ),
-    ("address-selection", &[QuestionKind::RankPaths]),
+    ("address-selection", &[QuestionKind::RankPaths, QuestionKind::AdvertiseAddresses]),
     ("liveness", &[QuestionKind::PlanMaintenance]),
 ];
 

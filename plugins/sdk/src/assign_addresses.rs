@@ -12,6 +12,7 @@ pub fn assign_addresses<P: Policy>(policy: &P, menu: wit::AddressMenu) -> Option
         peer_id: identity(menu.peer_id),
         labels: attributes(menu.labels),
         remote: endpoint(menu.remote),
+        unix_secs: menu.unix_secs,
         wants_ipv4: menu.wants_ipv4,
         wants_ipv6: menu.wants_ipv6,
         preferred: addresses(menu.preferred),
@@ -32,5 +33,6 @@ fn pool(pool: wit::PoolFacts) -> PoolFacts {
         leased: pool.leased,
         remembers: pool.remembers,
         dns: addresses(pool.dns),
+        hints: attributes(pool.hints),
     }
 }

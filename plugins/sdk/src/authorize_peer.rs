@@ -42,7 +42,9 @@ fn certificate(certificate: wit::PeerCertificate) -> PeerCertificate {
         serial: certificate.serial,
         sha256: certificate.sha256,
         purposes: certificate.purposes,
+        key: certificate.key,
         expires_unix_secs: certificate.expires_unix_secs,
+        hints: attributes(certificate.hints),
     }
 }
 

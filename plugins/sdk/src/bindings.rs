@@ -77,3 +77,13 @@ question!(
     "vpnhost:sdk/credential",
     "package vpnhost:sdk; world credential { export vpnhost:policy/choose-credential@0.1.0; }"
 );
+question!(
+    advertise_addresses,
+    "vpnhost:sdk/advertisement",
+    "package vpnhost:sdk; world advertisement { export vpnhost:policy/advertise-addresses@0.1.0; }"
+);
+question!(
+    plan_lifetimes,
+    "vpnhost:sdk/lifetimes",
+    "package vpnhost:sdk; world lifetimes { export vpnhost:policy/plan-lifetimes@0.1.0; }"
+);

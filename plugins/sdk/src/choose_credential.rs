@@ -28,5 +28,7 @@ fn credential(credential: wit::CredentialFacts) -> CredentialFacts {
         sha256: credential.sha256,
         expires_unix_secs: credential.expires_unix_secs,
         is_requested: credential.is_requested,
+        key: credential.key,
+        hints: attributes(credential.hints),
     }
 }

@@ -2,10 +2,12 @@
 
 use std::sync::OnceLock;
 
+pub use crate::advertise_addresses::advertise_addresses;
 pub use crate::assign_addresses::assign_addresses;
 pub use crate::authorize_peer::authorize_peer;
 pub use crate::choose_credential::choose_credential;
 pub use crate::narrow_selectors::narrow_selectors;
+pub use crate::plan_lifetimes::plan_lifetimes;
 pub use crate::plan_maintenance::plan_maintenance;
 pub use crate::rank_paths::rank_paths;
 pub use crate::rank_proposals::rank_proposals;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use vpnhost_model::{Identity, Role, TrafficSelector, Transform, TransformType};
-use vpnhost_policy::{Attribute, Power, PowerSource};
+use vpnhost_policy::{Attribute, Bounds, Power, PowerSource};
 
 use crate::bindings::base::vpnhost::policy::types as wit;
 
@@ -37,6 +37,10 @@ pub(crate) fn transforms(transforms: Vec<wit::Transform>) -> Vec<Transform> {
 
 pub(crate) fn power(power: wit::Power) -> Power {
     Power { source: PowerSource(power.source), battery_percent: power.battery_percent }
+}
+
+pub(crate) fn bounds(bounds: wit::Bounds) -> Bounds {
+    Bounds { min: bounds.min, max: bounds.max, or_zero: bounds.or_zero }
 }
 
 pub(crate) fn attributes(attributes: Vec<wit::Attribute>) -> Vec<Attribute> {

@@ -4,11 +4,14 @@ pub mod journey;
 
 use std::net::SocketAddr;
 
-use vpnhost_model::{Identity, IkeSuite, LinkKind, ProposalError, Protocol, Role, TrafficSelector};
+use vpnhost_model::{
+    EspSuite, Identity, IkeSuite, LinkKind, ProposalError, Protocol, Role, Sequence, TrafficSelector,
+};
 use vpnhost_policy::{
-    AddressMenu, CredentialFacts, CredentialMenu, MaintenanceBounds, MaintenancePlan, OfferedSuite,
-    PathCause, PathFacts, PathMenu, PathStanding, PeerCertificate, PeerClaim, PeerHint, PoolFacts, Power,
-    ProposalMenu, SelectorMenu, Situation, SituationCause, Strength,
+    AddressFacts, AddressMenu, AdvertisementMenu, CheckTime, CredentialFacts, CredentialMenu, LifetimeMenu,
+    Lifetimes, LifetimesBounds, MaintenanceBounds, MaintenancePlan, OfferedSuite, PathCause, PathFacts,
+    PathMenu, PathStanding, PeerCertificate, PeerClaim, PeerHint, PoolFacts, Power, ProposalMenu,
+    SelectorMenu, Situation, SituationCause, Strength,
 };
 
 /// Returns a menu of IKE suites, each written as operators do: `aes256-sha256-modp2048`.
@@ -25,6 +28,7 @@ pub fn proposal_menu(suites: &[&str]) -> Result<ProposalMenu, ProposalError> {
             overhead_octets: None,
             packet_ns: None,
             key_share_present: false,
+            hints: Vec::new(),
         }));
     }
     Ok(ProposalMenu {
@@ -72,6 +76,7 @@ pub fn selector_menu(local: Vec<TrafficSelector>) -> SelectorMenu {
         role: Role::Responder,
         peer_id: Identity::Email("carol@example.org".into()),
         labels: Vec::new(),
+        unix_secs: 1_795_564_800,
         rekeys: false,
         offered_local: local.clone(),
         offered_remote: vec![TrafficSelector::host([10, 99, 0, 7].into())],
@@ -99,6 +104,7 @@ pub fn path_menu(kinds: &[LinkKind]) -> PathMenu {
         flaps: 0,
         outages: 0,
         outage_ms: 0,
+        hints: Vec::new(),
     };
     PathMenu {
         connection: "corp".into(),
@@ -140,7 +146,6 @@ pub fn situation(local_behind_nat: bool) -> Situation {
             retransmit_factor_percent: 180,
             retransmit_tries: 6,
             rekey_ike_secs: 14_400,
-            rekey_child_secs: 3_600,
             review_after_secs: 0,
             why: None,
         },
@@ -159,7 +164,9 @@ pub fn peer_certificate(names: &[&str]) -> PeerCertificate {
         serial: "0a2f".into(),
         sha256: "5a".repeat(32),
         purposes: vec!["1.3.6.1.5.5.7.3.17".into()],
+        key: "ecdsa-p256".into(),
         expires_unix_secs: 1_893_456_000,
+        hints: Vec::new(),
     }
 }
 
@@ -173,12 +180,14 @@ pub fn address_menu(pools: &[&str]) -> AddressMenu {
         leased: 0,
         remembers: false,
         dns: vec![[10, 99, number, 53].into()],
+        hints: Vec::new(),
     };
     AddressMenu {
         connection: "corp".into(),
         peer_id: Identity::Email("carol@example.org".into()),
         labels: Vec::new(),
         remote: carol(),
+        unix_secs: 1_795_564_800,
         wants_ipv4: true,
         wants_ipv6: false,
         preferred: Vec::new(),
@@ -196,6 +205,8 @@ pub fn credential_menu(issuers: &[(&str, bool)]) -> CredentialMenu {
         sha256: "5a".repeat(32),
         expires_unix_secs: Some(1_893_456_000),
         is_requested,
+        key: "rsa-2048".into(),
+        hints: Vec::new(),
     };
     CredentialMenu {
         connection: "corp".into(),
@@ -206,6 +217,54 @@ pub fn credential_menu(issuers: &[(&str, bool)]) -> CredentialMenu {
         credentials: issuers.iter().map(credential).collect(),
         hints: Vec::new(),
     }
+}
+
+/// Returns moon's addresses beside the one in use, on links of these kinds; the operator checks before.
+pub fn advertisement_menu(kinds: &[LinkKind]) -> AdvertisementMenu {
+    let facts = |(number, &kind): (u8, &LinkKind)| AddressFacts {
+        address: [203, 0, 113, number].into(),
+        interface: format!("{}{number}", kind.name()),
+        kind,
+        metered: kind == LinkKind::CELLULAR,
+        roaming: false,
+        hints: Vec::new(),
+    };
+    AdvertisementMenu {
+        connection: "corp".into(),
+        role: Role::Responder,
+        peer_id: Identity::Email("carol@example.org".into()),
+        labels: Vec::new(),
+        local: moon(),
+        remote: carol(),
+        peer_behind_nat: false,
+        addresses: (1u8..).zip(kinds).map(facts).collect(),
+        return_routability: CheckTime::BEFORE,
+        hints: Vec::new(),
+    }
+}
+
+/// Returns a Child SA of carol's that is protected by these algorithms; the operator rekeys once an hour.
+///
+/// # Errors
+/// A text that is no suite.
+pub fn lifetime_menu(esp: &str) -> Result<LifetimeMenu, ProposalError> {
+    let suites = EspSuite::parse_all(esp, &[Sequence::EXTENDED])?;
+    let suite = suites.first().map(EspSuite::transforms).unwrap_or_default();
+    Ok(LifetimeMenu {
+        connection: "corp".into(),
+        child: "net".into(),
+        role: Role::Responder,
+        peer_id: Identity::Email("carol@example.org".into()),
+        labels: Vec::new(),
+        rekeys: false,
+        strength: Strength::of(&suite),
+        suite,
+        local: vec![TrafficSelector::any_v4()],
+        remote: vec![TrafficSelector::host([10, 99, 0, 7].into())],
+        native: Lifetimes { rekey_secs: 3_600, rekey_mib: 0, why: None },
+        bounds: LifetimesBounds::SAFE,
+        hints: Vec::new(),
+    })
 }
 
 fn carol() -> SocketAddr {

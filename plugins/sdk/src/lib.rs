@@ -27,6 +27,7 @@
 //! What an operator may grant a plugin beside the [`log`] are [`kv`], a small store of its own, [`metrics`], numbers
 //! that it shows, and [`data`], tables to look into. A component imports what it uses of them, and no more.
 
+mod advertise_addresses;
 mod assign_addresses;
 mod authorize_peer;
 #[doc(hidden)]
@@ -43,6 +44,7 @@ pub mod kv;
 pub mod log;
 pub mod metrics;
 mod narrow_selectors;
+mod plan_lifetimes;
 mod plan_maintenance;
 mod rank_paths;
 mod rank_proposals;
@@ -132,6 +134,12 @@ macro_rules! export_question {
     };
     (choose_credential, $component:ident, $state:ident) => {
         $crate::export_question!(@ choose_credential, CredentialMenu, CredentialChoice, $component, $state);
+    };
+    (advertise_addresses, $component:ident, $state:ident) => {
+        $crate::export_question!(@ advertise_addresses, AdvertisementMenu, Advertisement, $component, $state);
+    };
+    (plan_lifetimes, $component:ident, $state:ident) => {
+        $crate::export_question!(@ plan_lifetimes, LifetimeMenu, Lifetimes, $component, $state);
     };
     (@ $question:ident, $menu:ident, $answer:ident, $component:ident, $state:ident) => {
         impl $crate::bindings::$question::exports::vpnhost::policy::$question::Guest for $component {

@@ -13,6 +13,7 @@ pub fn narrow_selectors<P: Policy>(policy: &P, menu: wit::SelectorMenu) -> Optio
         role: role(menu.role),
         peer_id: identity(menu.peer_id),
         labels: attributes(menu.labels),
+        unix_secs: menu.unix_secs,
         rekeys: menu.rekeys,
         offered_local: selectors(menu.offered_local),
         offered_remote: selectors(menu.offered_remote),

@@ -1,10 +1,10 @@
 //! `plan-maintenance` inside the component.
 
 use vpnhost_model::LinkKind;
-use vpnhost_policy::{Bounds, MaintenanceBounds, MaintenancePlan, Policy, Situation, SituationCause};
+use vpnhost_policy::{MaintenanceBounds, MaintenancePlan, Policy, Situation, SituationCause};
 
 use crate::bindings::plan_maintenance::exports::vpnhost::policy::plan_maintenance as wit;
-use crate::convert::{attributes, power, role};
+use crate::convert::{attributes, bounds, power, role};
 
 /// Asks the policy.
 pub fn plan_maintenance<P: Policy>(policy: &P, situation: wit::Situation) -> Option<wit::MaintenancePlan> {
@@ -26,7 +26,7 @@ pub fn plan_maintenance<P: Policy>(policy: &P, situation: wit::Situation) -> Opt
         idle_proven_ms: situation.idle_proven_ms,
         idle_failed_ms: situation.idle_failed_ms,
         native: plan(situation.native),
-        bounds: bounds(situation.bounds),
+        bounds: limits(situation.bounds),
         hints: attributes(situation.hints),
     };
     policy.plan_maintenance(&situation).map(plan_out)
@@ -42,7 +42,6 @@ fn plan(plan: wit::MaintenancePlan) -> MaintenancePlan {
         retransmit_factor_percent: plan.retransmit_factor_percent,
         retransmit_tries: plan.retransmit_tries,
         rekey_ike_secs: plan.rekey_ike_secs,
-        rekey_child_secs: plan.rekey_child_secs,
         review_after_secs: plan.review_after_secs,
         why: plan.why,
     }
@@ -58,14 +57,12 @@ fn plan_out(plan: MaintenancePlan) -> wit::MaintenancePlan {
         retransmit_factor_percent: plan.retransmit_factor_percent,
         retransmit_tries: plan.retransmit_tries,
         rekey_ike_secs: plan.rekey_ike_secs,
-        rekey_child_secs: plan.rekey_child_secs,
         review_after_secs: plan.review_after_secs,
         why: plan.why,
     }
 }
 
-fn bounds(all: wit::MaintenanceBounds) -> MaintenanceBounds {
-    let bounds = |it: wit::Bounds| Bounds { min: it.min, max: it.max, or_zero: it.or_zero };
+fn limits(all: wit::MaintenanceBounds) -> MaintenanceBounds {
     MaintenanceBounds {
         liveness_idle_ms: bounds(all.liveness_idle_ms),
         keepalive_ms: bounds(all.keepalive_ms),
@@ -75,7 +72,6 @@ fn bounds(all: wit::MaintenanceBounds) -> MaintenanceBounds {
         retransmit_factor_percent: bounds(all.retransmit_factor_percent),
         retransmit_tries: bounds(all.retransmit_tries),
         rekey_ike_secs: bounds(all.rekey_ike_secs),
-        rekey_child_secs: bounds(all.rekey_child_secs),
         review_after_secs: bounds(all.review_after_secs),
     }
 }

@@ -44,5 +44,6 @@ fn path(path: wit::PathFacts) -> PathFacts {
         flaps: path.flaps,
         outages: path.outages,
         outage_ms: path.outage_ms,
+        hints: attributes(path.hints),
     }
 }

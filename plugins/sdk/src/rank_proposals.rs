@@ -36,5 +36,6 @@ fn suite(suite: wit::OfferedSuite) -> OfferedSuite {
         overhead_octets: suite.overhead_octets,
         packet_ns: suite.packet_ns,
         key_share_present: suite.key_share_present,
+        hints: attributes(suite.hints),
     }
 }

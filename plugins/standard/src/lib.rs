@@ -9,5 +9,7 @@ vpnhost_plugin_sdk::export_policy!(
     rank_paths,
     plan_maintenance,
     assign_addresses,
-    choose_credential
+    choose_credential,
+    advertise_addresses,
+    plan_lifetimes
 );

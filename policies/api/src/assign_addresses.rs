@@ -17,6 +17,8 @@ pub struct AddressMenu {
     pub labels: Vec<Attribute>,
     /// The peer's address and port.
     pub remote: SocketAddr,
+    /// The wall clock: seconds since 1970.
+    pub unix_secs: u64,
     /// Whether it asks for an IPv4 address.
     pub wants_ipv4: bool,
     /// Whether it asks for an IPv6 address.
@@ -47,6 +49,8 @@ pub struct PoolFacts {
     pub remembers: bool,
     /// The DNS servers of whoever has an address of it.
     pub dns: Vec<IpAddr>,
+    /// What a later host may add.
+    pub hints: Vec<Attribute>,
 }
 
 /// The answer. Of each family asked for, the first of the pools gives an address; a family that has no pool is not given,
@@ -117,12 +121,14 @@ mod tests {
             leased: 0,
             remembers: false,
             dns: vec![[10, 99, third, 53].into()],
+            hints: Vec::new(),
         };
         AddressMenu {
             connection: "corp".into(),
             peer_id: Identity::Fqdn("carol".into()),
             labels: Vec::new(),
             remote: ([198, 51, 100, 1], 4500).into(),
+            unix_secs: 0,
             wants_ipv4: true,
             wants_ipv6: false,
             preferred: Vec::new(),

@@ -65,8 +65,12 @@ pub struct PeerCertificate {
     pub sha256: String,
     /// What its key is for (extended key usage), as dotted numbers; empty where it does not say.
     pub purposes: Vec<String>,
+    /// Its public key: `rsa-2048`, `ecdsa-p256`, `ed25519`, `dsa-1024-160`.
+    pub key: String,
     /// When it or a CA above it expires, in seconds since 1970.
     pub expires_unix_secs: i64,
+    /// What a later host may add.
+    pub hints: Vec<Attribute>,
 }
 
 /// What a peer proved by EAP (RFC 3748).

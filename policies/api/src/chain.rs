@@ -1,17 +1,18 @@
 //! Policies in the order in which they are asked.
 //!
-//! For `rank_paths`, `plan_maintenance` and `choose_credential` the first answer counts. For `rank_proposals`,
-//! `narrow_selectors` and `assign_addresses` each answer is the next policy's menu. For `authorize_peer` all are asked, and
-//! any refusal refuses. An answer off the menu is an abstention, as a failure is; for
+//! For `rank_paths`, `plan_maintenance`, `plan_lifetimes` and `choose_credential` the first answer counts. For
+//! `rank_proposals`, `narrow_selectors`, `assign_addresses` and `advertise_addresses` each answer is the next policy's menu.
+//! For `authorize_peer` all are asked, and any refusal refuses. An answer off the menu is an abstention, as a failure is; for
 //! `authorize_peer` both count by the policy's [`crate::OnFailure`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    AddressMenu, Answer, Assignment, Authorization, CredentialChoice, CredentialMenu, Decision, Deliberation,
-    MaintenancePlan, Narrowing, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu, Question,
-    QuestionSet, Ranking, Reply, SelectorMenu, Situation,
+    AddressMenu, Advertisement, AdvertisementMenu, Answer, Assignment, Authorization, CredentialChoice,
+    CredentialMenu, Decision, Deliberation, LifetimeMenu, Lifetimes, MaintenancePlan, Narrowing, PathMenu,
+    PathRanking, PeerClaim, Policy, ProposalMenu, Question, QuestionSet, Ranking, Reply, SelectorMenu,
+    Situation,
 };
 
 /// A list of policies, asked one after the other in the caller's thread.
@@ -114,6 +115,20 @@ impl Policy for Chain {
             _ => None,
         }
     }
+
+    fn advertise_addresses(&self, menu: &AdvertisementMenu) -> Option<Advertisement> {
+        match self.decide(&Question::AdvertiseAddresses(menu.clone())).answer {
+            Some(Answer::AdvertiseAddresses(advertisement)) => Some(advertisement),
+            _ => None,
+        }
+    }
+
+    fn plan_lifetimes(&self, menu: &LifetimeMenu) -> Option<Lifetimes> {
+        match self.decide(&Question::PlanLifetimes(menu.clone())).answer {
+            Some(Answer::PlanLifetimes(lifetimes)) => Some(lifetimes),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -168,6 +183,7 @@ mod tests {
             overhead_octets: None,
             packet_ns: None,
             key_share_present: false,
+            hints: Vec::new(),
         };
         Question::RankProposals(ProposalMenu {
             connection: "corp".into(),
@@ -253,12 +269,14 @@ mod tests {
             leased: 0,
             remembers: false,
             dns: vec![[10, 99, last, 1].into(), [10, 99, last, 2].into()],
+            hints: Vec::new(),
         };
         let question = Question::AssignAddresses(AddressMenu {
             connection: "corp".into(),
             peer_id: Identity::Fqdn("carol".into()),
             labels: Vec::new(),
             remote: address(4500),
+            unix_secs: 0,
             wants_ipv4: true,
             wants_ipv6: false,
             preferred: Vec::new(),

@@ -41,6 +41,10 @@ pub struct CredentialFacts {
     pub expires_unix_secs: Option<i64>,
     /// Whether an authority that the peer asks for is above it.
     pub is_requested: bool,
+    /// Its key: `rsa-2048`, `ecdsa-p256`, `ed25519`, `dsa-1024-160`.
+    pub key: String,
+    /// What a later host may add.
+    pub hints: Vec<Attribute>,
 }
 
 /// The answer.

@@ -7,8 +7,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::{
-    Answer, Assignment, Attribute, Authorization, ImportCall, Narrowing, OnFailure, Policy, Question,
-    Ranking, RecordedReply, Sha256, assign_addresses, limits, narrow_selectors, rank_proposals,
+    Advertisement, Answer, Assignment, Attribute, Authorization, ImportCall, Narrowing, OnFailure, Policy,
+    Question, Ranking, RecordedReply, Sha256, advertise_addresses, assign_addresses, limits,
+    narrow_selectors, rank_proposals,
 };
 
 /// A question, what was said to it so far, and the menu that is left.
@@ -16,7 +17,7 @@ use crate::{
 pub struct Deliberation {
     /// What the next policy is asked.
     question: Question,
-    /// For rank_proposals and assign_addresses: where each suite or pool that is left stood on the first menu.
+    /// For rank_proposals, assign_addresses and advertise_addresses: where each suite, pool or address that is left stood on the first menu.
     origin: Vec<u32>,
     answer: Option<Answer>,
     decided_by: Option<String>,
@@ -30,11 +31,13 @@ impl Deliberation {
         let origin = match &question {
             Question::RankProposals(menu) => (0u32..).take(menu.suites.len()).collect(),
             Question::AssignAddresses(menu) => (0u32..).take(menu.pools.len()).collect(),
+            Question::AdvertiseAddresses(menu) => (0u32..).take(menu.addresses.len()).collect(),
             Question::AuthorizePeer(_)
             | Question::NarrowSelectors(_)
             | Question::RankPaths(_)
             | Question::PlanMaintenance(_)
-            | Question::ChooseCredential(_) => Vec::new(),
+            | Question::ChooseCredential(_)
+            | Question::PlanLifetimes(_) => Vec::new(),
         };
         Self { question, origin, answer: None, decided_by: None, trace: Vec::new(), settled: false }
     }
@@ -88,7 +91,11 @@ impl Deliberation {
             Answer::AuthorizePeer(authorization) => self.take_authorization(policy, authorization),
             Answer::NarrowSelectors(narrowing) => self.take_narrowing(policy, narrowing),
             Answer::AssignAddresses(assignment) => self.take_assignment(policy, assignment),
-            answer @ (Answer::RankPaths(_) | Answer::PlanMaintenance(_) | Answer::ChooseCredential(_)) => {
+            Answer::AdvertiseAddresses(advertisement) => self.take_advertisement(policy, advertisement),
+            answer @ (Answer::RankPaths(_)
+            | Answer::PlanMaintenance(_)
+            | Answer::ChooseCredential(_)
+            | Answer::PlanLifetimes(_)) => {
                 self.answer = Some(answer);
                 self.decided_by = Some(policy.to_owned());
                 self.settled = true;
@@ -137,6 +144,19 @@ impl Deliberation {
         self.settled = self.origin.is_empty();
         self.answer = Some(Answer::AssignAddresses(Assignment { order: self.origin.clone(), dns, why }));
         self.question = Question::AssignAddresses(restricted);
+    }
+
+    /// Who would tell the peer nothing may yet be followed by one who is more careful.
+    fn take_advertisement(&mut self, policy: &str, advertisement: Advertisement) {
+        let Question::AdvertiseAddresses(menu) = &self.question else { return };
+        let same = Advertisement::of(0..menu.addresses.len(), menu.return_routability);
+        let unchanged = advertisement == Advertisement { why: advertisement.why.clone(), ..same };
+        let restricted = advertise_addresses::restrict(menu, &advertisement);
+        self.origin = advertisement.pick(&self.origin).into_iter().copied().collect();
+        let why = self.credit(policy, unchanged, advertisement.why.clone());
+        let order = self.origin.clone();
+        self.answer = Some(Answer::AdvertiseAddresses(Advertisement { order, why, ..advertisement }));
+        self.question = Question::AdvertiseAddresses(restricted);
     }
 
     /// Every policy is asked, for the trace's sake too; the first refusal stands.

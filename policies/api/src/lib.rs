@@ -29,6 +29,7 @@
 //! assert_eq!(decision.decided_by.as_deref(), Some("last-first"));
 //! ```
 
+pub mod advertise_addresses;
 pub mod assign_addresses;
 pub mod attribute;
 pub mod authorize_peer;
@@ -37,6 +38,7 @@ pub mod choose_credential;
 pub mod deliberation;
 pub mod limits;
 pub mod narrow_selectors;
+pub mod plan_lifetimes;
 pub mod plan_maintenance;
 pub mod policy;
 pub mod power;
@@ -46,6 +48,7 @@ pub mod rank_proposals;
 pub mod ranking;
 pub mod record;
 
+pub use advertise_addresses::{AddressFacts, Advertisement, AdvertisementMenu, CheckTime};
 pub use assign_addresses::{AddressMenu, Assignment, PoolFacts};
 pub use attribute::Attribute;
 pub use authorize_peer::{Authorization, OtherSa, PeerCertificate, PeerClaim, PeerEap};
@@ -53,6 +56,7 @@ pub use chain::Chain;
 pub use choose_credential::{CredentialChoice, CredentialFacts, CredentialMenu};
 pub use deliberation::{Decision, Deliberation, Outcome, Step};
 pub use narrow_selectors::{Narrowing, SelectorMenu};
+pub use plan_lifetimes::{LifetimeMenu, Lifetimes, LifetimesBounds};
 pub use plan_maintenance::{Bounds, MaintenanceBounds, MaintenancePlan, Situation, SituationCause};
 pub use policy::{Failure, OnFailure, Policy, Reply};
 pub use power::{Power, PowerSource};

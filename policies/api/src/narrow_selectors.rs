@@ -17,6 +17,8 @@ pub struct SelectorMenu {
     pub peer_id: Identity,
     /// The labels of its authorization.
     pub labels: Vec<Attribute>,
+    /// The wall clock: seconds since 1970.
+    pub unix_secs: u64,
     /// Whether it takes the place of a Child SA that is up.
     pub rekeys: bool,
     /// What the peer asked for on this host's side, whatever is configured.
@@ -81,6 +83,7 @@ mod tests {
             role: Role::Responder,
             peer_id: Identity::Fqdn("carol".into()),
             labels: Vec::new(),
+            unix_secs: 0,
             rekeys: false,
             offered_local: vec![ts("0.0.0.0/0")],
             offered_remote: vec![ts("10.99.0.7/32")],

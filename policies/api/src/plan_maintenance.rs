@@ -1,4 +1,4 @@
-//! How an SA is kept alive and when it is renewed: numbers for the core's timers, never a tick.
+//! How an IKE SA is kept alive and when it is rekeyed: numbers for the core's timers, never a tick.
 
 use vpnhost_model::{LinkKind, Role};
 
@@ -106,8 +106,6 @@ pub struct MaintenancePlan {
     pub retransmit_tries: u16,
     /// Age at which the IKE SA is rekeyed; 0 never.
     pub rekey_ike_secs: u32,
-    /// Age at which a Child SA is rekeyed; 0 never.
-    pub rekey_child_secs: u32,
     /// When the question is asked again; 0 never.
     pub review_after_secs: u32,
     /// The reason, for the operator.
@@ -178,8 +176,6 @@ pub struct MaintenanceBounds {
     pub retransmit_tries: Bounds,
     /// Of [`MaintenancePlan::rekey_ike_secs`].
     pub rekey_ike_secs: Bounds,
-    /// Of [`MaintenancePlan::rekey_child_secs`].
-    pub rekey_child_secs: Bounds,
     /// Of [`MaintenancePlan::review_after_secs`].
     pub review_after_secs: Bounds,
 }
@@ -196,7 +192,6 @@ impl MaintenanceBounds {
         retransmit_factor_percent: Bounds::new(100, 400),
         retransmit_tries: Bounds::new(1, 20),
         rekey_ike_secs: Bounds::new(300, 86_400),
-        rekey_child_secs: Bounds::new(120, 86_400),
         review_after_secs: Bounds::new(10, 86_400).or_zero(),
     };
 
@@ -213,7 +208,6 @@ impl MaintenanceBounds {
                 .including(native.retransmit_factor_percent.into()),
             retransmit_tries: self.retransmit_tries.including(native.retransmit_tries.into()),
             rekey_ike_secs: self.rekey_ike_secs.including(native.rekey_ike_secs),
-            rekey_child_secs: self.rekey_child_secs.including(native.rekey_child_secs),
             review_after_secs: self.review_after_secs.including(native.review_after_secs),
         }
     }
@@ -229,7 +223,6 @@ pub(crate) fn admits(bounds: &MaintenanceBounds, plan: &MaintenancePlan) -> bool
         && bounds.retransmit_factor_percent.admit(plan.retransmit_factor_percent.into())
         && bounds.retransmit_tries.admit(plan.retransmit_tries.into())
         && bounds.rekey_ike_secs.admit(plan.rekey_ike_secs)
-        && bounds.rekey_child_secs.admit(plan.rekey_child_secs)
         && bounds.review_after_secs.admit(plan.review_after_secs)
 }
 
@@ -247,7 +240,6 @@ mod tests {
             retransmit_factor_percent: 180,
             retransmit_tries: 6,
             rekey_ike_secs: 14_400,
-            rekey_child_secs: 3_600,
             review_after_secs: 0,
             why: None,
         }
@@ -273,7 +265,7 @@ mod tests {
 
     #[test]
     fn what_the_operator_configured_is_on_the_menu() {
-        let odd = MaintenancePlan { rekey_ike_secs: 0, rekey_child_secs: 5, ..native() };
+        let odd = MaintenancePlan { rekey_ike_secs: 0, ..native() };
         assert!(!admits(&MaintenanceBounds::SAFE, &odd));
         assert!(admits(&MaintenanceBounds::SAFE.including(&odd), &odd));
     }

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::{
-    AddressMenu, Answer, Assignment, Authorization, CredentialChoice, CredentialMenu, MaintenancePlan,
-    Metric, Narrowing, PathMenu, PathRanking, PeerClaim, ProposalMenu, Question, QuestionSet, Ranking,
-    RecordedReply, SelectorMenu, Sha256, Situation,
+    AddressMenu, Advertisement, AdvertisementMenu, Answer, Assignment, Authorization, CredentialChoice,
+    CredentialMenu, LifetimeMenu, Lifetimes, MaintenancePlan, Metric, Narrowing, PathMenu, PathRanking,
+    PeerClaim, ProposalMenu, Question, QuestionSet, Ranking, RecordedReply, SelectorMenu, Sha256, Situation,
 };
 
 /// Answers questions; `None` abstains, and the next policy of the chain is asked.
@@ -58,6 +58,18 @@ pub trait Policy: Send + Sync {
 
     /// Chooses the certificate that this host shows.
     fn choose_credential(&self, menu: &CredentialMenu) -> Option<CredentialChoice> {
+        let _ = menu;
+        None
+    }
+
+    /// Chooses which of its addresses this host tells the peer.
+    fn advertise_addresses(&self, menu: &AdvertisementMenu) -> Option<Advertisement> {
+        let _ = menu;
+        None
+    }
+
+    /// Plans when a Child SA is replaced.
+    fn plan_lifetimes(&self, menu: &LifetimeMenu) -> Option<Lifetimes> {
         let _ = menu;
         None
     }

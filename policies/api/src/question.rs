@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use vpnhost_model::Identity;
+
 use crate::{
-    AddressMenu, Assignment, Authorization, CredentialChoice, CredentialMenu, MaintenancePlan, Narrowing,
-    PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu, Ranking, SelectorMenu, Situation,
-    assign_addresses, authorize_peer, choose_credential, narrow_selectors, plan_maintenance, rank_paths,
+    AddressMenu, Advertisement, AdvertisementMenu, Assignment, Authorization, CredentialChoice,
+    CredentialMenu, LifetimeMenu, Lifetimes, MaintenancePlan, Narrowing, PathMenu, PathRanking, PeerClaim,
+    Policy, ProposalMenu, Ranking, SelectorMenu, Situation, advertise_addresses, assign_addresses,
+    authorize_peer, choose_credential, narrow_selectors, plan_lifetimes, plan_maintenance, rank_paths,
     rank_proposals,
 };
 
@@ -26,6 +29,10 @@ pub enum Question {
     AssignAddresses(AddressMenu),
     /// Which certificate does this host show?
     ChooseCredential(CredentialMenu),
+    /// Which of its addresses does this host tell the peer?
+    AdvertiseAddresses(AdvertisementMenu),
+    /// When is the Child SA replaced?
+    PlanLifetimes(LifetimeMenu),
 }
 
 impl Question {
@@ -39,6 +46,8 @@ impl Question {
             Self::PlanMaintenance(_) => QuestionKind::PlanMaintenance,
             Self::AssignAddresses(_) => QuestionKind::AssignAddresses,
             Self::ChooseCredential(_) => QuestionKind::ChooseCredential,
+            Self::AdvertiseAddresses(_) => QuestionKind::AdvertiseAddresses,
+            Self::PlanLifetimes(_) => QuestionKind::PlanLifetimes,
         }
     }
 
@@ -52,6 +61,21 @@ impl Question {
             Self::PlanMaintenance(situation) => &situation.connection,
             Self::AssignAddresses(menu) => &menu.connection,
             Self::ChooseCredential(menu) => &menu.connection,
+            Self::AdvertiseAddresses(menu) => &menu.connection,
+            Self::PlanLifetimes(menu) => &menu.connection,
+        }
+    }
+
+    /// Returns whom the question is about, where that is known: a peer that has proved who it is.
+    pub fn peer(&self) -> Option<&Identity> {
+        match self {
+            Self::RankProposals(menu) => menu.peer_id.as_ref(),
+            Self::AuthorizePeer(claim) => Some(&claim.peer_id),
+            Self::NarrowSelectors(menu) => Some(&menu.peer_id),
+            Self::AssignAddresses(menu) => Some(&menu.peer_id),
+            Self::AdvertiseAddresses(menu) => Some(&menu.peer_id),
+            Self::PlanLifetimes(menu) => Some(&menu.peer_id),
+            Self::RankPaths(_) | Self::PlanMaintenance(_) | Self::ChooseCredential(_) => None,
         }
     }
 
@@ -67,6 +91,10 @@ impl Question {
             }
             Self::AssignAddresses(menu) => policy.assign_addresses(menu).map(Answer::AssignAddresses),
             Self::ChooseCredential(menu) => policy.choose_credential(menu).map(Answer::ChooseCredential),
+            Self::AdvertiseAddresses(menu) => {
+                policy.advertise_addresses(menu).map(Answer::AdvertiseAddresses)
+            }
+            Self::PlanLifetimes(menu) => policy.plan_lifetimes(menu).map(Answer::PlanLifetimes),
         }
     }
 
@@ -92,6 +120,12 @@ impl Question {
             (Self::ChooseCredential(menu), Answer::ChooseCredential(choice)) => {
                 choose_credential::admits(menu, choice)
             }
+            (Self::AdvertiseAddresses(menu), Answer::AdvertiseAddresses(advertisement)) => {
+                advertise_addresses::admits(menu, advertisement)
+            }
+            (Self::PlanLifetimes(menu), Answer::PlanLifetimes(lifetimes)) => {
+                plan_lifetimes::admits(&menu.bounds, lifetimes)
+            }
             (
                 Self::RankProposals(_)
                 | Self::AuthorizePeer(_)
@@ -99,7 +133,9 @@ impl Question {
                 | Self::RankPaths(_)
                 | Self::PlanMaintenance(_)
                 | Self::AssignAddresses(_)
-                | Self::ChooseCredential(_),
+                | Self::ChooseCredential(_)
+                | Self::AdvertiseAddresses(_)
+                | Self::PlanLifetimes(_),
                 _,
             ) => false,
         }
@@ -123,6 +159,10 @@ pub enum Answer {
     AssignAddresses(Assignment),
     /// The certificate.
     ChooseCredential(CredentialChoice),
+    /// The addresses, and how careful the host is with the peer's.
+    AdvertiseAddresses(Advertisement),
+    /// Age and amount.
+    PlanLifetimes(Lifetimes),
 }
 
 impl Answer {
@@ -136,6 +176,8 @@ impl Answer {
             Self::PlanMaintenance(_) => QuestionKind::PlanMaintenance,
             Self::AssignAddresses(_) => QuestionKind::AssignAddresses,
             Self::ChooseCredential(_) => QuestionKind::ChooseCredential,
+            Self::AdvertiseAddresses(_) => QuestionKind::AdvertiseAddresses,
+            Self::PlanLifetimes(_) => QuestionKind::PlanLifetimes,
         }
     }
 
@@ -150,6 +192,8 @@ impl Answer {
             Self::PlanMaintenance(plan) => plan.why.as_deref(),
             Self::AssignAddresses(assignment) => assignment.why.as_deref(),
             Self::ChooseCredential(choice) => choice.why.as_deref(),
+            Self::AdvertiseAddresses(advertisement) => advertisement.why.as_deref(),
+            Self::PlanLifetimes(lifetimes) => lifetimes.why.as_deref(),
         }
     }
 }
@@ -171,11 +215,15 @@ pub enum QuestionKind {
     AssignAddresses,
     /// [`Question::ChooseCredential`].
     ChooseCredential,
+    /// [`Question::AdvertiseAddresses`].
+    AdvertiseAddresses,
+    /// [`Question::PlanLifetimes`].
+    PlanLifetimes,
 }
 
 impl QuestionKind {
     /// All.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::RankProposals,
         Self::AuthorizePeer,
         Self::NarrowSelectors,
@@ -183,6 +231,8 @@ impl QuestionKind {
         Self::PlanMaintenance,
         Self::AssignAddresses,
         Self::ChooseCredential,
+        Self::AdvertiseAddresses,
+        Self::PlanLifetimes,
     ];
 
     /// Returns the name, as WIT interfaces bear it: `rank-proposals`.
@@ -195,6 +245,8 @@ impl QuestionKind {
             Self::PlanMaintenance => "plan-maintenance",
             Self::AssignAddresses => "assign-addresses",
             Self::ChooseCredential => "choose-credential",
+            Self::AdvertiseAddresses => "advertise-addresses",
+            Self::PlanLifetimes => "plan-lifetimes",
         }
     }
 
@@ -217,14 +269,14 @@ impl fmt::Display for QuestionKind {
 
 /// A set of questions: what a plugin answers, or what an endpoint delegates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct QuestionSet(u8);
+pub struct QuestionSet(u16);
 
 impl QuestionSet {
     /// No question.
     pub const EMPTY: Self = Self(0);
 
     /// Every question.
-    pub const ALL: Self = Self(0b111_1111);
+    pub const ALL: Self = Self(0b1_1111_1111);
 
     /// Adds a question.
     pub fn insert(&mut self, kind: QuestionKind) {
@@ -265,7 +317,7 @@ impl FromIterator<QuestionKind> for QuestionSet {
     }
 }
 
-fn bit(kind: QuestionKind) -> u8 {
+fn bit(kind: QuestionKind) -> u16 {
     match kind {
         QuestionKind::RankProposals => 1,
         QuestionKind::AuthorizePeer => 2,
@@ -274,5 +326,7 @@ fn bit(kind: QuestionKind) -> u8 {
         QuestionKind::PlanMaintenance => 16,
         QuestionKind::AssignAddresses => 32,
         QuestionKind::ChooseCredential => 64,
+        QuestionKind::AdvertiseAddresses => 128,
+        QuestionKind::PlanLifetimes => 256,
     }
 }

@@ -110,6 +110,8 @@ pub struct PathFacts {
     pub outages: u16,
     /// For how long of that hour.
     pub outage_ms: u32,
+    /// What a later host may add.
+    pub hints: Vec<Attribute>,
 }
 
 /// What the last probe of a path showed; a number where it crosses, so that it may grow.

@@ -62,6 +62,8 @@ pub struct OfferedSuite {
     pub packet_ns: Option<u32>,
     /// Whether key exchange data of its group are on the wire already: no INVALID_KE_PAYLOAD round.
     pub key_share_present: bool,
+    /// What a later host may add.
+    pub hints: Vec<Attribute>,
 }
 
 impl OfferedSuite {

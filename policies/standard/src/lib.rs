@@ -3,17 +3,20 @@
 //! It does what an operator expects who configured nothing but the connection. The same source is
 //! compiled into `plugins/standard`.
 
+mod advertise_addresses;
 mod assign_addresses;
 mod authorize_peer;
 mod choose_credential;
 mod narrow_selectors;
+mod plan_lifetimes;
 mod plan_maintenance;
 mod rank_paths;
 mod rank_proposals;
 
 use vpnhost_policy::{
-    AddressMenu, Assignment, Authorization, CredentialChoice, CredentialMenu, MaintenancePlan, Narrowing,
-    PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu, Ranking, SelectorMenu, Situation,
+    AddressMenu, Advertisement, AdvertisementMenu, Assignment, Authorization, CredentialChoice,
+    CredentialMenu, LifetimeMenu, Lifetimes, MaintenancePlan, Narrowing, PathMenu, PathRanking, PeerClaim,
+    Policy, ProposalMenu, Ranking, SelectorMenu, Situation,
 };
 
 /// The built-in policy.
@@ -51,5 +54,13 @@ impl Policy for Standard {
 
     fn choose_credential(&self, menu: &CredentialMenu) -> Option<CredentialChoice> {
         choose_credential::choose(menu)
+    }
+
+    fn advertise_addresses(&self, menu: &AdvertisementMenu) -> Option<Advertisement> {
+        Some(advertise_addresses::advertise(menu))
+    }
+
+    fn plan_lifetimes(&self, menu: &LifetimeMenu) -> Option<Lifetimes> {
+        Some(plan_lifetimes::plan(menu))
     }
 }

@@ -80,7 +80,6 @@ mod tests {
                 retransmit_factor_percent: 180,
                 retransmit_tries: 6,
                 rekey_ike_secs: 14_400,
-                rekey_child_secs: 3_600,
                 review_after_secs: 0,
                 why: None,
             },

@@ -84,7 +84,11 @@ impl Tunnel {
         let local = vec![ts("10.1.0.0").expect("a prefix")];
         let remote = vec![ts("10.2.0.0").expect("a prefix")];
         let (path, sequence, mode) = (arrival(0).path, self.sequence, Mode::Tunnel);
-        let limits = SoftLimits { bytes: Some(5000), packets: Some(20) };
+        let activity = || {
+            let activity = SaActivity::default();
+            activity.limit(SoftLimits { bytes: Some(5000), packets: Some(20) });
+            Arc::new(activity)
+        };
         let outbound = OutboundSa {
             id: ID,
             spi: SPI,
@@ -95,8 +99,7 @@ impl Tunnel {
             local: local.clone(),
             remote: remote.clone(),
             mode,
-            limits,
-            activity: Arc::default(),
+            activity: activity(),
         };
         let inbound = InboundSa {
             id: ID,
@@ -110,7 +113,6 @@ impl Tunnel {
             remote: local,
             mode,
             translation: Translation::None,
-            limits,
             activity: Arc::clone(&self.activity),
         };
         let installed = self.outbound.handle_command(self.now, OutboundCommand::Install(Box::new(outbound)));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoBackend, CryptoError, PacketAlgorithm as _, PacketKey};
 use vpnhost_ike::{ChildSaKeys, DirectionKeys};
-use vpnhost_ipsec::{InboundSa, OutboundSa, SaActivity, SoftLimits};
+use vpnhost_ipsec::{InboundSa, OutboundSa, SaActivity};
 use vpnhost_model::EspSuite;
 
 /// Makes both directions of a Child SA.
@@ -13,7 +13,6 @@ pub(crate) fn sas(
     keys: &ChildSaKeys,
     activity: &Arc<SaActivity>,
 ) -> Result<(InboundSa, OutboundSa), CryptoError> {
-    let limits = SoftLimits { bytes: keys.lifetime.rekey_bytes, packets: keys.lifetime.rekey_packets };
     let sequence = keys.suite.sequence;
     let inbound = InboundSa {
         id: keys.id,
@@ -27,7 +26,6 @@ pub(crate) fn sas(
         remote: keys.remote.clone(),
         mode: keys.mode,
         translation: keys.translation,
-        limits,
         activity: Arc::clone(activity),
     };
     let outbound = OutboundSa {
@@ -40,7 +38,6 @@ pub(crate) fn sas(
         local: keys.local.clone(),
         remote: keys.remote.clone(),
         mode: keys.mode,
-        limits,
         activity: Arc::clone(activity),
     };
     Ok((inbound, outbound))

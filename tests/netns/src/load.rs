@@ -185,6 +185,7 @@ impl Initiator {
                 | Output::ReserveSpi(_)
                 | Output::FreeSpi(_)
                 | Output::InstallChildSa(_)
+                | Output::LimitChildSa(..)
                 | Output::ActivateOutbound(_)
                 | Output::MoveChildSas(..)
                 | Output::PathMtu(..)

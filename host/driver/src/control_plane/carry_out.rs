@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use vpnhost_ike::input::OutputFailure;
 use vpnhost_ike::output::{ChildSaKeys, Event, Output, Transmit};
-use vpnhost_ipsec::SaActivity;
-use vpnhost_model::{Encapsulation, IkeSaId, Now, Path};
+use vpnhost_ipsec::{SaActivity, SoftLimits};
+use vpnhost_model::{Encapsulation, IkeSaId, Lifetime, Now, Path};
 use vpnhost_policy::OnFailure;
 
 use super::{ControlPlane, Pending, esp_keys};
@@ -74,6 +74,7 @@ impl ControlPlane {
                 output @ (Output::ReserveSpi(_)
                 | Output::FreeSpi(_)
                 | Output::InstallChildSa(_)
+                | Output::LimitChildSa(..)
                 | Output::ActivateOutbound(_)
                 | Output::MoveChildSas(..)
                 | Output::PathMtu(..)
@@ -111,6 +112,11 @@ impl ControlPlane {
             Output::ReserveSpi(spi) => self.data_plane.expect_early(spi),
             Output::FreeSpi(spi) => self.data_plane.forget_early(spi),
             Output::InstallChildSa(keys) => self.install(now, &keys),
+            Output::LimitChildSa(id, lifetime) => {
+                if let Some(child) = self.children.find(id) {
+                    child.activity.limit(soft_limits(&lifetime));
+                }
+            }
             Output::ActivateOutbound(id) => self.data_plane.activate(id),
             Output::MoveChildSas(ike_sa, path) => {
                 for id in self.children.of(ike_sa) {
@@ -162,6 +168,7 @@ impl ControlPlane {
             log.child_sa(keys);
         }
         let activity = Arc::new(SaActivity::default());
+        activity.limit(soft_limits(&keys.lifetime));
         match self.give_to_path(keys, &activity) {
             Ok(()) => {
                 let backend = self.crypto.serves(keys.suite.packet).to_owned();
@@ -210,6 +217,7 @@ fn said_by(output: &Output) -> Option<IkeSaId> {
         Output::ReserveSpi(_)
         | Output::FreeSpi(_)
         | Output::InstallChildSa(_)
+        | Output::LimitChildSa(..)
         | Output::ActivateOutbound(_)
         | Output::MoveChildSas(..)
         | Output::PathMtu(..)
@@ -221,4 +229,9 @@ fn said_by(output: &Output) -> Option<IkeSaId> {
         | Output::Ask(..)
         | Output::Work(..) => None,
     }
+}
+
+/// What the packet path counts of a Child SA's lifetime; its age is the endpoint's affair.
+fn soft_limits(lifetime: &Lifetime) -> SoftLimits {
+    SoftLimits { bytes: lifetime.rekey_bytes, packets: lifetime.rekey_packets }
 }

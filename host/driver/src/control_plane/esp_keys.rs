@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use vpnhost_crypto::{CryptoBackend, CryptoError, PacketAlgorithm};
 use vpnhost_ike::output::ChildSaKeys;
-use vpnhost_ipsec::{InboundSa, OutboundSa, SaActivity, SoftLimits};
+use vpnhost_ipsec::{InboundSa, OutboundSa, SaActivity};
 
 /// Makes what receives and what sends.
 ///
@@ -18,7 +18,6 @@ pub(crate) fn halves(
 ) -> Result<(InboundSa, OutboundSa), CryptoError> {
     let protection = crypto.find_packet(keys.suite.packet).ok_or(CryptoError::Unsupported)?;
     let (opens, seals) = (&keys.inbound, &keys.outbound);
-    let limits = SoftLimits { bytes: keys.lifetime.rekey_bytes, packets: keys.lifetime.rekey_packets };
     let inbound = InboundSa {
         id: keys.id,
         spi: keys.spi_in,
@@ -31,7 +30,6 @@ pub(crate) fn halves(
         remote: keys.remote.clone(),
         mode: keys.mode,
         translation: keys.translation,
-        limits,
         activity: Arc::clone(activity),
     };
     let outbound = OutboundSa {
@@ -44,7 +42,6 @@ pub(crate) fn halves(
         local: keys.local.clone(),
         remote: keys.remote.clone(),
         mode: keys.mode,
-        limits,
         activity: Arc::clone(activity),
     };
     Ok((inbound, outbound))

@@ -248,7 +248,9 @@ pub(crate) fn is_authenticated(question: &Question) -> bool {
         | Question::RankPaths(_)
         | Question::PlanMaintenance(_)
         | Question::AssignAddresses(_)
-        | Question::ChooseCredential(_) => true,
+        | Question::ChooseCredential(_)
+        | Question::AdvertiseAddresses(_)
+        | Question::PlanLifetimes(_) => true,
     }
 }
 
@@ -279,6 +281,8 @@ pub(crate) fn word(kind: QuestionKind) -> &'static str {
         QuestionKind::PlanMaintenance => "plan_maintenance",
         QuestionKind::AssignAddresses => "assign_addresses",
         QuestionKind::ChooseCredential => "choose_credential",
+        QuestionKind::AdvertiseAddresses => "advertise_addresses",
+        QuestionKind::PlanLifetimes => "plan_lifetimes",
     }
 }
 

@@ -121,14 +121,14 @@ fn read(octets: &[u8]) -> Option<Identity> {
 fn name_as_certified(certificate: &Certificate, claimed: &Identity) -> String {
     let identities = identity::identities(certificate);
     let own = identities.iter().find(|own| identity::matches(own, claimed));
-    own.map_or_else(|| identity::text_of(&claimed.folded()), identity::text_of)
+    own.map_or_else(|| claimed.folded().to_string(), ToString::to_string)
 }
 
 /// A certificate's name as a user has one: an e-mail address or host name before the subject.
 fn name_of(certificate: &Certificate) -> String {
     let identities = identity::identities(certificate);
     let is_name = |identity: &&Identity| matches!(identity, Identity::Email(_) | Identity::Fqdn(_));
-    identities.iter().find(is_name).or(identities.first()).map(identity::text_of).unwrap_or_default()
+    identities.iter().find(is_name).or(identities.first()).map(ToString::to_string).unwrap_or_default()
 }
 
 #[cfg(test)]

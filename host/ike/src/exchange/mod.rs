@@ -119,6 +119,18 @@ impl IkeSa {
             }
             return;
         }
+        if track == Track::Advertisement {
+            if let Resumed::Answer(answer, by) = resumed {
+                self.apply_advertisement(host, now, answer, by);
+            }
+            return;
+        }
+        if track == Track::Lifetimes {
+            if let Resumed::Answer(answer, by) = resumed {
+                self.apply_lifetimes(host, now, answer, by);
+            }
+            return;
+        }
         if track == Track::Certificate {
             if let Resumed::Work(JobResult::PeerVerified(judgement)) = resumed {
                 self.on_rejudged(now, judgement);

@@ -154,7 +154,7 @@ impl IkeSa {
 
     /// ESP came from another address than the peer's: follows it there, if it was not looked for there in vain lately.
     pub(crate) fn follow_traffic(&mut self, host: &mut Host, now: Now, path: Path) {
-        let policy = self.connection.as_ref().map(|it| it.return_routability).unwrap_or_default();
+        let policy = self.return_routability();
         let Some(mobility) = self.mobility_mut() else { return };
         if mobility.check.is_none() {
             // No message of IKE began it.
@@ -179,7 +179,7 @@ impl IkeSa {
     pub(crate) fn check_early(&mut self, now: Now) {
         self.expire_addresses(now);
         let path = self.reply_path;
-        let policy = self.connection.as_ref().map(|it| it.return_routability).unwrap_or_default();
+        let policy = self.return_routability();
         let Some(mobility) = self.mobility() else { return };
         let is_new = path.remote.ip() != self.path.remote.ip()
             && !mobility.verified.contains(path.remote.ip())

@@ -43,7 +43,7 @@ pub(crate) struct LocalAnnouncement {
 impl IkeSa {
     /// Tells the peer that this host's packets come by another path, and where to send its own.
     pub(crate) fn begin_update_addresses(&mut self, host: &mut Host, now: Now) {
-        let (path, own) = (self.path, self.own_addresses(host));
+        let (path, own) = (self.path, self.advertised(host));
         let is_verified = self.is_verified(&host.translators, path.remote.ip());
         let Some(mobility) = self.mobility_mut() else { return };
         let is_known = mobility.told.as_ref() == Some(&own);
@@ -184,7 +184,7 @@ impl IkeSa {
 
     /// Tells the peer this host's addresses, all of them.
     pub(crate) fn begin_announce_addresses(&mut self, host: &mut Host, now: Now) {
-        let (path, own) = (self.path, self.own_addresses(host));
+        let (path, own) = (self.path, self.advertised(host));
         let Some(established) = self.established_mut() else { return };
         if established.estate.mobility.told.as_ref() == Some(&own) {
             return;
@@ -234,7 +234,7 @@ impl IkeSa {
         if !self.connection.as_ref().is_some_and(|connection| connection.mobike) {
             return Vec::new();
         }
-        let own = self.own_addresses(host);
+        let own = self.advertised(host);
         let list = if own.is_empty() { Vec::new() } else { mobike::announce(&own) };
         let support = [mobike::supported(), idle_probe::supported()];
         support.into_iter().chain(list).chain(self.no_nats_statement()).collect()
@@ -272,8 +272,7 @@ impl IkeSa {
     }
 
     fn wants_check(&self) -> Option<ReturnRoutability> {
-        let policy = self.connection.as_ref().map(|connection| connection.return_routability);
-        policy.filter(|policy| *policy != ReturnRoutability::Never)
+        Some(self.return_routability()).filter(|policy| *policy != ReturnRoutability::Never)
     }
 }
 
@@ -332,7 +331,7 @@ impl IkeSa {
         let nat = self.nats_on(host, message, path);
         let encapsulation = self.encapsulation_on(host, &path, nat);
         let path = Path { encapsulation, ..path };
-        let policy = self.connection.as_ref().map(|it| it.return_routability).unwrap_or_default();
+        let policy = self.return_routability();
         let check = self.mobility().and_then(|mobility| mobility.check.as_ref());
         let is_checked = check.is_some_and(|check| check.by != Sign::Request);
         let is_known = is_same(&path, &self.path) && !is_checked;

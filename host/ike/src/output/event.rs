@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use vpnhost_crypto::SecretBytes;
 use vpnhost_model::{ChildSaId, Identity, IkeSaId, IkeSpi, IkeSuite, Path, Role};
-use vpnhost_pki::identity::text_of;
 
 use super::{CloseReason, Foresight, Hindrance};
 use crate::auth::eap::EapFacts;
@@ -311,6 +310,6 @@ pub struct IkeSaFacts {
 impl IkeSaFacts {
     /// Returns who the two are, this host first, as people write it: distinguished names as text.
     pub fn peers(&self) -> String {
-        format!("{} to {}", text_of(&self.local_id), text_of(&self.peer_id))
+        format!("{} to {}", self.local_id.to_string(), self.peer_id.to_string())
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use vpnhost_model::Now;
 use vpnhost_pki::identity::folded;
 use vpnhost_policy::{AddressMenu, Answer, Question};
 
@@ -19,7 +20,12 @@ pub(crate) struct Chosen {
 }
 
 /// Builds the menu, with the names of its pools; `None` if no pool has an address for the peer.
-pub(crate) fn question(sa: &IkeSa, host: &Host, wanted: &Wanted) -> Option<(Question, Vec<String>)> {
+pub(crate) fn question(
+    now: Now,
+    sa: &IkeSa,
+    host: &Host,
+    wanted: &Wanted,
+) -> Option<(Question, Vec<String>)> {
     let established = sa.established()?;
     let pools = host.pools.menu(&established.connection.pools, wanted, &established.peer_id);
     if pools.is_empty() {
@@ -31,6 +37,7 @@ pub(crate) fn question(sa: &IkeSa, host: &Host, wanted: &Wanted) -> Option<(Ques
         peer_id: folded(&established.peer_id),
         labels: established.labels.clone(),
         remote: sa.path.remote,
+        unix_secs: now.unix.as_secs(),
         wants_ipv4: wanted.v4,
         wants_ipv6: wanted.v6,
         preferred: wanted.preferred().collect(),

@@ -45,7 +45,7 @@ pub(crate) fn question(
 }
 
 fn certificate(facts: &CertificateFacts) -> PeerCertificate {
-    let CertificateFacts { subject, issuer, ca, serial, names, sha256, purposes, not_after } = facts;
+    let CertificateFacts { subject, issuer, ca, serial, names, sha256, purposes, key, not_after } = facts;
     PeerCertificate {
         subject: subject.clone(),
         issuer: issuer.clone(),
@@ -54,7 +54,9 @@ fn certificate(facts: &CertificateFacts) -> PeerCertificate {
         serial: serial.clone(),
         sha256: sha256.clone(),
         purposes: purposes.clone(),
+        key: key.clone(),
         expires_unix_secs: *not_after,
+        hints: Vec::new(),
     }
 }
 

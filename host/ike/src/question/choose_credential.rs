@@ -34,6 +34,8 @@ pub(crate) fn question(
             sha256: text(&|it| fingerprint(crypto, it)),
             expires_unix_secs: certificate.map(|it| it.validity().1),
             is_requested: requested.is_some_and(|hashes| credential.answers(crypto, hashes, anchors)),
+            key: credential.public().kind().to_string(),
+            hints: Vec::new(),
         }
     };
     Question::ChooseCredential(CredentialMenu {

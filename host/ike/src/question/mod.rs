@@ -1,10 +1,12 @@
 //! The questions that operators may take over: open ones, how the native policy answers, and one file
 //! for each with its menu and what its answer means.
 
+pub(crate) mod advertise_addresses;
 pub(crate) mod assign_addresses;
 pub(crate) mod authorize_peer;
 pub(crate) mod choose_credential;
 pub(crate) mod narrow_selectors;
+pub(crate) mod plan_lifetimes;
 pub(crate) mod plan_maintenance;
 pub(crate) mod rank_paths;
 pub(crate) mod rank_proposals;

@@ -1,6 +1,6 @@
 //! Which traffic a Child SA carries: offered ∩ configured as the menu, and what was left of it.
 
-use vpnhost_model::{Role, TrafficSelector};
+use vpnhost_model::{Now, Role, TrafficSelector};
 use vpnhost_pki::identity::folded;
 use vpnhost_policy::{Answer, Question, SelectorMenu};
 
@@ -14,7 +14,7 @@ pub(crate) fn question(
     (connection, child): (&str, &str),
     established: &Established,
     (menu, offered): (Sides<'_>, Sides<'_>),
-    rekeys: bool,
+    (rekeys, now): (bool, Now),
 ) -> Question {
     Question::NarrowSelectors(SelectorMenu {
         connection: connection.to_owned(),
@@ -22,6 +22,7 @@ pub(crate) fn question(
         role: Role::Responder,
         peer_id: folded(&established.peer_id),
         labels: established.labels.clone(),
+        unix_secs: now.unix.as_secs(),
         rekeys,
         offered_local: offered.0.to_vec(),
         offered_remote: offered.1.to_vec(),

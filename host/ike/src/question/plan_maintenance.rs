@@ -1,4 +1,4 @@
-//! How an IKE SA is kept alive and renewed: what is configured as the menu, and the plan that was made.
+//! How an IKE SA is kept alive and rekeyed: what is configured as the menu, and the plan that was made.
 
 use std::time::Duration;
 
@@ -53,7 +53,6 @@ pub(crate) fn question(
 /// What the configuration says.
 fn native(connection: &PeerConfig) -> MaintenancePlan {
     let timing = &connection.timing;
-    let child = connection.children.iter().filter_map(|child| child.lifetime.rekey_after).min();
     MaintenancePlan {
         liveness_idle_ms: millis(timing.liveness_idle),
         keepalive_ms: millis(timing.keepalive),
@@ -63,7 +62,6 @@ fn native(connection: &PeerConfig) -> MaintenancePlan {
         retransmit_factor_percent: timing.retransmit_factor_percent,
         retransmit_tries: timing.retransmit_tries,
         rekey_ike_secs: secs(timing.rekey_ike),
-        rekey_child_secs: secs(child.unwrap_or(Duration::ZERO)),
         review_after_secs: 0,
         why: None,
     }
@@ -95,9 +93,6 @@ pub(crate) fn plan(answer: Option<Answer>, connection: &PeerConfig) -> Option<Pl
     };
     if answer.rekey_ike_secs != native.rekey_ike_secs {
         plan.rekey_ike = secs(answer.rekey_ike_secs);
-    }
-    if answer.rekey_child_secs != native.rekey_child_secs {
-        plan.rekey_child = Some(secs(answer.rekey_child_secs));
     }
     plan.review_after = (answer.review_after_secs > 0).then(|| secs(answer.review_after_secs));
     Some(plan)

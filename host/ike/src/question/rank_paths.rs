@@ -53,6 +53,7 @@ pub(crate) fn facts(sa: &IkeSa, host: &Host, now: Instant, candidate: &Candidate
         flaps,
         outages,
         outage_ms: millis(dark),
+        hints: Vec::new(),
     }
 }
 

@@ -51,6 +51,7 @@ fn offered(host: &Host, suite: &Suite, key_share: Option<KeyExchange>) -> Offere
         overhead_octets: is_esp.then(|| overhead(host.crypto, packet)).flatten(),
         packet_ns: is_esp.then(|| host.packet_costs.get(&packet).copied()).flatten(),
         key_share_present: method == KeyExchange::NONE || key_share == Some(method),
+        hints: Vec::new(),
     }
 }
 

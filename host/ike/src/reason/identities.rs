@@ -53,7 +53,7 @@ impl IdentityGap {
             is_wanted: wanted.is_none_or(|wanted| identity::matches(&connection.local_id, wanted)),
             has_suite: suite.is_some_and(|suite| connection.ike.contains(&suite)),
         };
-        let text: String = identity::text_of(peer).chars().take(limits::LIKENESS).collect();
+        let text: String = peer.to_string().chars().take(limits::LIKENESS).collect();
         let nearest = connections.iter().map(|it| near(it)).max_by_key(|it| {
             let fits = u8::from(it.admits_peer) + u8::from(it.is_wanted) + u8::from(it.has_suite);
             (fits, if it.peer == PeerIdentity::Any { 0 } else { likeness(&it.peer, &text) })
@@ -62,12 +62,12 @@ impl IdentityGap {
     }
 
     pub(super) fn detail(&self) -> String {
-        let mut text = format!("they say they are {}", identity::text_of(&self.peer));
+        let mut text = format!("they say they are {}", self.peer.to_string());
         if let Some(wanted) = &self.wanted {
-            text = format!("{text} and ask for {}", identity::text_of(wanted));
+            text = format!("{text} and ask for {}", wanted.to_string());
         }
         let Some(nearest) = &self.nearest else { return text };
-        let (local, expected) = (identity::text_of(&nearest.local), &nearest.peer);
+        let (local, expected) = (nearest.local.to_string(), &nearest.peer);
         format!("{text}; connection {} is between {local} and {expected}", nearest.connection)
     }
 }

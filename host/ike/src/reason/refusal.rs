@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use vpnhost_model::{EspSuite, Identity, IkeSuite, KeyExchange, TrafficSelector};
-use vpnhost_pki::identity::text_of;
 
 use crate::config::{LocalAuth, OwnCertificate};
 use crate::reason::some_of;
@@ -133,9 +132,9 @@ impl Asked {
     pub(super) fn detail(&self, notify: &str) -> Option<String> {
         match self {
             Self::Login { local, remote: Some(remote), .. } => {
-                Some(format!("we said we are {}, and asked for {}", text_of(local), text_of(remote)))
+                Some(format!("we said we are {}, and asked for {}", local.to_string(), remote.to_string()))
             }
-            Self::Login { local, remote: None, .. } => Some(format!("we said we are {}", text_of(local))),
+            Self::Login { local, remote: None, .. } => Some(format!("we said we are {}", local.to_string())),
             Self::Child { selectors: (local, remote), .. } if notify == "TS_UNACCEPTABLE" => {
                 Some(format!("we asked for {} === {}", some_of(local), some_of(remote)))
             }

@@ -57,6 +57,7 @@ impl IkeSa {
         let Some(config) = established.connection.children.get(new.index) else {
             return Err(IkeError::Local("the child's configuration"));
         };
+        let lifetime = lifetime(config.lifetime, new.suite);
         let is_carried = host.directory.sends(&established.peer_id, &established.connection.name, new.index);
         let id = host.name_child_sa(ike_sa);
         let (connection, child) = (established.connection.name.clone(), config.name.clone());
@@ -77,7 +78,7 @@ impl IkeSa {
             mode: new.mode,
             translation: new.translation,
             replay_window: config.replay_window,
-            lifetime: lifetime(config.lifetime, new.suite),
+            lifetime,
             replaces: new.replaces,
         })));
         let (replaces, ours) = (new.replaces, new.ours);
@@ -93,6 +94,9 @@ impl IkeSa {
             local: new.local,
             remote: new.remote,
             mode: new.mode,
+            lifetime,
+            is_planned: false,
+            rekeys: replaces.is_some(),
             since: now.instant,
             sends: false,
             phase: ChildPhase::Active,
@@ -111,6 +115,7 @@ impl IkeSa {
         }
         // Who is told that it is up may use it at once.
         host.event(established_event);
+        self.plan_lifetimes(host, now);
         Ok(id)
     }
 
@@ -383,8 +388,12 @@ impl IkeSa {
 
 /// Completes the limits of an SA by what its algorithm asks for.
 fn lifetime(configured: Lifetime, suite: EspSuite) -> Lifetime {
-    let most = (suite.packet.encryption == Encryption::TRIPLE_DES).then_some(limits::SHORT_BLOCK_OCTETS);
-    Lifetime { rekey_bytes: configured.rekey_bytes.or(most), ..configured }
+    Lifetime { rekey_bytes: configured.rekey_bytes.or(most_octets(suite)), ..configured }
+}
+
+/// Returns how much an algorithm may carry at most under one key.
+pub(crate) fn most_octets(suite: EspSuite) -> Option<u64> {
+    (suite.packet.encryption == Encryption::TRIPLE_DES).then_some(limits::SHORT_BLOCK_OCTETS)
 }
 
 fn add_distinct(all: &mut Vec<TrafficSelector>, some: &[TrafficSelector]) {

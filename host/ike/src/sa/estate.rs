@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use vpnhost_model::{ChildSaId, ChildSpi, EspSuite, Instant, Mode, TrafficSelector};
+use vpnhost_model::{ChildSaId, ChildSpi, EspSuite, Instant, Lifetime, Mode, TrafficSelector};
 
 use crate::output::HostConfiguration;
 use crate::sa::failing::Failures;
@@ -49,6 +49,12 @@ pub(crate) struct ChildSa {
     pub(crate) remote: Vec<TrafficSelector>,
     /// Tunnel or transport mode.
     pub(crate) mode: Mode,
+    /// When it is to be replaced.
+    pub(crate) lifetime: Lifetime,
+    /// Whether that was decided; as configured until then.
+    pub(crate) is_planned: bool,
+    /// Whether it took the place of another.
+    pub(crate) rekeys: bool,
     /// Since when it is there.
     pub(crate) since: Instant,
     /// Whether packets go out on it.

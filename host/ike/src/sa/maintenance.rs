@@ -27,6 +27,8 @@ impl IkeSa {
             self.rejudge_certificate(host, now);
         }
         self.plan_maintenance(host, now, cause);
+        self.plan_lifetimes(host, now);
+        self.want_announcement(host, now);
     }
 
     pub(crate) fn set_timers(&mut self, host: &mut Host, now: Now) {
@@ -55,10 +57,8 @@ impl IkeSa {
     pub(crate) fn set_child_timer(&mut self, host: &mut Host, id: ChildSaId) {
         let Some(established) = self.established() else { return };
         let Some(child) = established.estate.children.get(&id) else { return };
-        let Some(config) = established.connection.children.get(child.index) else { return };
-        let planned = established.plan.rekey_child;
-        let age = planned.or(config.lifetime.rekey_after).filter(|age| !age.is_zero());
-        let (since, jitter) = (child.since, config.lifetime.jitter_percent);
+        let age = child.lifetime.rekey_after.filter(|age| !age.is_zero());
+        let (since, jitter) = (child.since, child.lifetime.jitter_percent);
         match age {
             Some(age) => {
                 self.timers.set(Timer::ChildSaExpires(id), since + lifetime(age));

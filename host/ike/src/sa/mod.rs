@@ -7,6 +7,7 @@ pub(crate) mod estate;
 pub(crate) mod failing;
 mod foretelling;
 pub(crate) mod keys;
+mod lifetimes;
 pub(crate) mod maintenance;
 pub(crate) mod mapping;
 pub(crate) mod mobility;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vpnhost_crypto::SecretBytes;
-use vpnhost_model::{Identity, IkeSaId, Instant, Role};
+use vpnhost_model::{ChildSaId, Identity, IkeSaId, Instant, Role};
 use vpnhost_policy::Attribute;
 
 use crate::auth::verified::AuthVerified;
@@ -93,6 +93,8 @@ pub(crate) struct Established {
     pub(crate) tell_alive: bool,
     /// How many more SAs the peer may have made.
     pub(crate) pace: Pace,
+    /// The Child SA whose lifetimes are being planned.
+    pub(crate) planning: Option<ChildSaId>,
     /// By what the peer proves that it has lost this IKE SA (RFC 6290).
     pub(crate) crash_token: Option<SecretBytes>,
 }
@@ -125,6 +127,7 @@ impl Established {
             put_offs: 0,
             tell_alive: false,
             pace: Pace::new(now),
+            planning: None,
             crash_token: None,
         }
     }
@@ -162,8 +165,6 @@ pub(crate) struct Plan {
     pub(crate) backoff: Backoff,
     pub(crate) rekey_ike: Duration,
     pub(crate) rekey_jitter_percent: u8,
-    /// Age at which Child SAs are rekeyed, where a policy said another than is configured; zero never.
-    pub(crate) rekey_child: Option<Duration>,
     /// When the plan is to be made anew.
     pub(crate) review_after: Option<Duration>,
 }
@@ -181,7 +182,6 @@ impl Plan {
                 ("retransmit factor", format!("{} %", plan.backoff.factor_percent)),
                 ("retransmit tries", plan.backoff.tries.to_string()),
                 ("rekey", span(plan.rekey_ike)),
-                ("child rekey", plan.rekey_child.map_or_else(|| "as configured".to_owned(), span)),
                 ("review", plan.review_after.map_or_else(|| "never".to_owned(), span)),
             ]
         };
@@ -207,7 +207,6 @@ impl From<&Timing> for Plan {
             backoff: Backoff::from(timing),
             rekey_ike: timing.rekey_ike,
             rekey_jitter_percent: timing.rekey_jitter_percent,
-            rekey_child: None,
             review_after: None,
         }
     }
@@ -220,9 +219,9 @@ mod tests {
     #[test]
     fn a_plan_tells_which_values_it_changes() {
         let old = Plan::from(&Timing { liveness_idle: Duration::from_secs(30), ..Timing::default() });
-        let child = Some(Duration::from_secs(600));
-        let new = Plan { liveness_idle: Duration::from_secs(10), rekey_child: child, ..old };
-        assert_eq!(old.changes(&new), "dpd 30s → 10s, child rekey as configured → 600s");
+        let rekey_ike = Duration::from_secs(600);
+        let new = Plan { liveness_idle: Duration::from_secs(10), rekey_ike, ..old };
+        assert_eq!(old.changes(&new), "dpd 30s → 10s, rekey 14400s → 600s");
         assert_eq!(new.changes(&Plan { liveness_idle: Duration::ZERO, ..new }), "dpd 10s → never");
         assert_eq!(old.changes(&old), "");
         let keen = Plan { suspect: Duration::from_millis(300), max_outage: Duration::from_secs(600), ..old };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vpnhost_ike::{CloseReason, Command, Event, TrafficReport};
+use vpnhost_ike::{CloseReason, Command, EndpointConfig, Event, TrafficReport};
 use vpnhost_policy::{Answer, Authorization, Question, QuestionKind, QuestionSet, Ranking};
 
 use crate::pump::*;
@@ -147,13 +147,13 @@ fn a_plan_takes_effect() {
         Question::PlanMaintenance(situation) => {
             let mut plan = situation.native.clone();
             plan.liveness_idle_ms = 5_000;
-            plan.rekey_child_secs = 120;
+            plan.rekey_ike_secs = 300;
             Some(Answer::PlanMaintenance(plan))
         }
         _ => None,
     });
     pump.assert_connected(1);
-    assert!(pump.ike_sa(B).children[0].rekey_in.unwrap() <= Duration::from_secs(120));
+    assert!(pump.ike_sa(B).rekey_in.unwrap() <= Duration::from_secs(300));
     let (before, child) = (pump.sides[B].sent.len(), pump.child_sa(B));
     pump.run_for(Duration::from_secs(1));
     pump.traffic(B, TrafficReport::Outbound(child, pump.now.instant));
@@ -181,4 +181,51 @@ fn however_a_peer_writes_its_name_policies_see_one_and_the_same() {
         None
     });
     assert_eq!(asked.into_inner(), [id("a.lab"), id("a.lab")]);
+}
+
+#[test]
+fn a_child_sa_lives_as_long_as_a_policy_plans_and_its_rekey_is_planned_anew() {
+    let mut pump = delegated(&[QuestionKind::PlanLifetimes]);
+    let menus = std::cell::RefCell::new(Vec::new());
+    let short = |question: &Question| {
+        let Question::PlanLifetimes(menu) = question else { return None };
+        menus.borrow_mut().push((menu.child.clone(), menu.rekeys, menu.native.clone()));
+        let planned = vpnhost_policy::Lifetimes { rekey_secs: 120, rekey_mib: 5, why: Some("short".into()) };
+        Some(Answer::PlanLifetimes(planned))
+    };
+    answer_all(&mut pump, short);
+    pump.assert_connected(1);
+    let child = pump.child_sa(B);
+    assert!(pump.ike_sa(B).children[0].rekey_in.unwrap() <= Duration::from_secs(120));
+    let limited = |pump: &Pump| -> Vec<_> {
+        pump.sides[B].limited.iter().map(|(id, lifetime)| (*id, lifetime.rekey_bytes)).collect()
+    };
+    assert_eq!(limited(&pump), [(child, Some(5 << 20))]);
+    let told = |event: &Event| matches!(event, Event::Decided { question: "plan_lifetimes", by: "plugins", outcome, .. } if outcome.ends_with("rekey_bytes never → 5 MiB (short)"));
+    assert!(pump.saw(B, told), "{:?}", pump.sides[B].events);
+    pump.command(B, Command::RekeyChildSa(child));
+    answer_all(&mut pump, short);
+    let heir = pump.child_sa(B);
+    assert_eq!(limited(&pump), [(child, Some(5 << 20)), (heir, Some(5 << 20))]);
+    let (name, rekeys, native) = menus.borrow()[1].clone();
+    assert_eq!((name.as_str(), rekeys, native.rekey_mib), ("net", true, 0));
+}
+
+#[test]
+fn no_policy_lets_a_cipher_of_short_blocks_carry_more_than_it_can() {
+    let mut a = initiator(IKE, vec![child("net", "3des-sha1", "10.1.0.0/24", "10.2.0.0/24")]);
+    a.children[0].lifetime.rekey_bytes = None;
+    let b = responder(&a);
+    let legacy = |connection| EndpointConfig { allow_legacy: true, ..config(connection) };
+    let mut pump = Pump::new(legacy(a), legacy(b));
+    pump.sides[B].endpoint.delegate([QuestionKind::PlanLifetimes].into_iter().collect());
+    pump.command(A, Command::Initiate("b".into()));
+    answer_all(&mut pump, |question| {
+        let Question::PlanLifetimes(menu) = question else { return None };
+        assert_eq!((menu.native.rekey_mib, menu.bounds.rekey_mib.max), (256, 256));
+        let endless = vpnhost_policy::Lifetimes { rekey_mib: 0, ..menu.native.clone() };
+        Some(Answer::PlanLifetimes(endless))
+    });
+    pump.assert_connected(1);
+    assert_eq!(pump.sides[B].limited, []);
 }

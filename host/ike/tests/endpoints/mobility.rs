@@ -1,5 +1,6 @@
 //! MOBIKE (RFC 4555): the initiator changes its address, and the tunnel goes with it.
 
+mod advertising;
 mod both_ends;
 mod checks;
 mod choosing;

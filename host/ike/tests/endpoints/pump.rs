@@ -73,6 +73,8 @@ pub(crate) struct Side {
     pub(crate) sent: Vec<Transmit>,
     /// Path MTUs that were measured.
     pub(crate) path_mtus: Vec<(Path, u16)>,
+    /// What Child SAs are limited to since they were installed.
+    pub(crate) limited: Vec<(ChildSaId, Lifetime)>,
     pub(crate) questions: Vec<(QuestionId, Question)>,
     pub(crate) jobs: VecDeque<(JobId, Job)>,
     pub(crate) hold_jobs: bool,
@@ -152,6 +154,7 @@ impl Side {
             host: BTreeMap::new(),
             sent: Vec::new(),
             path_mtus: Vec::new(),
+            limited: Vec::new(),
             questions: Vec::new(),
             jobs: VecDeque::new(),
             hold_jobs: false,
@@ -281,6 +284,7 @@ impl Pump {
                     .filter(|keys| keys.ike_sa == id)
                     .for_each(|keys| keys.path = path);
             }
+            Output::LimitChildSa(id, lifetime) => side.limited.push((id, lifetime)),
             Output::PathMtu(path, octets) => side.path_mtus.push((path, octets)),
             Output::RemoveChildSa(id) => {
                 assert!(side.installed.remove(&id).is_some(), "removed before it was installed");

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use vpnhost_ipsec::{DropCause, OutboundCommand, OutboundSa, SoftLimits, TrafficReport, Verdict};
+use vpnhost_ipsec::{DropCause, OutboundCommand, SoftLimits, TrafficReport, Verdict};
 use vpnhost_model::Sequence;
 
 use crate::rig::*;
@@ -98,7 +98,8 @@ fn a_soft_limit_is_told_once_and_the_packets_go_on() {
         [SoftLimits { bytes: Some(150), packets: None }, SoftLimits { bytes: None, packets: Some(3) }]
     {
         let mut rig = Rig::without_sas(suite("aes128gcm16"));
-        let sa = OutboundSa { limits, ..rig.outbound_sa() };
+        let sa = rig.outbound_sa();
+        sa.activity.limit(limits);
         rig.outbound.handle_command(rig.now, OutboundCommand::Install(Box::new(sa))).unwrap();
         rig.outbound.handle_command(rig.now, OutboundCommand::Activate(ID)).unwrap();
         rig.seal(&[inner_v4(60, true), inner_v4(60, true)]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vpnhost_crypto::{CryptoError, PacketAlgorithm as _, PacketKey, PacketMut, SecureRandom};
 use vpnhost_ipsec::{
     Arrival, Batch, Counters, DropCause, Inbound, InboundCommand, InboundSa, Outbound, OutboundCommand,
-    OutboundSa, SaActivity, SoftLimits, TunnelConfig, Verdict,
+    OutboundSa, SaActivity, TunnelConfig, Verdict,
 };
 use vpnhost_model::{
     ChildSaId, ChildSpi, Encapsulation, EspSuite, Instant, Mode, Path, Sequence, TrafficSelector, Translation,
@@ -113,7 +113,6 @@ impl Rig {
             remote: here(),
             mode: Mode::Tunnel,
             translation: Translation::None,
-            limits: SoftLimits::default(),
             activity: Arc::<SaActivity>::default(),
         }
     }
@@ -129,7 +128,6 @@ impl Rig {
             local: here(),
             remote: there(),
             mode: Mode::Tunnel,
-            limits: SoftLimits::default(),
             activity: Arc::<SaActivity>::default(),
         }
     }

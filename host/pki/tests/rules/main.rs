@@ -233,7 +233,7 @@ fn a_name_without_an_attribute_is_no_identity() {
     let moon = world.moon(|plan| plan.with(names(&[(0x24, b"\x30\x00"), (2, b"moon.example.org")])));
     let identities = identity::identities(&moon);
     assert_eq!(
-        identities.iter().map(identity::text_of).collect::<Vec<_>>(),
+        identities.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["C=CH, O=Example, CN=moon", "moon.example.org"]
     );
     for own in identities {

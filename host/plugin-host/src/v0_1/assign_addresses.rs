@@ -19,6 +19,7 @@ impl Bindings {
             peer_id: types::identity(&menu.peer_id),
             labels: types::attributes(&menu.labels),
             remote: types::endpoint(menu.remote),
+            unix_secs: menu.unix_secs,
             wants_ipv4: menu.wants_ipv4,
             wants_ipv6: menu.wants_ipv6,
             preferred: types::addresses(&menu.preferred),
@@ -45,5 +46,6 @@ fn pool(pool: &PoolFacts) -> wit::PoolFacts {
         leased: pool.leased,
         remembers: pool.remembers,
         dns: types::addresses(&pool.dns),
+        hints: types::attributes(&pool.hints),
     }
 }

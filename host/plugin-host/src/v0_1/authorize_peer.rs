@@ -50,7 +50,9 @@ fn certificate(certificate: &PeerCertificate) -> wit::PeerCertificate {
         serial: certificate.serial.clone(),
         sha256: certificate.sha256.clone(),
         purposes: certificate.purposes.clone(),
+        key: certificate.key.clone(),
         expires_unix_secs: certificate.expires_unix_secs,
+        hints: types::attributes(&certificate.hints),
     }
 }
 

@@ -36,5 +36,7 @@ fn credential(credential: &CredentialFacts) -> wit::CredentialFacts {
         sha256: credential.sha256.clone(),
         expires_unix_secs: credential.expires_unix_secs,
         is_requested: credential.is_requested,
+        key: credential.key.clone(),
+        hints: types::attributes(&credential.hints),
     }
 }

@@ -1,16 +1,18 @@
 //! Version 0.1 of the interface: `wit/v0.1` and the native vocabulary, back and forth.
 
+mod advertise_addresses;
 mod assign_addresses;
 mod authorize_peer;
 mod choose_credential;
 mod imports;
 mod narrow_selectors;
+mod plan_lifetimes;
 mod plan_maintenance;
 mod rank_paths;
 mod rank_proposals;
 mod types;
 
-use vpnhost_policy::{QuestionKind, QuestionSet, limits};
+use vpnhost_policy::{Answer, Question, QuestionKind, QuestionSet, limits};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Result, Store};
 
@@ -41,6 +43,8 @@ pub(crate) struct Plugin {
     plan_maintenance: Option<exports::plan_maintenance::GuestIndices>,
     assign_addresses: Option<exports::assign_addresses::GuestIndices>,
     choose_credential: Option<exports::choose_credential::GuestIndices>,
+    advertise_addresses: Option<exports::advertise_addresses::GuestIndices>,
+    plan_lifetimes: Option<exports::plan_lifetimes::GuestIndices>,
 }
 
 /// The exports of one instance; a question that is not exported is abstained from.
@@ -54,6 +58,8 @@ pub(crate) struct Bindings {
     plan_maintenance: Option<exports::plan_maintenance::Guest>,
     assign_addresses: Option<exports::assign_addresses::Guest>,
     choose_credential: Option<exports::choose_credential::Guest>,
+    advertise_addresses: Option<exports::advertise_addresses::Guest>,
+    plan_lifetimes: Option<exports::plan_lifetimes::Guest>,
 }
 
 impl Plugin {
@@ -86,6 +92,12 @@ impl Plugin {
                 .transpose()?,
             choose_credential: asked(QuestionKind::ChooseCredential)
                 .map(exports::choose_credential::GuestIndices::new)
+                .transpose()?,
+            advertise_addresses: asked(QuestionKind::AdvertiseAddresses)
+                .map(exports::advertise_addresses::GuestIndices::new)
+                .transpose()?,
+            plan_lifetimes: asked(QuestionKind::PlanLifetimes)
+                .map(exports::plan_lifetimes::GuestIndices::new)
                 .transpose()?,
             pre,
         })
@@ -128,11 +140,46 @@ impl Plugin {
                 .as_ref()
                 .map(|it| it.load(&mut *store, &instance))
                 .transpose()?,
+            advertise_addresses: self
+                .advertise_addresses
+                .as_ref()
+                .map(|it| it.load(&mut *store, &instance))
+                .transpose()?,
+            plan_lifetimes: self
+                .plan_lifetimes
+                .as_ref()
+                .map(|it| it.load(&mut *store, &instance))
+                .transpose()?,
         })
     }
 }
 
 impl Bindings {
+    /// Puts a question; what is not exported is abstained from.
+    pub(crate) fn answer(&self, store: &mut Store<Guest>, question: &Question) -> Result<Option<Answer>> {
+        Ok(match question {
+            Question::RankProposals(menu) => self.rank_proposals(store, menu)?.map(Answer::RankProposals),
+            Question::AuthorizePeer(claim) => self.authorize_peer(store, claim)?.map(Answer::AuthorizePeer),
+            Question::NarrowSelectors(menu) => {
+                self.narrow_selectors(store, menu)?.map(Answer::NarrowSelectors)
+            }
+            Question::RankPaths(menu) => self.rank_paths(store, menu)?.map(Answer::RankPaths),
+            Question::PlanMaintenance(situation) => {
+                self.plan_maintenance(store, situation)?.map(Answer::PlanMaintenance)
+            }
+            Question::AssignAddresses(menu) => {
+                self.assign_addresses(store, menu)?.map(Answer::AssignAddresses)
+            }
+            Question::ChooseCredential(menu) => {
+                self.choose_credential(store, menu)?.map(Answer::ChooseCredential)
+            }
+            Question::AdvertiseAddresses(menu) => {
+                self.advertise_addresses(store, menu)?.map(Answer::AdvertiseAddresses)
+            }
+            Question::PlanLifetimes(menu) => self.plan_lifetimes(store, menu)?.map(Answer::PlanLifetimes),
+        })
+    }
+
     pub(crate) fn describe(&self, store: &mut Store<Guest>) -> Result<Manifest> {
         let info = self.describe.call_describe(store)?;
         let text = |text: &str| printable(text, limits::TEXT_OCTETS);

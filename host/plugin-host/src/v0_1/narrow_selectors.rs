@@ -20,6 +20,7 @@ impl Bindings {
             role: types::role(menu.role),
             peer_id: types::identity(&menu.peer_id),
             labels: types::attributes(&menu.labels),
+            unix_secs: menu.unix_secs,
             rekeys: menu.rekeys,
             offered_local: types::selectors(&menu.offered_local),
             offered_remote: types::selectors(&menu.offered_remote),

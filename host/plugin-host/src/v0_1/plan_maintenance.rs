@@ -1,6 +1,6 @@
 //! `plan-maintenance`.
 
-use vpnhost_policy::{Bounds, MaintenanceBounds, MaintenancePlan, Situation};
+use vpnhost_policy::{MaintenanceBounds, MaintenancePlan, Situation};
 use wasmtime::{Result, Store};
 
 use super::exports::plan_maintenance as wit;
@@ -49,7 +49,6 @@ fn plan(plan: &MaintenancePlan) -> wit::MaintenancePlan {
         retransmit_factor_percent: plan.retransmit_factor_percent,
         retransmit_tries: plan.retransmit_tries,
         rekey_ike_secs: plan.rekey_ike_secs,
-        rekey_child_secs: plan.rekey_child_secs,
         review_after_secs: plan.review_after_secs,
         why: plan.why.clone(),
     }
@@ -65,14 +64,13 @@ fn plan_in(plan: wit::MaintenancePlan) -> MaintenancePlan {
         retransmit_factor_percent: plan.retransmit_factor_percent,
         retransmit_tries: plan.retransmit_tries,
         rekey_ike_secs: plan.rekey_ike_secs,
-        rekey_child_secs: plan.rekey_child_secs,
         review_after_secs: plan.review_after_secs,
         why: types::why(plan.why),
     }
 }
 
 fn bounds(all: &MaintenanceBounds) -> wit::MaintenanceBounds {
-    let bounds = |it: Bounds| wit::Bounds { min: it.min, max: it.max, or_zero: it.or_zero };
+    let bounds = types::bounds;
     wit::MaintenanceBounds {
         liveness_idle_ms: bounds(all.liveness_idle_ms),
         keepalive_ms: bounds(all.keepalive_ms),
@@ -82,7 +80,6 @@ fn bounds(all: &MaintenanceBounds) -> wit::MaintenanceBounds {
         retransmit_factor_percent: bounds(all.retransmit_factor_percent),
         retransmit_tries: bounds(all.retransmit_tries),
         rekey_ike_secs: bounds(all.rekey_ike_secs),
-        rekey_child_secs: bounds(all.rekey_child_secs),
         review_after_secs: bounds(all.review_after_secs),
     }
 }

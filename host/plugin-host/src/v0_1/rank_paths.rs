@@ -54,5 +54,6 @@ fn path(path: &PathFacts) -> wit::PathFacts {
         flaps: path.flaps,
         outages: path.outages,
         outage_ms: path.outage_ms,
+        hints: types::attributes(&path.hints),
     }
 }

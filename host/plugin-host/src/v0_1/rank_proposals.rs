@@ -46,5 +46,6 @@ fn suite(suite: &OfferedSuite) -> wit::OfferedSuite {
         overhead_octets: suite.overhead_octets,
         packet_ns: suite.packet_ns,
         key_share_present: suite.key_share_present,
+        hints: types::attributes(&suite.hints),
     }
 }

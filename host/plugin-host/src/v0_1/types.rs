@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use vpnhost_model::{Identity, Role, TrafficSelector, Transform};
-use vpnhost_policy::{Attribute, Power, limits};
+use vpnhost_policy::{Attribute, Bounds, Power, limits};
 
 use super::wit::vpnhost::policy::types as wit;
 use crate::guest::printable;
@@ -43,6 +43,10 @@ pub(super) fn transforms(transforms: &[Transform]) -> Vec<wit::Transform> {
 
 pub(super) fn power(power: Power) -> wit::Power {
     wit::Power { source: power.source.0, battery_percent: power.battery_percent }
+}
+
+pub(super) fn bounds(bounds: Bounds) -> wit::Bounds {
+    wit::Bounds { min: bounds.min, max: bounds.max, or_zero: bounds.or_zero }
 }
 
 pub(super) fn attributes(attributes: &[Attribute]) -> Vec<wit::Attribute> {

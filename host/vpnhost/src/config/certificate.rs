@@ -160,11 +160,11 @@ pub(super) fn local_id(
     for certificate in of_all {
         if identity::bind(certificate, &id, false).is_err() {
             let names: Vec<String> =
-                identity::identities(certificate).iter().map(identity::text_of).collect();
+                identity::identities(certificate).iter().map(ToString::to_string).collect();
             let wrong = Wrong::new(format!(
                 "the certificate of {} is not for {}",
                 certificate.subject(),
-                identity::text_of(&id)
+                id.to_string()
             ));
             item.error(wrong.hint(format!("it is for {}", names.join("; "))));
             return None;
@@ -265,7 +265,7 @@ impl Judgement {
         let is_alone = peer.item("ca").is_none() && !pinned.is_empty();
         if is_alone && !pinned.iter().any(|certificate| is_of(certificate)) {
             let names = pinned.iter().flat_map(|certificate| identity::identities(certificate));
-            let names: Vec<String> = names.map(|id| identity::text_of(&id)).collect();
+            let names: Vec<String> = names.map(|id| id.to_string()).collect();
             let wrong = Wrong::new(format!("holds no certificate of {expected}: the peer would be refused"));
             item.warn(wrong.hint(format!("it is for {}", names.join("; "))));
         }

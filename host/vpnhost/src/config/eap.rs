@@ -100,7 +100,7 @@ fn alone_as_gateway(local: &Section<'_>, peer: &Section<'_>) -> Option<LocalAuth
 fn eap_id(local: &Section<'_>, means: &Means<'_>) -> Option<String> {
     let first = |own: &[Arc<OwnCertificate>]| {
         let certificate = own.first()?.credential().certificates().first()?;
-        identity::identities(certificate).first().map(identity::text_of)
+        identity::identities(certificate).first().map(ToString::to_string)
     };
     let item = local.item("eap_id").or_else(|| local.item("id"));
     let Some(item) = item else { return means.own.and_then(first) };

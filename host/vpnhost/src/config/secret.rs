@@ -88,9 +88,9 @@ pub(super) fn many(item: &Item<'_>, directories: &Directories) -> Option<BTreeMa
     let complete = each_line(item, directories, "IDENTITY SECRET", &mut |line| {
         let (identity, secret) = entry(line)?;
         let warning = (secret.len() < limits::SHORT_SECRET)
-            .then(|| short(&format!("the secret of {}", identity::text_of(&identity))));
+            .then(|| short(&format!("the secret of {}", identity.to_string())));
         if secrets.insert(identity::folded(&identity), secret).is_some() {
-            return Err(format!("{} has a secret already", identity::text_of(&identity)));
+            return Err(format!("{} has a secret already", identity.to_string()));
         }
         Ok(warning)
     })?;

@@ -7,7 +7,6 @@ use vpnhost_driver::{
     Snapshot, Traffic, legible,
 };
 use vpnhost_model::{Encapsulation, LocalAddress, Mode, Role, TrafficSelector};
-use vpnhost_pki::identity::text_of;
 use vpnhost_policy::{MetricValue, OnFailure};
 
 use super::document::{
@@ -92,8 +91,8 @@ impl IkeSa {
             local: sa.path.local.to_string(),
             remote: sa.path.remote.to_string(),
             encapsulation: encapsulation(sa).to_owned(),
-            local_id: text_of(&sa.local_id),
-            peer_id: text_of(&sa.peer_id),
+            local_id: sa.local_id.to_string(),
+            peer_id: sa.peer_id.to_string(),
             certificate: sa.certificate.as_ref().map(|facts| Certificate {
                 subject: facts.subject.clone(),
                 issuer: facts.issuer.clone(),
@@ -104,7 +103,7 @@ impl IkeSa {
             eap: sa.eap.as_ref().map(|facts| Eap {
                 identity: facts.identity.clone(),
                 method: facts.method.to_owned(),
-                ike_id: text_of(&facts.ike_id),
+                ike_id: facts.ike_id.to_string(),
             }),
             local_behind_nat: sa.local_behind_nat,
             peer_behind_nat: sa.peer_behind_nat,

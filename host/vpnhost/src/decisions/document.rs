@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use vpnhost_model::{Identity, Role, TrafficSelector, Transform};
-use vpnhost_pki::identity::text_of;
 use vpnhost_policy::{
-    AddressMenu, Answer, Attribute, Authorization, Bounds, CredentialFacts, CredentialMenu, Decision,
-    ImportCall, ImportValue, MaintenanceBounds, MaintenancePlan, OfferedSuite, OtherSa, Outcome, PathFacts,
-    PathMenu, PeerCertificate, PeerClaim, PeerEap, PoolFacts, Power, ProposalMenu, Question, SelectorMenu,
-    Situation, Step,
+    AddressFacts, AddressMenu, AdvertisementMenu, Answer, Attribute, Authorization, Bounds, CredentialFacts,
+    CredentialMenu, Decision, ImportCall, ImportValue, LifetimeMenu, Lifetimes, MaintenanceBounds,
+    MaintenancePlan, OfferedSuite, OtherSa, Outcome, PathFacts, PathMenu, PeerCertificate, PeerClaim,
+    PeerEap, PoolFacts, Power, ProposalMenu, Question, SelectorMenu, Situation, Step,
 };
 
 /// Returns the document of a decision.
@@ -38,6 +37,8 @@ fn asked(question: &Question) -> Value {
         Question::PlanMaintenance(situation) => maintenance(situation),
         Question::AssignAddresses(menu) => addresses(menu),
         Question::ChooseCredential(menu) => credentials(menu),
+        Question::AdvertiseAddresses(menu) => advertisement(menu),
+        Question::PlanLifetimes(menu) => child_lifetimes(menu),
     }
 }
 
@@ -67,6 +68,7 @@ fn suite(suite: &OfferedSuite) -> Value {
         "overhead_octets": suite.overhead_octets,
         "packet_ns": suite.packet_ns,
         "key_share_present": suite.key_share_present,
+        "hints": attributes(&suite.hints),
     })
 }
 
@@ -106,7 +108,9 @@ fn certificate(certificate: &PeerCertificate) -> Value {
         "serial": certificate.serial,
         "sha256": certificate.sha256,
         "purposes": certificate.purposes,
+        "key": certificate.key,
         "expires_unix_secs": certificate.expires_unix_secs,
+        "hints": attributes(&certificate.hints),
     })
 }
 
@@ -128,6 +132,7 @@ fn traffic(menu: &SelectorMenu) -> Value {
         "role": role(menu.role),
         "peer_id": identity(&menu.peer_id),
         "labels": attributes(&menu.labels),
+        "unix_secs": menu.unix_secs,
         "rekeys": menu.rekeys,
         "offered_local": selectors(&menu.offered_local),
         "offered_remote": selectors(&menu.offered_remote),
@@ -155,6 +160,7 @@ fn paths(menu: &PathMenu) -> Value {
             "flaps": path.flaps,
             "outages": path.outages,
             "outage_ms": path.outage_ms,
+            "hints": attributes(&path.hints),
         })
     };
     json!({
@@ -205,12 +211,14 @@ fn addresses(menu: &AddressMenu) -> Value {
             "leased": pool.leased,
             "remembers": pool.remembers,
             "dns": texts(&pool.dns),
+            "hints": attributes(&pool.hints),
         })
     };
     json!({
         "peer_id": identity(&menu.peer_id),
         "labels": attributes(&menu.labels),
         "remote": menu.remote.to_string(),
+        "unix_secs": menu.unix_secs,
         "wants_ipv4": menu.wants_ipv4,
         "wants_ipv6": menu.wants_ipv6,
         "preferred": texts(&menu.preferred),
@@ -228,6 +236,8 @@ fn credentials(menu: &CredentialMenu) -> Value {
             "sha256": it.sha256,
             "expires_unix_secs": it.expires_unix_secs,
             "is_requested": it.is_requested,
+            "key": it.key,
+            "hints": attributes(&it.hints),
         })
     };
     json!({
@@ -250,13 +260,11 @@ fn plan(plan: &MaintenancePlan) -> Value {
         "retransmit_factor_percent": plan.retransmit_factor_percent,
         "retransmit_tries": plan.retransmit_tries,
         "rekey_ike_secs": plan.rekey_ike_secs,
-        "rekey_child_secs": plan.rekey_child_secs,
         "review_after_secs": plan.review_after_secs,
     })
 }
 
 fn bounds(all: &MaintenanceBounds) -> Value {
-    let within = |it: Bounds| json!({ "min": it.min, "max": it.max, "or_zero": it.or_zero });
     json!({
         "liveness_idle_ms": within(all.liveness_idle_ms),
         "keepalive_ms": within(all.keepalive_ms),
@@ -266,9 +274,60 @@ fn bounds(all: &MaintenanceBounds) -> Value {
         "retransmit_factor_percent": within(all.retransmit_factor_percent),
         "retransmit_tries": within(all.retransmit_tries),
         "rekey_ike_secs": within(all.rekey_ike_secs),
-        "rekey_child_secs": within(all.rekey_child_secs),
         "review_after_secs": within(all.review_after_secs),
     })
+}
+
+fn within(it: Bounds) -> Value {
+    json!({ "min": it.min, "max": it.max, "or_zero": it.or_zero })
+}
+
+fn advertisement(menu: &AdvertisementMenu) -> Value {
+    let address = |it: &AddressFacts| {
+        json!({
+            "address": it.address.to_string(),
+            "interface": it.interface,
+            "kind": it.kind.0,
+            "metered": it.metered,
+            "roaming": it.roaming,
+            "hints": attributes(&it.hints),
+        })
+    };
+    json!({
+        "role": role(menu.role),
+        "peer_id": identity(&menu.peer_id),
+        "labels": attributes(&menu.labels),
+        "local": menu.local.to_string(),
+        "remote": menu.remote.to_string(),
+        "peer_behind_nat": menu.peer_behind_nat,
+        "addresses": menu.addresses.iter().map(address).collect::<Vec<_>>(),
+        "return_routability": menu.return_routability.0,
+        "hints": attributes(&menu.hints),
+    })
+}
+
+fn child_lifetimes(menu: &LifetimeMenu) -> Value {
+    json!({
+        "child": menu.child,
+        "role": role(menu.role),
+        "peer_id": identity(&menu.peer_id),
+        "labels": attributes(&menu.labels),
+        "rekeys": menu.rekeys,
+        "suite": transforms(&menu.suite),
+        "strength": menu.strength.0,
+        "local": selectors(&menu.local),
+        "remote": selectors(&menu.remote),
+        "native": lifetimes(&menu.native),
+        "bounds": {
+            "rekey_secs": within(menu.bounds.rekey_secs),
+            "rekey_mib": within(menu.bounds.rekey_mib),
+        },
+        "hints": attributes(&menu.hints),
+    })
+}
+
+fn lifetimes(lifetimes: &Lifetimes) -> Value {
+    json!({ "rekey_secs": lifetimes.rekey_secs, "rekey_mib": lifetimes.rekey_mib })
 }
 
 fn answer(answer: &Answer) -> Value {
@@ -287,6 +346,10 @@ fn answer(answer: &Answer) -> Value {
         Answer::PlanMaintenance(it) => plan(it),
         Answer::AssignAddresses(it) => json!({ "order": it.order, "dns": it.dns.as_deref().map(texts) }),
         Answer::ChooseCredential(choice) => json!({ "index": choice.index }),
+        Answer::AdvertiseAddresses(it) => {
+            json!({ "order": it.order, "return_routability": it.return_routability.0 })
+        }
+        Answer::PlanLifetimes(it) => lifetimes(it),
     }
 }
 
@@ -339,7 +402,7 @@ fn role(role: Role) -> &'static str {
 
 fn identity(identity: &Identity) -> Value {
     let (kind, octets) = identity.to_wire();
-    json!({ "kind": kind, "data": hex(&octets), "text": text_of(identity) })
+    json!({ "kind": kind, "data": hex(&octets), "text": identity.to_string() })
 }
 
 fn hex(octets: &[u8]) -> String {

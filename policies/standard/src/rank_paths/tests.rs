@@ -20,6 +20,7 @@ fn path(kind: LinkKind, metered: bool, rtt_us: u32) -> PathFacts {
         flaps: 0,
         outages: 0,
         outage_ms: 0,
+        hints: Vec::new(),
     }
 }
 

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use vpnhost_ike::{ChildSaKeys, HostConfiguration, Output, OutputFailure, Transmit, TransmitKind};
-use vpnhost_ipsec::{InboundCommand, OutboundCommand, SaActivity};
-use vpnhost_model::{ChildSaId, IkeSaId, Now, Path};
+use vpnhost_ipsec::{InboundCommand, OutboundCommand, SaActivity, SoftLimits};
+use vpnhost_model::{ChildSaId, IkeSaId, Lifetime, Now, Path};
 
 use super::{Activity, HostUnderTest, IDLE_PORT, Pending};
 use crate::keys;
@@ -24,6 +24,9 @@ impl HostUnderTest {
             Output::ReserveSpi(spi) => self.order_inbound(now, InboundCommand::Expect(spi)),
             Output::FreeSpi(spi) => self.order_inbound(now, InboundCommand::Forget(spi)),
             Output::InstallChildSa(keys) => self.install(now, *keys),
+            Output::LimitChildSa(id, lifetime) => {
+                self.activities[&id].shared.limit(soft_limits(&lifetime));
+            }
             Output::ActivateOutbound(id) => self.order_outbound(now, OutboundCommand::Activate(id)),
             Output::MoveChildSas(ike_sa, path) => self.move_children(now, ike_sa, path),
             Output::PathMtu(path, octets) => {
@@ -63,6 +66,7 @@ impl HostUnderTest {
 
     fn install(&mut self, now: Now, keys: ChildSaKeys) {
         let shared = Arc::new(SaActivity::default());
+        shared.limit(soft_limits(&keys.lifetime));
         let (inbound, outbound) = match keys::sas(self.crypto, &keys, &shared) {
             Ok(sas) => sas,
             Err(error) => {
@@ -135,4 +139,8 @@ impl HostUnderTest {
         let source = SocketAddr::new(ip, path.local.port());
         self.outbox.push_back(Datagram { source, destination: path.remote, carrier, tos, octets });
     }
+}
+
+fn soft_limits(lifetime: &Lifetime) -> SoftLimits {
+    SoftLimits { bytes: lifetime.rekey_bytes, packets: lifetime.rekey_packets }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vpnhost_crypto::SecureRandom;
-use vpnhost_ipsec::{InboundSa, OutboundSa, SaActivity, SoftLimits};
+use vpnhost_ipsec::{InboundSa, OutboundSa, SaActivity};
 use vpnhost_model::{
     ChildSaId, ChildSpi, Encryption, Integrity, Mode, PacketId, Path, Sequence, TrafficSelector, Translation,
 };
@@ -66,7 +66,6 @@ impl End {
             remote: all(),
             mode: Mode::Tunnel,
             translation: Translation::None,
-            limits: SoftLimits::default(),
             activity: Arc::clone(&activity),
         };
         let outbound = OutboundSa {
@@ -79,7 +78,6 @@ impl End {
             local: all(),
             remote: all(),
             mode: Mode::Tunnel,
-            limits: SoftLimits::default(),
             activity,
         };
         (inbound, outbound)

@@ -310,7 +310,7 @@ impl IkeSa {
                 }
                 decision.suite = Some(suite);
                 decision.stage = DecisionStage::Narrowing;
-                let question = self.selector_question(&decision)?;
+                let question = self.selector_question(now, &decision)?;
                 Ok(Next::Wait(Box::new(decision), WaitFor::Answer(Box::new(question))))
             }
             (DecisionStage::Narrowing, Resumed::Answer(answer, by)) => {
@@ -340,7 +340,7 @@ impl IkeSa {
         }
     }
 
-    fn selector_question(&self, decision: &ChildDecision) -> Result<Question, Refusal> {
+    fn selector_question(&self, now: Now, decision: &ChildDecision) -> Result<Question, Refusal> {
         let Some(established) = self.established() else {
             return Err(Refusal::of(NotifyType::TEMPORARY_FAILURE));
         };
@@ -350,7 +350,7 @@ impl IkeSa {
         let mode = connection.children.get(decision.index).map_or(Mode::Tunnel, |child| child.mode);
         let (ts_i, ts_r) = self.offered_selectors(&decision.asked, mode);
         let sides = ((&*decision.local, &*decision.remote), (&*ts_r, &*ts_i));
-        Ok(narrow_selectors::question(about, established, sides, decision.asked.rekeys.is_some()))
+        Ok(narrow_selectors::question(about, established, sides, (decision.asked.rekeys.is_some(), now)))
     }
 
     fn child_key_exchange(&self, host: &mut Host, decision: &ChildDecision) -> Result<Option<Job>, Refusal> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use vpnhost_crypto::{DrawnRandom, Hash, PublicKey, SecretBytes};
 use vpnhost_model::{Identity, Now, Role};
-use vpnhost_pki::identity;
 
 use crate::auth::judged::Court;
 use crate::auth::octets::SignedOctets;
@@ -215,7 +214,7 @@ pub(crate) fn another_method(used: Option<AuthMethod>, wanted: &PeerAuth) -> Aut
 pub(crate) fn not_expected(expected: &PeerIdentity, peer: &Identity) -> AuthenticationFailure {
     match expected {
         PeerIdentity::Is(_) | PeerIdentity::Like(_) => AuthenticationFailure::UnexpectedIdentity {
-            said: identity::text_of(peer),
+            said: peer.to_string(),
             expected: expected.to_string(),
         },
         PeerIdentity::Any => AuthenticationFailure::UnknownIdentity,

@@ -189,7 +189,7 @@ impl IkeSa {
 
     /// Asks which pools the peer's addresses come from, if any has one for it.
     fn ask_for_pools(&mut self, host: &mut Host, now: Now, wanted: Wanted, first: FirstChild) {
-        match assign_addresses::question(self, host, &wanted) {
+        match assign_addresses::question(now, self, host, &wanted) {
             Some((question, pools)) => {
                 let assigning = RemoteAuth::Assigning(Assigning { wanted, pools, first });
                 self.set_remote(RemoteExchange::Auth(Box::new(assigning)));

@@ -173,8 +173,7 @@ impl IkeSa {
     /// Has everything go over a pair: ESP at once, unless it is to be checked before that the peer is there.
     pub(super) fn go_to(&mut self, host: &mut Host, pair: AddressPair) {
         let path = Path { encapsulation: self.guess_encapsulation(host, pair), ..self.path_of(pair) };
-        let checks =
-            self.connection.as_ref().is_some_and(|it| it.return_routability == ReturnRoutability::Before);
+        let checks = self.return_routability() == ReturnRoutability::Before;
         let first_verified = !checks || self.is_verified(&host.translators, pair.remote);
         let Some(mobility) = self.mobility_mut() else { return };
         mobility.forget_path();

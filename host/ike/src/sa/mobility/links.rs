@@ -135,8 +135,12 @@ impl IkeSa {
 
     /// Has the peer told of this host's addresses, if it knows others. The initiator uses a responder's at once; an
     /// initiator's matter only when the responder moves.
-    fn want_announcement(&mut self, host: &Host, now: Now) {
-        let own = self.own_addresses(host);
+    pub(crate) fn want_announcement(&mut self, host: &mut Host, now: Now) {
+        if self.mobility().is_none_or(|mobility| !mobility.enabled) || self.consider_advertisement(host, now)
+        {
+            return;
+        }
+        let own = self.advertised(host);
         if self.mobility().is_none_or(|mobility| mobility.told.as_ref() == Some(&own)) {
             return;
         }

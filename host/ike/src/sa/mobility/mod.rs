@@ -4,6 +4,7 @@
 //! The policy ranks; here the best is taken that works. What is said on the wire is the affair of
 //! `exchange::update_addresses`.
 
+pub(crate) mod advertising;
 mod choice;
 mod hearing;
 mod known;
@@ -13,7 +14,7 @@ mod orders;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use vpnhost_model::{AddressPair, IkeSaId, Instant, LinkKind, Now, Path, Role, TrafficSelector};
+use vpnhost_model::{AddressPair, IkeSaId, Instant, Now, Path, Role, TrafficSelector};
 use vpnhost_policy::PathCause;
 
 use crate::config::SelectorConfig;
@@ -23,7 +24,6 @@ use crate::host::Host;
 use crate::limits;
 use crate::output::Output;
 use crate::sa::IkeSa;
-use crate::sa::estate;
 use crate::sa::path_mtu::{FoundMtu, MtuSearch};
 use crate::sa::path_test::Heard;
 use crate::sa::paths::{Change, Paths};
@@ -43,6 +43,8 @@ pub(crate) struct Mobility {
     pub(crate) peer_addresses: Vec<IpAddr>,
     /// This host's, as the peer acknowledged last; none if it does not know the one in use.
     pub(crate) told: Option<Vec<IpAddr>>,
+    /// Which addresses the peer is told.
+    pub(crate) advertising: advertising::Advertising,
     /// The pairs of addresses to choose from.
     pub(crate) paths: Paths,
     /// Addresses of the peer that are known to be its own: configured, or checked lately.
@@ -239,26 +241,9 @@ impl IkeSa {
         })
     }
 
-    /// Returns this host's addresses beside the one in use, for the peer to know. Those in a network that it protects
-    /// cannot carry the tunnel.
-    pub(crate) fn own_addresses(&self, host: &Host) -> Vec<IpAddr> {
-        let children = self.connection.iter().flat_map(|connection| &connection.children);
-        let protected: Vec<TrafficSelector> = children.flat_map(|child| fixed(&child.local)).collect();
-        let behind = |address: IpAddr| estate::holds(&protected, address);
-        let mut own = Vec::new();
-        for link in &host.local_addresses {
-            let outside = link.kind != LinkKind::LOOPBACK && link.kind != LinkKind::TUNNEL;
-            let new = link.address != self.path.local.ip() && !own.contains(&link.address);
-            if outside && new && !behind(link.address) && own.len() < limits::OWN_ADDRESSES {
-                own.push(link.address);
-            }
-        }
-        own
-    }
-
     /// Takes up MOBIKE once both sides said that they can.
     pub(crate) fn begin_mobility(&mut self, host: &mut Host, now: Now, peer_addresses: Vec<IpAddr>) {
-        let (remote, own) = (self.path.remote.ip(), self.own_addresses(host));
+        let (remote, own) = (self.path.remote.ip(), self.advertised(host));
         let gateways = self.connection.iter().flat_map(|it| it.gateways.iter()).map(|it| it.address.ip());
         let mut verified = KnownAddresses::configured(gateways);
         verified.note(now.instant, remote);

@@ -2,7 +2,7 @@
 
 use vpnhost_ike::config::{LocalAuth, PeerAuth, PeerIdentity};
 use vpnhost_model::Identity;
-use vpnhost_pki::{Certificate, Pattern, Purpose, Revocation, identity};
+use vpnhost_pki::{Certificate, Pattern, Purpose, Revocation};
 
 use super::maker::{DAY, Key, NOW, Plan, crl, names};
 use super::{Ground, Problem};
@@ -77,7 +77,7 @@ fn without_an_id_the_subject_says_who_this_host_is() {
     let local = "{ cert = [\"carol.pem\", \"mid.pem\"], key = \"carol.key\" }";
     let peer = &Ground::certified().good(&ends(local, PEER)).connections[0].peer;
     assert!(matches!(peer.local_id, Identity::DistinguishedName(_)));
-    assert_eq!(identity::text_of(&peer.local_id), "C=CH, CN=carol");
+    assert_eq!(peer.local_id.to_string(), "C=CH, CN=carol");
 }
 
 #[test]

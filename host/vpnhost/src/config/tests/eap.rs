@@ -1,7 +1,7 @@
 //! EAP in `local` and `peer`: what is read, and what is told of mistakes.
 
 use vpnhost_ike::config::{LocalAuth, PeerAuth};
-use vpnhost_pki::{Purpose, identity};
+use vpnhost_pki::Purpose;
 
 use super::Ground;
 use super::certificates::{LOCAL, PEER, ends};
@@ -83,7 +83,7 @@ fn a_clients_certificate_need_not_be_for_its_ike_identity() {
     let client =
         tls(LOCAL).replace("id = \"carol.example.org\"", "id = \"10.0.0.5\", eap_id = \"carol.example.org\"");
     let peer = &ground().good(&ends(&client, PEER)).connections[0].peer;
-    assert_eq!(identity::text_of(&peer.local_id), "10.0.0.5");
+    assert_eq!(peer.local_id.to_string(), "10.0.0.5");
 }
 
 #[test]
