@@ -1,14 +1,16 @@
 //! A component that answers as any policy does.
 
+mod aside;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vpnhost_model::Identity;
 use vpnhost_policy::{
-    AddressMenu, Answer, Assignment, Authorization, CredentialChoice, CredentialMenu, Failure, ImportCall,
+    AddressMenu, Assignment, Authorization, CredentialChoice, CredentialMenu, Failure, ImportCall,
     MaintenancePlan, Metric, Narrowing, OnFailure, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu,
     Question, QuestionKind, QuestionSet, Ranking, RecordedReply, Reply, SelectorMenu, Sha256, Situation,
 };
@@ -21,7 +23,9 @@ use crate::limits::{self, Limits};
 use crate::loader::{self, Admission};
 use crate::table::Table;
 use crate::v0_1::{Bindings, Plugin};
-use crate::{LoadError, Manifest, PluginEngine, PluginSpec, Signer};
+use crate::{Grant, LoadError, Manifest, PluginEngine, PluginSpec, Signer};
+
+pub use aside::Aside;
 
 /// A loaded plugin.
 ///
@@ -36,6 +40,8 @@ pub struct WasmPolicy {
     name: String,
     manifest: Manifest,
     sha256: Sha256,
+    configured: Sha256,
+    asked: Vec<Grant>,
     signer: Option<Signer>,
     services: Services,
     questions: QuestionSet,
@@ -109,6 +115,8 @@ impl WasmPolicy {
         Ok(Self {
             engine: engine.clone(),
             plugin,
+            configured: spec.digest(),
+            asked: loaded.asked,
             spec,
             name,
             manifest,
@@ -123,6 +131,11 @@ impl WasmPolicy {
     /// Returns what the plugin says of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Returns what it uses of the host, beside the log.
+    pub fn grants(&self) -> &[Grant] {
+        &self.asked
     }
 
     /// Returns who signed it, where that was asked for.
@@ -176,7 +189,8 @@ impl WasmPolicy {
         }
         running.usage.calls += 1;
         let started = Instant::now();
-        let result = self.call(&mut running, &mut asking.record, call);
+        let limit = asking.limit.min(self.spec.limits.call);
+        let result = self.call(&mut running, limit, &mut asking.record, call);
         let elapsed = started.elapsed();
         match &result {
             Ok(answer) => {
@@ -189,7 +203,9 @@ impl WasmPolicy {
                     plugin = %self.name, sha256 = %self.sha256.short(), question = %kind, ?elapsed, %failure,
                     "plugin failed"
                 );
-                if running.count(Instant::now(), asking.peer) {
+                // Who is given less time than it is due has done nothing wrong.
+                let is_hurried = *failure == Failure::Deadline && limit < self.spec.limits.call;
+                if !is_hurried && running.count(Instant::now(), asking.peer) {
                     let (faults, pause) = (limits::FAULTS, limits::PAUSE);
                     let whom = asking.peer.map_or("", |_| " for a peer");
                     tracing::warn!(plugin = %self.name, faults, ?pause, "plugin switched off{whom}: it fails too often");
@@ -202,6 +218,7 @@ impl WasmPolicy {
     fn call<R>(
         &self,
         running: &mut Running,
+        limit: Duration,
         record: &mut Vec<ImportCall>,
         call: impl FnOnce(&Bindings, &mut Store<Guest>) -> wasmtime::Result<Option<R>>,
     ) -> Result<Option<R>, Failure> {
@@ -212,7 +229,7 @@ impl WasmPolicy {
                 self.restart()?
             }
         };
-        let answer = instance.call(&self.engine, self.spec.limits.call, call);
+        let answer = instance.call(&self.engine, limit, call);
         *record = instance.take_record();
         let answer = answer?;
         running.instance = Some(instance);
@@ -242,13 +259,15 @@ struct Asking<'a> {
     kind: QuestionKind,
     /// Whom it is about, where failures are counted for each peer.
     peer: Option<&'a Identity>,
+    /// How long somebody waits for it.
+    limit: Duration,
     /// What the plugin's imports told it.
     record: Vec<ImportCall>,
 }
 
 impl<'a> Asking<'a> {
     fn of(kind: QuestionKind) -> Self {
-        Self { kind, peer: None, record: Vec::new() }
+        Self { kind, peer: None, limit: Duration::MAX, record: Vec::new() }
     }
 
     fn about(claim: &'a PeerClaim) -> Self {
@@ -338,43 +357,26 @@ impl Policy for WasmPolicy {
     }
 
     fn consult_on_record(&self, question: &Question) -> RecordedReply {
+        self.consult_within(question, self.spec.limits.call)
+    }
+
+    /// Runs no longer than whoever waits: what an answer that nobody hears wrote to the store would count otherwise.
+    fn consult_within(&self, question: &Question, limit: Duration) -> RecordedReply {
         let mut asking = match question {
             Question::AuthorizePeer(claim) => Asking::about(claim),
-            Question::RankProposals(_)
-            | Question::NarrowSelectors(_)
-            | Question::RankPaths(_)
-            | Question::PlanMaintenance(_)
-            | Question::AssignAddresses(_)
-            | Question::ChooseCredential(_) => Asking::of(question.kind()),
+            other => Asking::of(other.kind()),
         };
-        let reply = match question {
-            Question::RankProposals(menu) => self
-                .ask(&mut asking, |it, store| it.rank_proposals(store, menu))
-                .map(|answer| answer.map(Answer::RankProposals)),
-            Question::AuthorizePeer(claim) => self
-                .ask(&mut asking, |it, store| it.authorize_peer(store, claim))
-                .map(|answer| answer.map(Answer::AuthorizePeer)),
-            Question::NarrowSelectors(menu) => self
-                .ask(&mut asking, |it, store| it.narrow_selectors(store, menu))
-                .map(|answer| answer.map(Answer::NarrowSelectors)),
-            Question::RankPaths(menu) => self
-                .ask(&mut asking, |it, store| it.rank_paths(store, menu))
-                .map(|answer| answer.map(Answer::RankPaths)),
-            Question::PlanMaintenance(situation) => self
-                .ask(&mut asking, |it, store| it.plan_maintenance(store, situation))
-                .map(|answer| answer.map(Answer::PlanMaintenance)),
-            Question::AssignAddresses(menu) => self
-                .ask(&mut asking, |it, store| it.assign_addresses(store, menu))
-                .map(|answer| answer.map(Answer::AssignAddresses)),
-            Question::ChooseCredential(menu) => self
-                .ask(&mut asking, |it, store| it.choose_credential(store, menu))
-                .map(|answer| answer.map(Answer::ChooseCredential)),
-        };
+        asking.limit = limit;
+        let reply = self.ask(&mut asking, |it, store| it.answer(store, question));
         RecordedReply { reply, imports: asking.record }
     }
 
     fn sha256(&self) -> Option<Sha256> {
         Some(self.sha256)
+    }
+
+    fn configured(&self) -> Option<Sha256> {
+        Some(self.configured)
     }
 
     fn metrics(&self) -> Vec<Metric> {

@@ -6,6 +6,7 @@ mod choose_credential;
 mod imports;
 mod narrow_selectors;
 mod plan_maintenance;
+mod question;
 mod rank_paths;
 mod rank_proposals;
 mod types;
