@@ -67,8 +67,9 @@ pub fn run(subject: &Subject, mut progress: impl FnMut(&str)) -> Result<Report, 
     let plugin = subject.start()?;
     let mut cached = Vec::new();
     for _ in 0..limits::STARTS[1] {
+        let engine = subject.engine()?;
         let started = Instant::now();
-        black_box(subject.start()?);
+        black_box(WasmPolicy::load(&engine, subject.spec().clone())?);
         cached.push(started.elapsed());
     }
     let mut questions = Vec::new();

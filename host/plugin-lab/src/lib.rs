@@ -10,6 +10,8 @@ pub mod difference;
 pub mod limits;
 pub mod questions;
 pub mod replay;
+#[cfg(test)]
+mod round_trip;
 pub mod scenario;
 mod subject;
 

@@ -20,7 +20,5 @@ pub const WARM_UP: usize = 200;
 pub const STARTS: [usize; 2] = [3, 20];
 /// Candidates of a measured menu.
 pub const CANDIDATES: u64 = 8;
-/// How long a replayed call may take: nobody waits for it.
-pub const REPLAYED: Duration = Duration::from_secs(1);
 /// The largest scenario that is read, in octets.
 pub const SCENARIO_OCTETS: u64 = 4 << 20;

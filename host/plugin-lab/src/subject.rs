@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use vpnhost_plugin_host::{LoadError, PluginEngine, PluginSpec, WasmPolicy};
@@ -42,8 +43,12 @@ impl Subject {
     /// # Errors
     /// Why it is not loaded.
     pub fn start_with(&self, spec: PluginSpec) -> Result<WasmPolicy, LoadError> {
-        // An engine of its own: what is held for a plugin, such as its store, is held by its engine.
-        WasmPolicy::load(&PluginEngine::keeping(&self.scratch.0)?, spec)
+        WasmPolicy::load(&self.engine()?, spec)
+    }
+
+    /// Returns an engine of its own: what is held for a plugin, such as its store, is held by its engine.
+    pub(crate) fn engine(&self) -> Result<Arc<PluginEngine>, LoadError> {
+        PluginEngine::keeping(&self.scratch.0)
     }
 }
 
