@@ -5,7 +5,6 @@ mod agreement;
 mod hostile;
 mod journeys;
 mod loading;
-mod questions;
 mod services;
 mod shelf;
 mod signed;

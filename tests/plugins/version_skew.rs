@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use vpnhost_plugin_host::{LoadError, PluginSpec, WasmPolicy};
+use vpnhost_plugin_lab::questions::Random;
 use vpnhost_policy::{Policy, QuestionKind};
 
-use crate::questions::Random;
 use crate::{component, engine, load, spec};
 
 #[test]
 fn a_component_with_one_question_abstains_on_the_rest() {
     let plugin = load("template", &[]).unwrap();
     for kind in QuestionKind::ALL {
-        let reply = plugin.consult(&Random(1).question(kind));
+        let reply = plugin.consult(&Random::new(1).question(kind));
         assert_eq!(matches!(reply, Ok(Some(_))), kind == QuestionKind::RankPaths, "{kind}: {reply:?}");
         assert!(reply.is_ok(), "{kind}: {reply:?}");
     }
@@ -43,7 +43,7 @@ fn rebuilt_against(version: &str) -> Result<WasmPolicy, LoadError> {
 #[test]
 fn a_component_of_a_later_patch_of_the_interface_loads_and_answers() {
     let plugin = rebuilt_against("0.1.7").unwrap();
-    let reply = plugin.consult(&Random(1).question(QuestionKind::RankPaths));
+    let reply = plugin.consult(&Random::new(1).question(QuestionKind::RankPaths));
     assert!(matches!(reply, Ok(Some(_))), "{reply:?}");
 }
 

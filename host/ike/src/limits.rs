@@ -225,7 +225,7 @@ pub const ADDRESS_KNOWN: Duration = Duration::from_secs(3600);
 pub const TRANSLATORS: usize = 8;
 
 /// Addresses of this host that a peer is told of, beside the one in use.
-pub const OWN_ADDRESSES: usize = 16;
+pub const OWN_ADDRESSES: usize = vpnhost_policy::limits::ADDRESSES;
 
 /// Pairs of addresses that an IKE SA chooses from.
 pub const PATHS: usize = vpnhost_policy::limits::PATHS;

@@ -11,6 +11,7 @@ use wasmtime::{ResourceLimiter, Result, Trap, bail};
 use crate::PluginEngine;
 use crate::holdings::Held;
 use crate::limits::{self, Limits};
+use crate::recorded::StandIn;
 use crate::store::Writes;
 use crate::table::Table;
 
@@ -26,6 +27,10 @@ pub(crate) struct Guest {
     /// The last line at ERROR: a panic writes its message there.
     last_words: Option<String>,
     services: Option<Services>,
+    /// What is asked instead of the host, where it is not to be.
+    stand_in: Option<StandIn>,
+    /// Octets of linear memory.
+    memory: usize,
     writes: Writes,
     /// Numbers that were not taken in this call.
     numbers_dropped: u32,
@@ -52,6 +57,8 @@ impl Guest {
             log_dropped: 0,
             last_words: None,
             services: None,
+            stand_in: None,
+            memory: 0,
             writes: Writes::default(),
             numbers_dropped: 0,
             record: Vec::new(),
@@ -65,6 +72,21 @@ impl Guest {
 
     pub(crate) fn serve(&mut self, services: Services) {
         self.services = Some(services);
+    }
+
+    /// Has something asked instead of the host, from now on.
+    pub(crate) fn stand_in(&mut self, stand_in: StandIn) {
+        self.stand_in = Some(stand_in);
+    }
+
+    /// Returns what was asked that a record does not know.
+    pub(crate) fn strayed(&self) -> Option<&str> {
+        self.stand_in.as_ref()?.strayed()
+    }
+
+    /// Returns how many octets of memory it has.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
     }
 
     pub(crate) fn take_record(&mut self) -> Vec<ImportCall> {
@@ -101,50 +123,67 @@ impl Guest {
     }
 
     pub(crate) fn kv_get(&mut self, key: String) -> Result<Option<Vec<u8>>> {
-        let store = Arc::clone(&self.services()?.held.store);
-        let value = store.get(&self.writes, &key);
+        let value = match &mut self.stand_in {
+            Some(stand_in) => stand_in.kv_get(&key)?,
+            None => self.services()?.held.store.get(&self.writes, &key),
+        };
         let told = value.clone().map_or(ImportValue::Nothing, ImportValue::Octets);
         self.tell("kv.get", vec![key], told, None)?;
         Ok(value)
     }
 
     pub(crate) fn kv_keys(&mut self, prefix: String) -> Result<Vec<String>> {
-        let store = Arc::clone(&self.services()?.held.store);
-        let keys = store.keys(&self.writes, &prefix, limits::STORE_KEYS_LISTED);
+        let keys = match &mut self.stand_in {
+            Some(stand_in) => stand_in.kv_keys(&prefix)?,
+            None => self.services()?.held.store.keys(&self.writes, &prefix, limits::STORE_KEYS_LISTED),
+        };
         self.tell("kv.keys", vec![prefix], ImportValue::Texts(keys.clone()), None)?;
         Ok(keys)
     }
 
     pub(crate) fn kv_set(&mut self, key: String, value: Vec<u8>) -> Result<std::result::Result<(), String>> {
-        let store = Arc::clone(&self.services()?.held.store);
-        let named = vec![printable(&key, limits::STORE_KEY_OCTETS)];
-        let set = store.set(&mut self.writes, key, value);
+        let named = printable(&key, limits::STORE_KEY_OCTETS);
+        let set = match &mut self.stand_in {
+            Some(stand_in) => stand_in.kv_set(&named, &key, value),
+            None => {
+                let store = Arc::clone(&self.services()?.held.store);
+                store.set(&mut self.writes, key, value)
+            }
+        };
         let told = set.clone().map_or_else(ImportValue::Refused, |()| ImportValue::Done);
-        self.tell("kv.set", named, told, None)?;
+        self.tell("kv.set", vec![named], told, None)?;
         Ok(set)
     }
 
     /// Nothing comes back that would have to be recorded.
     pub(crate) fn kv_delete(&mut self, key: &str) -> Result<()> {
-        let store = Arc::clone(&self.services()?.held.store);
-        store.delete(&mut self.writes, key);
+        match &mut self.stand_in {
+            Some(stand_in) => stand_in.kv_delete(key),
+            None => {
+                let store = Arc::clone(&self.services()?.held.store);
+                store.delete(&mut self.writes, key);
+            }
+        }
         Ok(())
     }
 
     pub(crate) fn count(&mut self, name: &str, by: u32) -> Result<()> {
-        let taken = self.services()?.held.numbers.count(name, by);
+        let taken = self.stand_in.is_some() || self.services()?.held.numbers.count(name, by);
         self.numbers_dropped = self.numbers_dropped.saturating_add(u32::from(!taken));
         Ok(())
     }
 
     pub(crate) fn gauge(&mut self, name: &str, value: f64) -> Result<()> {
-        let taken = self.services()?.held.numbers.set(name, value);
+        let taken = self.stand_in.is_some() || self.services()?.held.numbers.set(name, value);
         self.numbers_dropped = self.numbers_dropped.saturating_add(u32::from(!taken));
         Ok(())
     }
 
     pub(crate) fn tables(&mut self) -> Result<Vec<String>> {
-        let tables: Vec<String> = self.services()?.tables.keys().cloned().collect();
+        let tables: Vec<String> = match &mut self.stand_in {
+            Some(stand_in) => stand_in.tables()?,
+            None => self.services()?.tables.keys().cloned().collect(),
+        };
         self.tell("data.tables", Vec::new(), ImportValue::Texts(tables.clone()), None)?;
         Ok(tables)
     }
@@ -152,14 +191,18 @@ impl Guest {
     /// A table that is not there is a mistake of the operator's, not an empty one: who reads a list of whom to keep
     /// out must not take nobody for its content.
     pub(crate) fn look_up(&mut self, table: String, key: String) -> Result<Option<String>> {
-        let tables = Arc::clone(&self.services()?.tables);
-        let Some(found) = tables.get(&table) else {
-            let table = printable(&table, limits::STORE_NAME_OCTETS);
-            bail!("it looks into the table `{table}`, which data in [[plugin]] does not name");
+        let (value, sha256) = match &mut self.stand_in {
+            Some(stand_in) => stand_in.look_up(&table, &key)?,
+            None => {
+                let Some(found) = self.services()?.tables.get(&table) else {
+                    let table = printable(&table, limits::STORE_NAME_OCTETS);
+                    bail!("it looks into the table `{table}`, which data in [[plugin]] does not name");
+                };
+                (found.get(&key).map(str::to_owned), Some(found.sha256()))
+            }
         };
-        let value = found.get(&key).map(str::to_owned);
         let told = value.clone().map_or(ImportValue::Nothing, ImportValue::Text);
-        self.tell("data.get", vec![table, key], told, Some(found.sha256()))?;
+        self.tell("data.get", vec![table, key], told, sha256)?;
         Ok(value)
     }
 
@@ -215,9 +258,12 @@ impl Guest {
 }
 
 impl ResourceLimiter for Guest {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let given = desired <= self.limits.memory;
         self.starved |= !given;
+        if given {
+            self.memory = self.memory.saturating_add(desired.saturating_sub(current));
+        }
         Ok(given)
     }
 

@@ -8,6 +8,7 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::guest::{Guest, Services, failure};
 use crate::limits::{self, Limits};
+use crate::recorded::StandIn;
 use crate::v0_1::{Bindings, Plugin};
 use crate::{LoadError, Manifest, PluginEngine, Settings};
 
@@ -69,6 +70,21 @@ impl Instance {
     /// Gives it what it may have of the host from now on: describing and configuring it needs none of it.
     pub(crate) fn serve(&mut self, services: Services) {
         self.store.data_mut().serve(services);
+    }
+
+    /// Has something asked instead of the host from now on.
+    pub(crate) fn stand_in(&mut self, stand_in: StandIn) {
+        self.store.data_mut().stand_in(stand_in);
+    }
+
+    /// Returns what it asked that a record does not know.
+    pub(crate) fn strayed(&self) -> Option<&str> {
+        self.store.data().strayed()
+    }
+
+    /// Returns how many octets of memory it has.
+    pub(crate) fn memory(&self) -> usize {
+        self.store.data().memory()
     }
 
     /// Returns what imports told it in the last call.

@@ -1,10 +1,12 @@
 //! A component that answers as any policy does.
 
+mod aside;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vpnhost_policy::{
     AddressMenu, Advertisement, AdvertisementMenu, Answer, Assignment, Authorization, CredentialChoice,
@@ -21,7 +23,9 @@ use crate::limits::{self, Limits};
 use crate::loader::{self, Admission};
 use crate::table::Table;
 use crate::v0_1::{Bindings, Plugin};
-use crate::{LoadError, Manifest, PluginEngine, PluginSpec, Signer};
+use crate::{Grant, LoadError, Manifest, PluginEngine, PluginSpec, Signer};
+
+pub use aside::Aside;
 
 /// A loaded plugin.
 ///
@@ -36,6 +40,8 @@ pub struct WasmPolicy {
     name: String,
     manifest: Manifest,
     sha256: Sha256,
+    configured: Sha256,
+    asked: Vec<Grant>,
     signer: Option<Signer>,
     services: Services,
     questions: QuestionSet,
@@ -104,6 +110,8 @@ impl WasmPolicy {
         Ok(Self {
             engine: engine.clone(),
             plugin,
+            configured: spec.digest(),
+            asked: loaded.asked,
             spec,
             name,
             manifest,
@@ -118,6 +126,11 @@ impl WasmPolicy {
     /// Returns what the plugin says of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Returns what it uses of the host, beside the log.
+    pub fn grants(&self) -> &[Grant] {
+        &self.asked
     }
 
     /// Returns who signed it, where that was asked for.
@@ -155,12 +168,7 @@ impl WasmPolicy {
     }
 
     /// Asks a question; an abstention where the plugin is not to be asked. `record` gets what the plugin's imports told it.
-    fn ask(
-        &self,
-        question: &Question,
-        record: &mut Vec<ImportCall>,
-        call: impl FnOnce(&Bindings, &mut Store<Guest>) -> wasmtime::Result<Option<Answer>>,
-    ) -> Reply {
+    fn ask(&self, question: &Question, limit: Duration, record: &mut Vec<ImportCall>) -> Reply {
         let kind = question.kind();
         if !self.questions.contains(kind) {
             return Ok(None);
@@ -172,7 +180,8 @@ impl WasmPolicy {
         }
         running.usage.calls += 1;
         let started = Instant::now();
-        let result = self.call(&mut running, record, call);
+        let limit = limit.min(self.spec.limits.call);
+        let result = self.call(&mut running, question, limit, record);
         let elapsed = started.elapsed();
         match &result {
             Ok(answer) => {
@@ -185,7 +194,9 @@ impl WasmPolicy {
                     plugin = %self.name, sha256 = %self.sha256.short(), question = %kind, ?elapsed, %failure,
                     "plugin failed"
                 );
-                if running.breakers.count(Instant::now(), question) {
+                // Who is given less time than it is due has done nothing wrong.
+                let is_hurried = *failure == Failure::Deadline && limit < self.spec.limits.call;
+                if !is_hurried && running.breakers.count(Instant::now(), question) {
                     let (faults, pause) = (limits::FAULTS, limits::PAUSE);
                     let whom = question.peer().map_or("", |_| " for a peer");
                     tracing::warn!(
@@ -201,8 +212,9 @@ impl WasmPolicy {
     fn call(
         &self,
         running: &mut Running,
+        question: &Question,
+        limit: Duration,
         record: &mut Vec<ImportCall>,
-        call: impl FnOnce(&Bindings, &mut Store<Guest>) -> wasmtime::Result<Option<Answer>>,
     ) -> Reply {
         let mut instance = match running.instance.take() {
             Some(instance) => instance,
@@ -211,7 +223,7 @@ impl WasmPolicy {
                 self.restart()?
             }
         };
-        let answer = instance.call(&self.engine, self.spec.limits.call, call);
+        let answer = instance.call(&self.engine, limit, |bindings, store| bindings.answer(store, question));
         *record = instance.take_record();
         let answer = answer?;
         running.instance = Some(instance);
@@ -318,13 +330,22 @@ impl Policy for WasmPolicy {
     }
 
     fn consult_on_record(&self, question: &Question) -> RecordedReply {
+        self.consult_within(question, self.spec.limits.call)
+    }
+
+    /// Runs no longer than whoever waits: what an answer that nobody hears wrote to the store would count otherwise.
+    fn consult_within(&self, question: &Question, limit: Duration) -> RecordedReply {
         let mut record = Vec::new();
-        let reply = self.ask(question, &mut record, |it, store| it.answer(store, question));
+        let reply = self.ask(question, limit, &mut record);
         RecordedReply { reply, imports: record }
     }
 
     fn sha256(&self) -> Option<Sha256> {
         Some(self.sha256)
+    }
+
+    fn configured(&self) -> Option<Sha256> {
+        Some(self.configured)
     }
 
     fn metrics(&self) -> Vec<Metric> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use vpnhost_plugin_host::PluginKey;
+use vpnhost_plugin_host::{PluginKey, SettingValue};
 use vpnhost_policy::QuestionSet;
 
 use crate::control::ends::Ends;
@@ -275,16 +275,90 @@ pub(crate) enum Plugin {
         #[arg(default_value = ".")]
         dir: PathBuf,
     },
-    /// Test a plugin (not in this version)
-    Test(Later),
-    /// Measure a plugin (not in this version)
-    Bench(Later),
+    /// Test a plugin: all that a host may ask, a hostile host, and scenarios of its author's
+    Test(TestPlugin),
+    /// Measure a plugin beside the built-in policy
+    Bench(BenchPlugin),
     /// Load a plugin into the daemon (not in this version: reload)
     Load(Later),
     /// Take a plugin out of the daemon (not in this version: reload)
     Unload(Later),
-    /// Put recorded questions to a plugin (not in this version)
-    Replay(Later),
+    /// Put recorded questions to a plugin, or check that a log of decisions is whole
+    Replay(Replay),
+}
+
+/// How a plugin is set up that no daemon runs.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Setup {
+    /// A setting: KEY=VALUE, the value as in the configuration; may be given again
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) settings: Vec<(String, SettingValue)>,
+    /// The most memory that it may take [default: 16MiB, or what the configuration says]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub(crate) memory: Option<usize>,
+    /// A configuration: settings, memory, grants and tables are those of the [[plugin]] of that name or file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Which plugin, by its name in the configuration, and in the log [default: that of the file; in the log whoever is
+    /// the same component, or else has its name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+fn setting(text: &str) -> Result<(String, SettingValue), String> {
+    let (key, value) = text.split_once('=').ok_or("has no `=` between a key and a value")?;
+    // What is no value as TOML writes it is a text that needs no quotes.
+    let read = toml::from_str::<serde_json::Value>(&format!("v = {value}")).ok();
+    let read = read.map(|mut it| it["v"].take());
+    // Times and dates are texts here, which TOML reads as something else.
+    let read = read.filter(|it| !it.is_object() || value.starts_with('{'));
+    let value = read.unwrap_or_else(|| value.into());
+    vpnhost_plugin_lab::scenario::setting(&value)
+        .map(|it| (key.to_owned(), it))
+        .map_err(|wrong| wrong.to_string())
+}
+
+fn memory(text: &str) -> Result<usize, String> {
+    let octets = crate::config::size(text)?;
+    if !limits::PLUGIN_MEMORY.contains(&octets) {
+        return Err("must be 1MiB to 4GiB".to_owned());
+    }
+    usize::try_from(octets).map_err(|error| error.to_string())
+}
+
+/// Arguments of `plugin test`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TestPlugin {
+    /// The component
+    pub(crate) file: PathBuf,
+    /// Files of scenarios, TOML or JSON
+    pub(crate) scenarios: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) setup: Setup,
+}
+
+/// Arguments of `plugin bench`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchPlugin {
+    /// The component
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) setup: Setup,
+}
+
+/// Arguments of `plugin replay`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Replay {
+    /// The log of decisions; the files that it grew out of (LOG.1, …) are read before it
+    pub(crate) log: PathBuf,
+    /// The component that the questions are put to
+    #[arg(long, value_name = "FILE.wasm", required_unless_present = "verify")]
+    pub(crate) plugin: Option<PathBuf>,
+    /// Check that every line follows the one before
+    #[arg(long)]
+    pub(crate) verify: bool,
+    #[command(flatten)]
+    pub(crate) setup: Setup,
 }
 
 /// Arguments of `plugin new`.
@@ -487,11 +561,14 @@ mod tests {
             "plugin new a --lang rust --dir d",
             "plugin build",
             "plugin build d",
-            "plugin test",
+            "plugin test f",
+            "plugin test f s.toml t.json --set from=08:00 --set n=3 --memory 64MiB --config c --name n",
             "plugin bench f",
             "plugin load f",
             "plugin unload f",
-            "plugin replay f",
+            "plugin replay f --verify",
+            "plugin replay f --plugin p --name n --json",
+            "plugin replay f --plugin p --set a=b",
             "crypto list",
             "crypto test",
             "crypto bench -x",
@@ -512,6 +589,10 @@ mod tests {
             "list bonds",
             "roam a --path eth0",
             "run --plugin livenes=f",
+            "plugin test",
+            "plugin replay f",
+            "plugin bench f --set a",
+            "plugin bench f --memory 1",
         ] {
             assert!(read(&format!("vpnhost {line}")).is_err(), "{line}");
         }
@@ -525,6 +606,24 @@ mod tests {
             let kind = read(line).unwrap_err().kind();
             assert_eq!(kind, clap::error::ErrorKind::DisplayHelp, "{line}");
         }
+    }
+
+    #[test]
+    fn a_setting_on_the_command_line_is_what_it_would_be_in_the_configuration_and_a_text_needs_no_quotes() {
+        let text = |text: &str| SettingValue::Text(text.to_owned());
+        for (written, value) in [
+            ("08:00", text("08:00")),
+            ("\"3\"", text("3")),
+            ("3", SettingValue::Integer(3)),
+            ("1.5", SettingValue::Number(1.5)),
+            ("true", SettingValue::Flag(true)),
+            ("[\"a\",\"b\"]", SettingValue::Texts(vec!["a".to_owned(), "b".to_owned()])),
+            ("a=b c", text("a=b c")),
+            ("", text("")),
+        ] {
+            assert_eq!(setting(&format!("k={written}")), Ok(("k".to_owned(), value)), "{written}");
+        }
+        assert!(setting("k").is_err() && setting("k={a=1}").is_err());
     }
 
     #[test]

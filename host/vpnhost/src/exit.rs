@@ -17,6 +17,8 @@ pub(crate) enum Code {
     Usage = 2,
     /// No daemon answers on the control socket.
     NoDaemon = 3,
+    /// Another plugin would have decided otherwise.
+    Differs = 4,
 }
 
 /// Why a verb did not do what it was asked for.

@@ -70,8 +70,12 @@ pub(crate) const ADDRESSES_OF_A_NAME: usize = 16;
 pub(crate) const LOOKUP_AGAIN: Duration = Duration::from_secs(30);
 /// Octets of the log of decisions, before it is moved aside.
 pub(crate) const DECISIONS_OCTETS: u64 = 16 << 20;
+/// What an operator may make of that.
+pub(crate) const DECISIONS_SIZE: RangeInclusive<u64> = 64 << 10..=4 << 30;
 /// Files of decisions in all.
 pub(crate) const DECISIONS_FILES: usize = 4;
+/// What an operator may make of that.
+pub(crate) const DECISIONS_COUNT: RangeInclusive<i64> = 1..=1000;
 /// Decisions that wait to be written.
 pub(crate) const DECISIONS_QUEUED: usize = 1024;
 /// Octets of a request's body on the control socket; no request has one.
@@ -90,3 +94,11 @@ pub(crate) const OUTCOME: Duration = Duration::from_secs(180);
 pub(crate) const ANSWER_OCTETS: usize = 64 << 20;
 /// Octets of one line of a stream.
 pub(crate) const LINE_OCTETS: usize = 1 << 20;
+/// How long a call of a plugin may take that is tested, measured or replayed, if no longer one is set.
+pub(crate) const PATIENT_CALL: Duration = Duration::from_secs(1);
+/// Lines that break a chain of decisions and are told.
+pub(crate) const BREAKS_TOLD: usize = 20;
+/// Lines that are no decisions and are told.
+pub(crate) const ODD_LINES_TOLD: u64 = 3;
+/// Replies of each question that are not the same and are shown to people.
+pub(crate) const FINDINGS_TOLD: u64 = 10;

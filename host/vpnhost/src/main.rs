@@ -73,11 +73,11 @@ fn plugin(verb: Plugin, global: &Global) -> Outcome {
         Plugin::Inspect { file, keys } => return plugins::show(&file, &keys, global),
         Plugin::New(options) => return authoring::begin(&options, global),
         Plugin::Build { dir } => return authoring::build(&dir, global),
-        Plugin::Test(_) => "test",
-        Plugin::Bench(_) => "bench",
+        Plugin::Test(options) => return plugins::test::run(&options, global),
+        Plugin::Bench(options) => return plugins::bench::run(&options, global),
+        Plugin::Replay(options) => return plugins::replay::run(&options, global),
         Plugin::Load(_) => "load",
         Plugin::Unload(_) => "unload",
-        Plugin::Replay(_) => "replay",
     };
     Err(Failure::not_in_this_version(format!("plugin {name}")))
 }

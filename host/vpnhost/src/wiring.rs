@@ -47,11 +47,13 @@ impl Records {
         };
         let decisions = match (&host.decisions, &open.decisions) {
             (None, _) => None,
-            (Some(path), Some(file)) if file.path() == path => Some(Arc::clone(file)),
-            (Some(path), _) => {
-                let file =
-                    DecisionFile::open(path).map_err(|error| failed("the log of decisions", path, &error))?;
-                Some(Arc::new(file))
+            (Some(settings), Some(file)) if file.path() == settings.file => {
+                file.bound(settings);
+                Some(Arc::clone(file))
+            }
+            (Some(settings), _) => {
+                let told = |error| failed("the log of decisions", &settings.file, &error);
+                Some(Arc::new(DecisionFile::open(settings).map_err(told)?))
             }
         };
         Ok(Self { keylog, decisions })

@@ -51,25 +51,42 @@ impl Deliberation {
     pub fn hear(&mut self, from: &dyn Policy, heard: impl Into<RecordedReply>, elapsed: Option<Duration>) {
         let RecordedReply { reply, imports } = heard.into();
         let (policy, on_failure) = (from.name(), from.on_failure());
-        let (outcome, why) = match reply {
-            Ok(None) => (Outcome::Abstained, None),
+        let asked = self.is_restricted().then(|| Box::new(self.question.clone()));
+        let said = reply.as_ref().ok().and_then(Option::clone);
+        let outcome = match reply {
+            Ok(None) => Outcome::Abstained,
             Ok(Some(answer)) if self.question.admits(&answer) => {
-                let why = answer.why().map(str::to_owned);
                 self.take(policy, answer);
-                (Outcome::Answered, why)
+                Outcome::Answered
             }
-            Ok(Some(answer)) => {
+            Ok(Some(_)) => {
                 self.fail(policy, on_failure, "answered off the menu");
-                (Outcome::OffTheMenu, answer.why().map(str::to_owned))
+                Outcome::OffTheMenu
             }
             Err(failure) => {
                 let text = failure.to_string();
                 self.fail(policy, on_failure, &text);
-                (Outcome::Failed(text), None)
+                Outcome::Failed(text)
             }
         };
-        let (policy, sha256) = (policy.to_owned(), from.sha256());
-        self.trace.push(Step { policy, sha256, outcome, why, elapsed, imports });
+        self.trace.push(Step {
+            policy: policy.to_owned(),
+            sha256: from.sha256(),
+            configured: from.configured(),
+            on_failure,
+            asked,
+            outcome,
+            answer: said,
+            elapsed,
+            imports,
+        });
+    }
+
+    /// Tells whether the menu may be another than the first: all are asked the same about permission, and other
+    /// questions that are still open after an answer are those whose answers are the next one's menu.
+    fn is_restricted(&self) -> bool {
+        let is_answered = |step: &Step| step.outcome == Outcome::Answered;
+        !self.question.kind().fails_closed() && self.trace.iter().any(is_answered)
     }
 
     /// Ends, whoever has been asked.
@@ -208,14 +225,27 @@ pub struct Step {
     pub policy: String,
     /// The digest of the component that it is, where it is one.
     pub sha256: Option<Sha256>,
+    /// The digest of how it is configured: [`Policy::configured`].
+    pub configured: Option<Sha256>,
+    /// What counts where it fails to answer `authorize_peer`.
+    pub on_failure: OnFailure,
+    /// What it was asked, where others had restricted the menu before it.
+    pub asked: Option<Box<Question>>,
     /// What it made of the question.
     pub outcome: Outcome,
-    /// The reason it gave.
-    pub why: Option<String>,
+    /// What it answered, on the menu or off it, in the indices of its own menu.
+    pub answer: Option<Answer>,
     /// How long it took, where a clock was at hand.
     pub elapsed: Option<Duration>,
     /// What its imports told it, in order: the question and these make the call anew.
     pub imports: Vec<ImportCall>,
+}
+
+impl Step {
+    /// Returns the reason that it gave.
+    pub fn why(&self) -> Option<&str> {
+        self.answer.as_ref().and_then(Answer::why)
+    }
 }
 
 /// What a policy made of a question.

@@ -47,6 +47,7 @@ pub mod rank_paths;
 pub mod rank_proposals;
 pub mod ranking;
 pub mod record;
+pub mod settlement;
 
 pub use advertise_addresses::{AddressFacts, Advertisement, AdvertisementMenu, CheckTime};
 pub use assign_addresses::{AddressMenu, Assignment, PoolFacts};
@@ -65,3 +66,4 @@ pub use rank_paths::{PathCause, PathFacts, PathMenu, PathRanking, PathStanding};
 pub use rank_proposals::{OfferedSuite, PeerHint, ProposalMenu, Strength};
 pub use ranking::Ranking;
 pub use record::{ImportCall, ImportValue, Metric, MetricValue, RecordedReply, Sha256};
+pub use settlement::{NativePart, Settlement, settle};

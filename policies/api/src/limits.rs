@@ -22,6 +22,8 @@ pub const POOLS: usize = 64;
 pub const DNS_SERVERS: usize = 64;
 /// The most certificates in a [`crate::CredentialMenu`].
 pub const CREDENTIALS: usize = 32;
+/// The most addresses in a [`crate::AdvertisementMenu`].
+pub const ADDRESSES: usize = 16;
 /// The most labels of an authorization.
 pub const LABELS: usize = 16;
 /// The most hints of a menu.

@@ -1,6 +1,7 @@
 //! Who answers: native policies, plugins inside their box, and the plugin host alike.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::{
     AddressMenu, Advertisement, AdvertisementMenu, Answer, Assignment, Authorization, CredentialChoice,
@@ -89,8 +90,21 @@ pub trait Policy: Send + Sync {
         self.consult(question).into()
     }
 
+    /// As [`Self::consult_on_record`], for somebody who waits no longer than a time: what is not answered by then is
+    /// not answered, and leaves nothing behind. Only what takes time has reason to implement this.
+    fn consult_within(&self, question: &Question, limit: Duration) -> RecordedReply {
+        let _ = limit;
+        self.consult_on_record(question)
+    }
+
     /// Returns the digest of the component that answers, where one does.
     fn sha256(&self) -> Option<Sha256> {
+        None
+    }
+
+    /// Returns the digest of what the component's answers depend on beside the component, the question and what its
+    /// imports tell: its settings, and what it may have and take of the host.
+    fn configured(&self) -> Option<Sha256> {
         None
     }
 

@@ -181,6 +181,23 @@ impl Answer {
         }
     }
 
+    /// Returns what the answer decides: its reason is words.
+    pub fn without_reason(mut self) -> Self {
+        match &mut self {
+            Self::RankProposals(it) => it.why = None,
+            Self::RankPaths(it) => it.why = None,
+            Self::NarrowSelectors(it) => it.why = None,
+            Self::PlanMaintenance(it) => it.why = None,
+            Self::AssignAddresses(it) => it.why = None,
+            Self::ChooseCredential(it) => it.why = None,
+            Self::AdvertiseAddresses(it) => it.why = None,
+            Self::PlanLifetimes(it) => it.why = None,
+            Self::AuthorizePeer(Authorization::Refuse { reason }) => reason.clear(),
+            Self::AuthorizePeer(Authorization::Allow { .. }) => {}
+        }
+        self
+    }
+
     /// Returns the reason that the answer gives.
     pub fn why(&self) -> Option<&str> {
         match self {

@@ -34,6 +34,8 @@ const TABLE: &[Row] = &[
     Row { name: "vpnhost-eap", may: &[MODEL, CRYPTO, "vpnhost-ike", "vpnhost-pki"], never: NO_RUNTIME },
     // Minds.
     Row { name: "vpnhost-policy-standard", may: &[MODEL, POLICY], never: IO },
+    // What minds have said, written down.
+    Row { name: "vpnhost-record", may: &[MODEL, POLICY], never: NO_RUNTIME },
     // Backends.
     Row { name: "vpnhost-rustcrypto", may: &[MODEL, CRYPTO], never: NO_RUNTIME },
     Row { name: "vpnhost-aws-lc", may: &[MODEL, CRYPTO], never: NO_RUNTIME },
@@ -41,6 +43,11 @@ const TABLE: &[Row] = &[
     Row { name: "vpnhost-known-answers", may: &[MODEL, CRYPTO], never: NO_RUNTIME },
     // Boxes.
     Row { name: "vpnhost-plugin-host", may: &[MODEL, POLICY], never: &["tokio", "rtnetlink", "axum"] },
+    Row {
+        name: "vpnhost-plugin-lab",
+        may: &[MODEL, POLICY, "vpnhost-policy-standard", "vpnhost-record", "vpnhost-plugin-host"],
+        never: &["tokio", "rtnetlink", "axum"],
+    },
     Row { name: "vpnhost-plugin-build", may: &[], never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-sdk", may: &[MODEL, POLICY], never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-standard", may: BOXED, never: NO_RUNTIME },

@@ -175,7 +175,10 @@ fn a_plugin_that_failed_is_named_with_what_its_failure_counts_for() {
         policy: policy.to_owned(),
         sha256: None,
         outcome,
-        why: None,
+        configured: None,
+        on_failure: OnFailure::Deny,
+        asked: None,
+        answer: None,
         elapsed: None,
         imports: Vec::new(),
     };

@@ -124,8 +124,10 @@ fn answer(policy: &dyn Policy, queue: &Queue, replies: &mpsc::Sender<PluginReply
             // The resolver has ended it already.
             continue;
         }
-        let reply = catch_unwind(AssertUnwindSafe(|| policy.consult_on_record(&asked.question)))
-            .unwrap_or_else(|_| Reply::Err(Failure::Trap("panic".to_owned())).into());
+        let reply = catch_unwind(AssertUnwindSafe(|| {
+            policy.consult_within(&asked.question, asked.deadline - started)
+        }))
+        .unwrap_or_else(|_| Reply::Err(Failure::Trap("panic".to_owned())).into());
         let elapsed = Clock.instant() - started;
         let heard = PluginReply { id: asked.id, position: asked.position, reply, elapsed };
         if replies.blocking_send(heard).is_err() {

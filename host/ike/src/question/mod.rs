@@ -111,21 +111,15 @@ pub(crate) fn settle(
     answer: Option<Answer>,
     overdue: bool,
 ) -> (Option<Answer>, AnsweredBy) {
-    match answer.filter(|answer| question.admits(answer)) {
-        Some(Answer::AuthorizePeer(Authorization::Allow { labels })) => {
-            match answer_natively(policy, question) {
-                Some(Answer::AuthorizePeer(Authorization::Allow { .. })) => {
-                    let allowed = Authorization::Allow { labels };
-                    (Some(Answer::AuthorizePeer(allowed)), AnsweredBy::Plugins)
-                }
-                refusal => (refusal, AnsweredBy::Native),
-            }
-        }
-        Some(answer) => (Some(answer), AnsweredBy::Plugins),
-        None if overdue && question.kind().fails_closed() => {
-            let refusal = Authorization::refuse("no answer in time");
-            (Some(Answer::AuthorizePeer(refusal)), AnsweredBy::Native)
-        }
-        None => (answer_natively(policy, question), AnsweredBy::Native),
+    let answer = answer.filter(|answer| question.admits(answer));
+    if answer.is_none() && overdue && question.kind().fails_closed() {
+        let refusal = Authorization::refuse("no answer in time");
+        return (Some(Answer::AuthorizePeer(refusal)), AnsweredBy::Native);
     }
+    let settlement = vpnhost_policy::settle(policy, question, answer);
+    if settlement.answer.is_none() {
+        tracing::warn!(question = %question.kind(), "the native policy did not answer");
+    }
+    let by = if settlement.native.is_some() { AnsweredBy::Native } else { AnsweredBy::Plugins };
+    (settlement.answer, by)
 }

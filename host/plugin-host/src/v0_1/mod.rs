@@ -8,11 +8,12 @@ mod imports;
 mod narrow_selectors;
 mod plan_lifetimes;
 mod plan_maintenance;
+mod question;
 mod rank_paths;
 mod rank_proposals;
 mod types;
 
-use vpnhost_policy::{Answer, Question, QuestionKind, QuestionSet, limits};
+use vpnhost_policy::{QuestionKind, QuestionSet, limits};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Result, Store};
 
@@ -155,31 +156,6 @@ impl Plugin {
 }
 
 impl Bindings {
-    /// Puts a question; what is not exported is abstained from.
-    pub(crate) fn answer(&self, store: &mut Store<Guest>, question: &Question) -> Result<Option<Answer>> {
-        Ok(match question {
-            Question::RankProposals(menu) => self.rank_proposals(store, menu)?.map(Answer::RankProposals),
-            Question::AuthorizePeer(claim) => self.authorize_peer(store, claim)?.map(Answer::AuthorizePeer),
-            Question::NarrowSelectors(menu) => {
-                self.narrow_selectors(store, menu)?.map(Answer::NarrowSelectors)
-            }
-            Question::RankPaths(menu) => self.rank_paths(store, menu)?.map(Answer::RankPaths),
-            Question::PlanMaintenance(situation) => {
-                self.plan_maintenance(store, situation)?.map(Answer::PlanMaintenance)
-            }
-            Question::AssignAddresses(menu) => {
-                self.assign_addresses(store, menu)?.map(Answer::AssignAddresses)
-            }
-            Question::ChooseCredential(menu) => {
-                self.choose_credential(store, menu)?.map(Answer::ChooseCredential)
-            }
-            Question::AdvertiseAddresses(menu) => {
-                self.advertise_addresses(store, menu)?.map(Answer::AdvertiseAddresses)
-            }
-            Question::PlanLifetimes(menu) => self.plan_lifetimes(store, menu)?.map(Answer::PlanLifetimes),
-        })
-    }
-
     pub(crate) fn describe(&self, store: &mut Store<Guest>) -> Result<Manifest> {
         let info = self.describe.call_describe(store)?;
         let text = |text: &str| printable(text, limits::TEXT_OCTETS);

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use toml::de::DeValue;
 use vpnhost_driver::{DnsMode, TunSettings};
 use vpnhost_ike::config::EndpointConfig;
 use vpnhost_plugin_host::PluginKey;
@@ -11,7 +12,7 @@ use super::document::Section;
 use super::item::Item;
 use super::secret::Directories;
 use super::value::{self, Wrong};
-use super::{HostSettings, document};
+use super::{DecisionSettings, HostSettings, document};
 use crate::{backends, cli, limits};
 
 /// Reads `[host]`.
@@ -37,7 +38,7 @@ pub(super) fn read(section: &Section<'_>, directories: &Directories) -> HostSett
         fragment_size: fragment_size(section, native.fragment_size),
         crash_detection: section.flag("crash_detection", native.crash_detection),
         keylog: file("keylog"),
-        decisions: file("decisions"),
+        decisions: decisions(section, directories),
         state: file("state").unwrap_or_else(|| PathBuf::from(cli::STATE)),
         plugin_keys: section
             .each("plugin_keys", |item, text| plugin_key(item, text, directories))
@@ -51,6 +52,33 @@ pub(super) fn read(section: &Section<'_>, directories: &Directories) -> HostSett
     }
     section.finish();
     settings
+}
+
+/// Reads the file that decisions are written to: its name, or a table with what it may take.
+fn decisions(section: &Section<'_>, directories: &Directories) -> Option<DecisionSettings> {
+    let item = section.item("decisions")?;
+    if let DeValue::String(file) = item.value() {
+        return Some(DecisionSettings::new(directories.resolve(file)));
+    }
+    let DeValue::Table(_) = item.value() else {
+        item.error(Wrong::new("must be a file's name, or a table with one").hint(
+            "write \"/var/log/vpnhost/decisions.jsonl\" or { file = \"…\", size = \"16MiB\", files = 4 }",
+        ));
+        return None;
+    };
+    let section = item.section()?;
+    let file = section.required("file", "\"/var/log/vpnhost/decisions.jsonl\"").and_then(|item| item.text());
+    let native = DecisionSettings::new(directories.resolve(file.unwrap_or_default()));
+    let size = section.item("size").and_then(|item| item.size(limits::DECISIONS_SIZE));
+    let count = i64::try_from(native.files).unwrap_or(i64::MAX);
+    let files = section.integer("files", limits::DECISIONS_COUNT, count);
+    let settings = DecisionSettings {
+        size: size.unwrap_or(native.size),
+        files: usize::try_from(files).unwrap_or(native.files),
+        ..native
+    };
+    section.finish();
+    file.map(|_| settings)
 }
 
 /// Reads a public key of minisign, or the file that holds one.

@@ -92,11 +92,29 @@ pub(crate) struct HostSettings {
     /// The directory that keys are written to for Wireshark.
     pub(crate) keylog: Option<PathBuf>,
     /// The file that decisions are written to.
-    pub(crate) decisions: Option<PathBuf>,
+    pub(crate) decisions: Option<DecisionSettings>,
     /// The directory for what survives a restart.
     pub(crate) state: PathBuf,
     /// Who must have signed every plugin; nobody where there are none.
     pub(crate) plugin_keys: Vec<PluginKey>,
+}
+
+/// `[host] decisions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DecisionSettings {
+    /// The file; older ones lie beside it, the youngest as `FILE.1`.
+    pub(crate) file: PathBuf,
+    /// Octets of a file, before it is moved aside.
+    pub(crate) size: u64,
+    /// Files in all.
+    pub(crate) files: usize,
+}
+
+impl DecisionSettings {
+    /// Returns the defaults for a file.
+    pub(crate) fn new(file: PathBuf) -> Self {
+        Self { file, size: limits::DECISIONS_OCTETS, files: limits::DECISIONS_FILES }
+    }
 }
 
 /// One plugin of the chain.
@@ -206,6 +224,14 @@ pub(crate) struct Pool {
     pub(crate) config: PoolConfig,
     /// What the machine's routing does.
     pub(crate) routing: PoolRouting,
+}
+
+/// Reads a size as configurations write it: `16MiB`.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    value::size(text).map_err(|wrong| wrong.what)
 }
 
 /// Reads a configuration and every file of secrets that it names.

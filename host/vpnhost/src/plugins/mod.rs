@@ -1,4 +1,9 @@
-//! Plugins: loaded as the configuration and the command line say, or only looked at.
+//! Plugins: loaded as the configuration and the command line say, or only looked at, tested, measured and replayed.
+
+pub(crate) mod bench;
+pub(crate) mod replay;
+mod setup;
+pub(crate) mod test;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
