@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use vpnhost_ike::input::Command;
 use vpnhost_ike::output::Event;
+use vpnhost_policy::Chain;
 
 use crate::config::HostConfig;
 use crate::error::DriverError;
@@ -99,6 +100,15 @@ impl HostHandle {
         self.ask(|reply| Order::Reload(Box::new(config), reply)).await?
     }
 
+    /// Has other plugins asked from now on, and decided anew what they may decide otherwise; questions that are under way
+    /// are finished by those that have them.
+    ///
+    /// # Errors
+    /// [`DriverError::Stopped`], or that there is no thread for one.
+    pub async fn use_plugins(&self, plugins: Option<Chain>) -> Result<(), DriverError> {
+        self.ask(|reply| Order::UsePlugins(plugins, reply)).await?
+    }
+
     /// Ends the host in order: Deletes are sent and, for a short time, their answers awaited; routes,
     /// rules, firewall, DNS and TUN go. Returns when the event loop has taken the order.
     pub async fn shutdown(&self) {
@@ -130,5 +140,6 @@ pub(crate) enum Order {
     Snapshot(oneshot::Sender<Box<Snapshot>>),
     Journal(Option<String>, oneshot::Sender<Vec<Entry>>),
     Reload(Box<HostConfig>, oneshot::Sender<Result<Vec<&'static str>, DriverError>>),
+    UsePlugins(Option<Chain>, oneshot::Sender<Result<(), DriverError>>),
     Shutdown,
 }

@@ -261,6 +261,18 @@ impl IkeEndpoint {
         }
     }
 
+    /// Has decided anew what other policies may decide otherwise: which way each IKE SA takes, and how it is kept alive.
+    pub fn review(&mut self, now: Now) {
+        let all: Vec<IkeSaId> = self.sas.keys().copied().collect();
+        for id in all {
+            self.visit(now, id, |sa, host| {
+                sa.plan_maintenance(host, now, SituationCause::REVIEW);
+                sa.consider_paths(host, now, PathCause::REVIEW);
+                sa.start_next(host, now);
+            });
+        }
+    }
+
     /// Takes the NAT64s that the machine's networks have (RFC 7050): peers of IPv4 are looked for behind them too.
     ///
     /// Comes before [`Self::handle_links`] of the same moment.

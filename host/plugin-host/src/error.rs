@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use vpnhost_policy::Failure;
+use vpnhost_policy::{Failure, QuestionKind};
 
 use crate::settings::SettingProblem;
 use crate::{Grant, KeyId, limits};
@@ -164,6 +164,26 @@ pub enum LoadError {
         /// Every problem.
         problems: Vec<SettingProblem>,
     },
+    /// A component that should take the place of another does not do so as it was tried.
+    #[error("plugin {} fails at a question that was asked lately: {question}: {why}", path.display())]
+    Rehearsal {
+        /// Which file.
+        path: PathBuf,
+        /// Which question.
+        question: QuestionKind,
+        /// How.
+        why: String,
+    },
+    /// A component does not take over what another version stored.
+    #[error("plugin {} does not take over what its version {from} stored: {why}", path.display())]
+    Migration {
+        /// Which file.
+        path: PathBuf,
+        /// Who stored it.
+        from: String,
+        /// Why.
+        why: String,
+    },
     /// The operator gave the plugin roles of which it can play none.
     #[error("plugin {} answers no question of its roles", path.display())]
     Roles {
@@ -213,6 +233,8 @@ impl LoadError {
             | Self::TooLarge { .. }
             | Self::Compile { .. }
             | Self::Start { .. }
+            | Self::Rehearsal { .. }
+            | Self::Migration { .. }
             | Self::SignatureRead { .. }
             | Self::Store { .. }
             | Self::Engine { .. } => None,

@@ -49,7 +49,7 @@ pub fn inspect(
     keys: &[PluginKey],
 ) -> Result<Inspection, LoadError> {
     let loaded = loader::load(engine, path, Admission { keys, grants: &Grant::ALL })?;
-    let plugin = Plugin::new(&loaded.component, loaded.questions, &loaded.asked)
+    let plugin = Plugin::new(&loaded.component, &loaded.outside)
         .map_err(|source| LoadError::Shape { path: path.to_owned(), source })?;
     let (_, manifest) =
         Instance::describe(engine, &plugin, "inspected", limits).map_err(|error| error.at(path))?;
@@ -57,11 +57,11 @@ pub fn inspect(
         name: manifest.name,
         version: manifest.version,
         summary: manifest.summary,
-        answers: manifest.answers.intersection(loaded.questions),
+        answers: manifest.answers.intersection(loaded.outside.questions),
         settings: manifest.settings,
         interfaces: loaded.exports,
         imports: loaded.imports,
-        grants: loaded.asked,
+        grants: loaded.outside.grants,
         size: loaded.size,
         sha256: loaded.sha256,
         signer: loaded.signer,

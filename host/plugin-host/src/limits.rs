@@ -49,6 +49,10 @@ pub(crate) const SIGNATURE_OCTETS: u64 = 4 << 10;
 pub(crate) const COMPILED_ENTRIES: usize = 64;
 /// The most octets of compiled components that are kept, and of one of them.
 pub(crate) const COMPILED_OCTETS: u64 = 512 << 20;
+/// The last questions of a plugin that another component is tried with.
+pub const RECENT_QUESTIONS: usize = 64;
+/// The most questions that wait for a component that is only compared; others it is not asked.
+pub const SHADOW_QUESTIONS: usize = 256;
 /// The most values that one call may ask of its imports: each is recorded.
 pub const IMPORTED_VALUES: usize = 256;
 /// The most octets of the values that one call may ask of its imports, with what it asks for.
@@ -64,7 +68,7 @@ pub const STORE_VALUE_OCTETS: usize = 4 << 10;
 /// The most keys that one call of `kv.keys` returns.
 pub const STORE_KEYS_LISTED: usize = 256;
 /// The most octets of a store's file: its content, the lengths of keys and values, and what stands before them.
-pub(crate) const STORE_FILE_OCTETS: u64 = (STORE_OCTETS + STORE_KEYS * 8 + 128) as u64;
+pub(crate) const STORE_FILE_OCTETS: u64 = (STORE_OCTETS + STORE_KEYS * 8 + 1024) as u64;
 /// The most octets of the name of a plugin whose store is kept.
 pub const STORE_NAME_OCTETS: usize = 64;
 /// After a store was written it is not written again for so long.

@@ -35,14 +35,22 @@ pub(crate) struct Loaded {
     pub(crate) sha256: Sha256,
     /// Who signed it.
     pub(crate) signer: Option<Signer>,
-    /// What it imports of that which is granted.
-    pub(crate) asked: Vec<Grant>,
+    /// What of it is linked and asked.
+    pub(crate) outside: Outside,
     /// The names of what it imports that is more than types.
     pub(crate) imports: Vec<String>,
     /// The names of what it exports.
     pub(crate) exports: Vec<String>,
-    /// The questions among the exports.
+}
+
+/// What a component has of the interfaces that this host knows.
+pub(crate) struct Outside {
+    /// What it imports of that which is granted.
+    pub(crate) grants: Vec<Grant>,
+    /// The questions among its exports.
     pub(crate) questions: QuestionSet,
+    /// It takes over what another version stored.
+    pub(crate) migrates: bool,
 }
 
 /// Reads, checks who signed it, compiles, and checks imports and exports.
@@ -93,7 +101,8 @@ pub(crate) fn load(
         }
     }
     let size = u64::try_from(octets.len()).unwrap_or(u64::MAX);
-    Ok(Loaded { component, size, sha256, signer, asked, imports, exports, questions })
+    let outside = Outside { migrates: has("migrate"), grants: asked, questions };
+    Ok(Loaded { component, size, sha256, signer, outside, imports, exports })
 }
 
 /// Finds what the component was compiled to before, or compiles it.

@@ -14,15 +14,15 @@ use vpnhost_policy::{
     OnFailure, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu, Question, QuestionSet, Ranking,
     RecordedReply, Reply, SelectorMenu, Sha256, Situation,
 };
-use wasmtime::Store;
 
 use crate::breaker::Breakers;
-use crate::guest::{Guest, Services};
+use crate::guest::Services;
+use crate::holdings::Held;
 use crate::instance::{Instance, StartError};
 use crate::limits::{self, Limits};
 use crate::loader::{self, Admission};
 use crate::table::Table;
-use crate::v0_1::{Bindings, Plugin};
+use crate::v0_1::Plugin;
 use crate::{Grant, LoadError, Manifest, PluginEngine, PluginSpec, Signer};
 
 pub use aside::Aside;
@@ -35,7 +35,7 @@ pub use aside::Aside;
 /// fail would rid everybody of it.
 pub struct WasmPolicy {
     engine: Arc<PluginEngine>,
-    plugin: Plugin,
+    plugin: Arc<Plugin>,
     spec: PluginSpec,
     name: String,
     manifest: Manifest,
@@ -52,6 +52,12 @@ struct Running {
     instance: Option<Instance>,
     breakers: Breakers,
     usage: Usage,
+}
+
+impl Running {
+    fn with(instance: Instance) -> Self {
+        Self { instance: Some(instance), breakers: Breakers::default(), usage: Usage::default() }
+    }
 }
 
 /// What a plugin has done so far.
@@ -77,21 +83,47 @@ pub enum PluginState {
 }
 
 impl WasmPolicy {
-    /// Reads, compiles, describes and configures a plugin.
+    /// Reads, compiles, describes and configures a plugin. It takes over what another version of it stored.
     ///
     /// # Errors
     /// See [`LoadError`]: each names the file and what is wrong with it.
     pub fn load(engine: &Arc<PluginEngine>, spec: PluginSpec) -> Result<Self, LoadError> {
+        let held = held(engine, &spec)?;
+        let policy = Self::start(engine, spec, held, None)?;
+        policy.migrate()?;
+        Ok(policy)
+    }
+
+    /// Loads a component that may take this one's place: under its name and settings, with a copy of its store.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn candidate(&self, path: &Path) -> Result<Self, LoadError> {
+        let store = Arc::new(self.services.held.store.copy());
+        let held = Held { store, ..Held::default() };
+        let spec = PluginSpec { path: path.to_owned(), ..self.spec.clone() };
+        let policy = Self::start(&self.engine, spec, held, Some(self.name.clone()))?;
+        policy.migrate()?;
+        Ok(policy)
+    }
+
+    fn start(
+        engine: &Arc<PluginEngine>,
+        spec: PluginSpec,
+        held: Held,
+        name: Option<String>,
+    ) -> Result<Self, LoadError> {
         let admission = Admission { keys: &spec.keys, grants: &spec.grants };
         let loaded = loader::load(engine, &spec.path, admission)?;
-        let plugin = Plugin::new(&loaded.component, loaded.questions, &loaded.asked)
+        let plugin = Plugin::new(&loaded.component, &loaded.outside)
             .map_err(|source| LoadError::Shape { path: spec.path.clone(), source })?;
-        let name = spec.name.clone().unwrap_or_else(|| stem(&spec.path));
-        let services = services(engine, &spec)?;
-        let (mut instance, manifest) = Instance::start(engine, &plugin, &name, spec.limits, &spec.settings)
+        let name = name.or_else(|| spec.name.clone());
+        let called = name.clone().unwrap_or_else(|| stem(&spec.path));
+        let services = Services { engine: engine.clone(), held, tables: tables(&spec)? };
+        let (mut instance, manifest) = Instance::start(engine, &plugin, &called, spec.limits, &spec.settings)
             .map_err(|error| error.at(&spec.path))?;
         instance.serve(services.clone());
-        let answers = loaded.questions.intersection(manifest.answers);
+        let answers = loaded.outside.questions.intersection(manifest.answers);
         if answers.is_empty() {
             return Err(LoadError::NoQuestion { path: spec.path, exports: loaded.exports });
         }
@@ -99,9 +131,7 @@ impl WasmPolicy {
         if questions.is_empty() {
             return Err(LoadError::Roles { path: spec.path });
         }
-        let running =
-            Running { instance: Some(instance), breakers: Breakers::default(), usage: Usage::default() };
-        let name = spec.name.clone().unwrap_or_else(|| manifest.name.clone());
+        let name = name.unwrap_or_else(|| manifest.name.clone());
         let signer = loaded.signer.filter(|signer| signer.verified);
         tracing::info!(
             plugin = %name, version = %manifest.version, sha256 = %loaded.sha256, file = %spec.path.display(),
@@ -109,9 +139,9 @@ impl WasmPolicy {
         );
         Ok(Self {
             engine: engine.clone(),
-            plugin,
+            plugin: Arc::new(plugin),
             configured: spec.digest(),
-            asked: loaded.asked,
+            asked: loaded.outside.grants,
             spec,
             name,
             manifest,
@@ -119,8 +149,63 @@ impl WasmPolicy {
             signer,
             services,
             questions,
-            running: Mutex::new(running),
+            running: Mutex::new(Running::with(instance)),
         })
+    }
+
+    /// Returns the same component as the successor of another: a fresh instance that has what is held for that one.
+    pub(crate) fn heir(&self, of: &Self) -> Result<Self, LoadError> {
+        let started =
+            Instance::start(&self.engine, &self.plugin, &self.name, self.spec.limits, &self.spec.settings);
+        let (mut instance, manifest) = started.map_err(|error| error.at(&self.spec.path))?;
+        let services = Services { held: of.services.held.clone(), ..self.services.clone() };
+        instance.serve(services.clone());
+        Ok(Self {
+            engine: self.engine.clone(),
+            plugin: Arc::clone(&self.plugin),
+            configured: self.configured,
+            asked: self.asked.clone(),
+            spec: self.spec.clone(),
+            name: self.name.clone(),
+            manifest,
+            sha256: self.sha256,
+            signer: self.signer.clone(),
+            services,
+            questions: self.questions,
+            running: Mutex::new(Running::with(instance)),
+        })
+    }
+
+    /// Takes over what another version stored, if one did.
+    pub(crate) fn migrate(&self) -> Result<(), LoadError> {
+        let (store, version) = (&self.services.held.store, &self.manifest.version);
+        if !self.asked.contains(&Grant::Kv) {
+            return Ok(());
+        }
+        if let Some(from) = store.version().filter(|from| from != version) {
+            let mut running = self.running();
+            let Some(mut instance) = running.instance.take() else { return Ok(()) };
+            let migrated = instance.call(&self.engine, limits::START, |bindings, store| {
+                bindings.migrate(store, &from)?.map_err(wasmtime::Error::msg)
+            });
+            if let Err(failure) = migrated {
+                let why = match failure {
+                    Failure::Trap(how) => how,
+                    other => other.to_string(),
+                };
+                return Err(LoadError::Migration { path: self.spec.path.clone(), from, why });
+            }
+            running.instance = Some(instance);
+        }
+        if store.is_of(version) {
+            self.engine.holdings().changed(store);
+        }
+        Ok(())
+    }
+
+    /// Returns the digest of the component.
+    pub fn digest(&self) -> Sha256 {
+        self.sha256
     }
 
     /// Returns what the plugin says of itself.
@@ -337,7 +422,7 @@ impl Policy for WasmPolicy {
     fn consult_within(&self, question: &Question, limit: Duration) -> RecordedReply {
         let mut record = Vec::new();
         let reply = self.ask(question, limit, &mut record);
-        RecordedReply { reply, imports: record }
+        RecordedReply { reply, imports: record, component: Some(self.sha256) }
     }
 
     fn sha256(&self) -> Option<Sha256> {
@@ -366,14 +451,17 @@ impl fmt::Debug for WasmPolicy {
     }
 }
 
-/// Finds what is held for a plugin, and reads its tables. Who has no name of the operator's is known by its file: a
-/// plugin does not come by another's store by calling itself as that one.
-fn services(engine: &Arc<PluginEngine>, spec: &PluginSpec) -> Result<Services, LoadError> {
+/// Finds what is held for a plugin. Who has no name of the operator's is known by its file: a plugin does not come by
+/// another's store by calling itself as that one.
+fn held(engine: &PluginEngine, spec: &PluginSpec) -> Result<Held, LoadError> {
     let name = spec.name.clone().unwrap_or_else(|| spec.path.display().to_string());
-    let held = engine.holdings().of(&name, spec.store).map_err(|source| LoadError::Store { name, source })?;
+    engine.holdings().of(&name, spec.store).map_err(|source| LoadError::Store { name, source })
+}
+
+/// Reads the tables that the plugin may look into.
+fn tables(spec: &PluginSpec) -> Result<Arc<BTreeMap<String, Table>>, LoadError> {
     let tables = spec.tables.iter().map(|table| Ok((table.name.clone(), Table::read(table)?)));
-    let tables: BTreeMap<String, Table> = tables.collect::<Result<_, LoadError>>()?;
-    Ok(Services { engine: engine.clone(), held, tables: Arc::new(tables) })
+    tables.collect::<Result<_, LoadError>>().map(Arc::new)
 }
 
 fn stem(path: &Path) -> String {

@@ -13,11 +13,15 @@ use crate::{digest, limits};
 const MAGIC: &[u8] = b"vpnhost-kv ";
 
 type Pairs = BTreeMap<String, Vec<u8>>;
+/// What a file holds: the pairs, and the version of the component that wrote them.
+type Content = (Pairs, Option<String>);
 
 /// What is stored for one plugin, whichever instance of it runs.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     pairs: Mutex<Pairs>,
+    /// The version of the component that wrote it last.
+    version: Mutex<Option<String>>,
     /// Where it is kept over a restart, if it is.
     file: Option<PathBuf>,
 }
@@ -37,11 +41,28 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             opened => drop(opened?.take(limits::STORE_FILE_OCTETS).read_to_end(&mut octets)?),
         }
-        let pairs = if octets.is_empty() { Some(Pairs::new()) } else { decode(&octets) };
-        if pairs.is_none() {
+        let held = if octets.is_empty() { Some(Content::default()) } else { decode(&octets) };
+        if held.is_none() {
             tracing::warn!(file = %file.display(), "a plugin's store is damaged: what it held is lost");
         }
-        Ok(Self { pairs: Mutex::new(pairs.unwrap_or_default()), file: Some(file.to_owned()) })
+        let (pairs, version) = held.unwrap_or_default();
+        Ok(Self { pairs: Mutex::new(pairs), version: Mutex::new(version), file: Some(file.to_owned()) })
+    }
+
+    /// Returns a copy for a component that is tried: what it writes there is gone with it.
+    pub(crate) fn copy(&self) -> Self {
+        Self { pairs: Mutex::new(self.lock().clone()), version: Mutex::new(self.version()), file: None }
+    }
+
+    /// Returns the version of the component that wrote last, if anything was written.
+    pub(crate) fn version(&self) -> Option<String> {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes the version of the component that writes from now on; tells whether it is another.
+    pub(crate) fn is_of(&self, version: &str) -> bool {
+        let mut noted = self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.replace(version.to_owned()).as_deref() != Some(version)
     }
 
     /// Tells whether it is kept over a restart.
@@ -55,7 +76,7 @@ impl Store {
     /// What keeps it from being written; the old file stays then.
     pub(crate) fn write(&self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        let content = encode(&self.lock());
+        let content = encode(&self.lock(), self.version().as_deref());
         let unfinished = file.with_added_extension("new");
         let mut options = OpenOptions::new();
         let mut opened = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
@@ -156,16 +177,19 @@ fn fits(pairs: &Pairs, writes: &Writes) -> bool {
     count <= limits::STORE_KEYS && octets <= limits::STORE_OCTETS
 }
 
-fn encode(pairs: &Pairs) -> Vec<u8> {
+/// A pair without a key, which no plugin can have, is the version.
+fn encode(pairs: &Pairs, version: Option<&str>) -> Vec<u8> {
     let mut content = Vec::new();
-    for part in pairs.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_slice()]) {
+    let version = version.map(|version| [&b""[..], version.as_bytes()]);
+    let pairs = pairs.iter().map(|(key, value)| [key.as_bytes(), value.as_slice()]);
+    for part in version.into_iter().chain(pairs).flatten() {
         content.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
         content.extend(part);
     }
     [MAGIC, format!("{}\n", digest::of(&content)).as_bytes(), &content].concat()
 }
 
-fn decode(octets: &[u8]) -> Option<Pairs> {
+fn decode(octets: &[u8]) -> Option<Content> {
     let (header, mut content) = octets.split_at_checked(MAGIC.len() + 65)?;
     let told = header.strip_prefix(MAGIC)?.strip_suffix(b"\n")?;
     if told != digest::of(content).to_string().as_bytes() {
@@ -176,7 +200,8 @@ fn decode(octets: &[u8]) -> Option<Pairs> {
         let key = String::from_utf8(part(&mut content)?.to_owned()).ok()?;
         pairs.insert(key, part(&mut content)?.to_owned());
     }
-    fits(&pairs, &Writes::default()).then_some(pairs)
+    let version = pairs.remove("").and_then(|version| String::from_utf8(version).ok());
+    fits(&pairs, &Writes::default()).then_some((pairs, version))
 }
 
 fn part<'a>(content: &mut &'a [u8]) -> Option<&'a [u8]> {

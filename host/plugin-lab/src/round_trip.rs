@@ -84,7 +84,7 @@ impl Policy for Moody {
             call("kv.set", "e", ImportValue::Refused("full".to_owned())),
             call("data.get", "f", ImportValue::Text("done".to_owned())),
         ];
-        RecordedReply { reply, imports }
+        RecordedReply { reply, imports, component: None }
     }
 
     fn sha256(&self) -> Option<Sha256> {

@@ -7,7 +7,7 @@ use serde_json::json;
 use vpnhost_crypto::{CryptoBackend, KeyKind};
 use vpnhost_ike::config::{ChildConfig, PeerAuth};
 use vpnhost_model::{EspSuite, IkeSuite, KeyExchange, Suite};
-use vpnhost_plugin_host::{LoadError, PluginEngine, WasmPolicy};
+use vpnhost_plugin_host::{LoadError, PluginEngine, PluginSlot};
 
 use crate::backends::{self, Assembly};
 use crate::cli::{self, Choice, Global};
@@ -23,7 +23,7 @@ pub(crate) struct Prepared {
     /// The backends.
     pub(crate) assembly: Assembly,
     /// The plugins, loaded, in the order in which they are asked.
-    pub(crate) plugins: Vec<Arc<WasmPolicy>>,
+    pub(crate) plugins: Vec<Arc<PluginSlot>>,
 }
 
 /// Reads a configuration, lays the command line over it, and loads all that it names, plugins with an engine that

@@ -279,12 +279,47 @@ pub(crate) enum Plugin {
     Test(TestPlugin),
     /// Measure a plugin beside the built-in policy
     Bench(BenchPlugin),
-    /// Load a plugin into the daemon (not in this version: reload)
-    Load(Later),
-    /// Take a plugin out of the daemon (not in this version: reload)
-    Unload(Later),
+    /// Have a component answer in the daemon from now on, or try it beside the one that does
+    Load(LoadPlugin),
+    /// Take a plugin out of the daemon, until its configuration is read again
+    Unload {
+        /// The plugin
+        name: String,
+    },
+    /// Have a component that is on trial answer from now on
+    Promote {
+        /// The plugin that it is tried beside
+        name: String,
+    },
+    /// End a trial; or have the component answer again that did before
+    Rollback {
+        /// The plugin
+        name: String,
+    },
     /// Put recorded questions to a plugin, or check that a log of decisions is whole
     Replay(Replay),
+}
+
+/// Arguments of `plugin load`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LoadPlugin {
+    /// The component
+    pub(crate) file: PathBuf,
+    /// The plugin whose place it takes, with its settings and its store [default: the one named as the file is; where
+    /// there is none it is a plugin more, asked before the others]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Only compare: it is asked everything and decides nothing
+    #[arg(long, conflicts_with = "canary")]
+    pub(crate) shadow: bool,
+    /// Have it decide for so many of a hundred connections, always the same ones
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(crate) canary: Option<u8>,
+}
+
+fn percent(text: &str) -> Result<u8, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
+    number.filter(|it| (1..=100).contains(it)).ok_or_else(|| "must be 1% to 100%".to_owned())
 }
 
 /// How a plugin is set up that no daemon runs.

@@ -1,6 +1,8 @@
 //! What a daemon knows beside its host: what it was started with, what its configuration says, and where its
 //! peers are; and how it takes another configuration while it runs.
 
+mod plugins;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use vpnhost_driver::{HostConfig, HostHandle, Phase};
 use vpnhost_ike::Command;
-use vpnhost_plugin_host::PluginEngine;
+use vpnhost_plugin_host::{PluginEngine, PluginSlot};
 
 use crate::backends::Assembly;
 use crate::certs;
@@ -22,6 +24,8 @@ use crate::gateways::{self, Asked, Gateways};
 use crate::lists::Lists;
 use crate::notify::Notify;
 use crate::wiring::{self, Records};
+
+pub(crate) use plugins::{PluginOrder, Watched};
 
 /// What a host starts with.
 pub(crate) struct Start {
@@ -45,6 +49,8 @@ pub(crate) struct Daemon {
     known: Mutex<Option<(Arc<Prepared>, Lists)>>,
     /// Compiles and runs plugins, and holds what outlives them; made with the first of them.
     plugins: Arc<OnceLock<Arc<PluginEngine>>>,
+    /// The plugins that are asked, in order; they change without another configuration, too.
+    slots: Mutex<Vec<Arc<PluginSlot>>>,
     /// What is in force; whoever changes it holds it meanwhile, so that there is one change at a time.
     current: tokio::sync::Mutex<Current>,
     /// Held while revocation lists are fetched.
@@ -74,6 +80,7 @@ impl Daemon {
             facts: Mutex::default(),
             known: Mutex::default(),
             plugins: Arc::default(),
+            slots: Mutex::default(),
             current: tokio::sync::Mutex::default(),
             fetching: tokio::sync::Mutex::default(),
         })
@@ -111,7 +118,9 @@ impl Daemon {
         current.lists.is_news = false;
         current.records = Records::open(&prepared.configuration, &Records::default())?;
         let state = wiring::state(&host.state)?;
-        let config = HostConfig { state, ..wiring::host(&prepared, current.places(), &current.records) };
+        self.keep_slots(prepared.plugins.clone());
+        let host = wiring::host(&prepared, &self.slots(), current.places(), &current.records);
+        let config = HostConfig { state, ..host };
         let summary = summary(&prepared);
         current.control.clone_from(&control);
         current.state.clone_from(&host.state);
@@ -195,7 +204,7 @@ impl Daemon {
             // What is up stays so; a host that has stopped says so below.
             drop(host.command(Command::LearnGateways(name, gateways)).await);
         }
-        let config = wiring::host(&prepared, current.places(), &current.records);
+        let config = wiring::host(&prepared, &self.slots(), current.places(), &current.records);
         match host.reload(config).await {
             Ok(_) => current.lists.is_news = false,
             Err(error) => {
@@ -232,7 +241,7 @@ impl Daemon {
         let before = (current.gateways.clone(), current.lists.clone());
         current.look_up_all(&prepared.configuration).await;
         current.lists.fetch(&prepared.configuration, prepared.assembly.crypto).await;
-        let config = wiring::host(&prepared, current.places(), &records);
+        let config = wiring::host(&prepared, &prepared.plugins, current.places(), &records);
         let taken = host.reload(config).await;
         match &taken {
             Ok(_) => current.lists.is_news = false,
@@ -247,6 +256,7 @@ impl Daemon {
         }
         let summary = summary(&prepared);
         current.records = records;
+        self.keep_slots(prepared.plugins.clone());
         current.prepared = Some(Arc::new(prepared));
         self.tell(&current);
         self.notify.ready(&summary);
@@ -316,6 +326,23 @@ impl server::Daemon for Daemon {
                 }
             }
             taken
+        })
+    }
+
+    fn plugins(&self) -> Vec<Arc<PluginSlot>> {
+        self.slots()
+    }
+
+    fn change_plugins(self: Arc<Self>, order: PluginOrder) -> Later<Result<String, Failure>> {
+        Box::pin(async move {
+            let changed = Daemon::change_plugins(&self, order).await;
+            match &changed {
+                Ok(text) => tracing::info!("{text}"),
+                Err(failure) => {
+                    tracing::error!("the plugins stay as they are: {}", failure.reasons().join("; "))
+                }
+            }
+            changed
         })
     }
 

@@ -66,6 +66,8 @@ pub(crate) const LOOKUP: Duration = Duration::from_secs(8);
 pub(crate) const LOOKUPS: usize = 32;
 /// Addresses that are kept of one name.
 pub(crate) const ADDRESSES_OF_A_NAME: usize = 16;
+/// Between two looks at the files of plugins that are watched: one that did not change since the last is whole.
+pub(crate) const FILES_LOOKED_AT: Duration = Duration::from_secs(1);
 /// Between two looks at names that lead nowhere.
 pub(crate) const LOOKUP_AGAIN: Duration = Duration::from_secs(30);
 /// Octets of the log of decisions, before it is moved aside.

@@ -69,17 +69,18 @@ fn dispatch(Cli { global, verb }: Cli) -> Outcome {
 }
 
 fn plugin(verb: Plugin, global: &Global) -> Outcome {
-    let name = match verb {
-        Plugin::Inspect { file, keys } => return plugins::show(&file, &keys, global),
-        Plugin::New(options) => return authoring::begin(&options, global),
-        Plugin::Build { dir } => return authoring::build(&dir, global),
-        Plugin::Test(options) => return plugins::test::run(&options, global),
-        Plugin::Bench(options) => return plugins::bench::run(&options, global),
-        Plugin::Replay(options) => return plugins::replay::run(&options, global),
-        Plugin::Load(_) => "load",
-        Plugin::Unload(_) => "unload",
-    };
-    Err(Failure::not_in_this_version(format!("plugin {name}")))
+    match verb {
+        Plugin::Inspect { file, keys } => plugins::show(&file, &keys, global),
+        Plugin::New(options) => authoring::begin(&options, global),
+        Plugin::Build { dir } => authoring::build(&dir, global),
+        Plugin::Test(options) => plugins::test::run(&options, global),
+        Plugin::Bench(options) => plugins::bench::run(&options, global),
+        Plugin::Replay(options) => plugins::replay::run(&options, global),
+        Plugin::Load(options) => plugins::order::load(&options, global),
+        Plugin::Unload { name } => order::of_plugin(global, "/plugins/unload", &[("name", &name)]),
+        Plugin::Promote { name } => order::of_plugin(global, "/plugins/promote", &[("name", &name)]),
+        Plugin::Rollback { name } => order::of_plugin(global, "/plugins/rollback", &[("name", &name)]),
+    }
 }
 
 fn crypto(verb: Crypto, global: &Global) -> Outcome {

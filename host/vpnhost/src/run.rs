@@ -48,6 +48,7 @@ async fn serve(options: Run, global: &Global) -> Outcome {
     daemon.attend(handle.clone());
     tokio::spawn(socket.serve(Context::new(handle.clone(), Arc::clone(&daemon) as _)));
     tokio::spawn(attend(Arc::clone(&daemon), handle, signals));
+    tokio::spawn(look_after_files(Arc::clone(&daemon)));
     daemon.notify().ready(&summary);
     say_ready(log, &summary, &control);
     let ended = host.run().await;
@@ -109,6 +110,16 @@ async fn follow(daemon: Arc<Daemon>, moved: Arc<Notify>) {
     loop {
         moved.notified().await;
         daemon.look_up_after_move().await;
+    }
+}
+
+/// Looks at the files of plugins that are watched.
+async fn look_after_files(daemon: Arc<Daemon>) {
+    let mut watched = Vec::new();
+    let mut look = interval_at(Instant::now() + limits::FILES_LOOKED_AT, limits::FILES_LOOKED_AT);
+    loop {
+        look.tick().await;
+        Arc::clone(&daemon).look_after_files(&mut watched).await;
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use vpnhost_crypto::{CryptoError, SecureRandom};
 use vpnhost_driver::{DecisionLog, DriverError, HostConfig, KeyLog, RandomSource, StateDirectory};
 use vpnhost_ike::config::{EndpointConfig, PeerConfig};
+use vpnhost_plugin_host::PluginSlot;
 use vpnhost_policy::{Chain, Policy};
 use vpnhost_policy_standard::Standard;
 
@@ -84,14 +85,13 @@ pub(crate) fn state(path: &Path) -> Result<Option<Arc<StateDirectory>>, Failure>
 /// Makes a host's configuration.
 pub(crate) fn host(
     prepared: &Prepared,
+    slots: &[Arc<PluginSlot>],
     (gateways, lists): (&Gateways, &Lists),
     records: &Records,
 ) -> HostConfig {
-    let Prepared { configuration, assembly, plugins } = prepared;
+    let Prepared { configuration, assembly, .. } = prepared;
     let settings = &configuration.host;
     let connections = configuration.connections.iter();
-    let policies: Vec<Arc<dyn Policy>> =
-        plugins.iter().map(|plugin| Arc::clone(plugin) as Arc<dyn Policy>).collect();
     let crls = connections.clone().flat_map(|it| it.crls.iter().map(|(_, crl)| crl));
     let routing = |connection: &Connection| (connection.peer.name.clone(), connection.routing);
     HostConfig {
@@ -113,7 +113,7 @@ pub(crate) fn host(
         crypto: assembly.crypto,
         random: random_source(),
         policy: Arc::new(Standard),
-        plugins: (!policies.is_empty()).then(|| Chain::new(policies).with_clock(since_start)),
+        plugins: chain(slots),
         listen: settings.listen.clone(),
         tun: settings.tun.clone(),
         dns: settings.dns,
@@ -124,6 +124,13 @@ pub(crate) fn host(
         decisions: records.decisions.clone().map(|file| file as Arc<dyn DecisionLog>),
         state: None,
     }
+}
+
+/// Returns the plugins as the host asks them.
+pub(crate) fn chain(slots: &[Arc<PluginSlot>]) -> Option<Chain> {
+    let policies: Vec<Arc<dyn Policy>> =
+        slots.iter().map(|slot| Arc::clone(slot) as Arc<dyn Policy>).collect();
+    (!policies.is_empty()).then(|| Chain::new(policies).with_clock(since_start))
 }
 
 /// Returns what the endpoint is told of a connection.

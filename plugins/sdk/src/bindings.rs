@@ -87,3 +87,12 @@ question!(
     "vpnhost:sdk/lifetimes",
     "package vpnhost:sdk; world lifetimes { export vpnhost:policy/plan-lifetimes@0.1.0; }"
 );
+/// Taking over a store; no question.
+pub mod migrate {
+    wit_bindgen::generate!({
+        path: "../../wit/v0.1",
+        inline: "package vpnhost:sdk; world migration { export vpnhost:policy/migrate@0.1.0; }",
+        world: "vpnhost:sdk/migration",
+        pub_export_macro: true,
+    });
+}

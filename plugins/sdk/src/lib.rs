@@ -43,6 +43,7 @@ mod interfaces;
 pub mod kv;
 pub mod log;
 pub mod metrics;
+mod migrate;
 mod narrow_selectors;
 mod plan_lifetimes;
 mod plan_maintenance;
@@ -54,13 +55,40 @@ pub use vpnhost_policy as policy;
 
 pub use configure::{Configure, SettingKind, SettingProblem, SettingSpec, SettingValue, Settings};
 pub use interfaces::Interfaces;
+pub use migrate::Migrate;
 
 /// Makes a component out of a policy that answers the named questions.
 ///
 /// The component's name, version and summary are those of the crate, the name without a leading
-/// `vpnhost-plugin-`. Natively the macro only checks that the policy can be configured.
+/// `vpnhost-plugin-`. `; migrate` behind the questions exports [`Migrate`], too. Natively the macro only checks that the policy can be configured.
 #[macro_export]
 macro_rules! export_policy {
+    ($policy:ty: $($question:ident),+; migrate) => {
+        $crate::export_policy!($policy: $($question),+);
+
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code)]
+        const _: () = {
+            #[doc(hidden)]
+            pub struct Migration;
+
+            impl $crate::bindings::migrate::exports::vpnhost::policy::migrate::Guest for Migration {
+                fn migrate(
+                    from_version: ::std::string::String,
+                ) -> ::std::result::Result<(), ::std::string::String> {
+                    <$policy as $crate::Migrate>::migrate(&from_version)
+                }
+            }
+
+            $crate::bindings::migrate::export!(Migration with_types_in $crate::bindings::migrate);
+        };
+
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = || {
+            fn can_migrate<P: $crate::Migrate>() {}
+            can_migrate::<$policy>();
+        };
+    };
     ($policy:ty: $($question:ident),+ $(,)?) => {
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code)]

@@ -49,7 +49,7 @@ impl Deliberation {
 
     /// Takes a policy's reply to [`Self::question`].
     pub fn hear(&mut self, from: &dyn Policy, heard: impl Into<RecordedReply>, elapsed: Option<Duration>) {
-        let RecordedReply { reply, imports } = heard.into();
+        let RecordedReply { reply, imports, component } = heard.into();
         let (policy, on_failure) = (from.name(), from.on_failure());
         let asked = self.is_restricted().then(|| Box::new(self.question.clone()));
         let said = reply.as_ref().ok().and_then(Option::clone);
@@ -71,7 +71,7 @@ impl Deliberation {
         };
         self.trace.push(Step {
             policy: policy.to_owned(),
-            sha256: from.sha256(),
+            sha256: component.or_else(|| from.sha256()),
             configured: from.configured(),
             on_failure,
             asked,

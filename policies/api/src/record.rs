@@ -34,11 +34,13 @@ pub struct RecordedReply {
     pub reply: Reply,
     /// What it was told, in order.
     pub imports: Vec<ImportCall>,
+    /// Which component replied, where the policy is one: another may have taken its place by now.
+    pub component: Option<Sha256>,
 }
 
 impl From<Reply> for RecordedReply {
     fn from(reply: Reply) -> Self {
-        Self { reply, imports: Vec::new() }
+        Self { reply, imports: Vec::new(), component: None }
     }
 }
 

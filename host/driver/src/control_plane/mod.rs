@@ -242,6 +242,8 @@ impl ControlPlane {
             Order::Snapshot(reply) => drop(reply.send(Box::new(self.portrait(now)))),
             Order::Journal(name, reply) => drop(reply.send(self.chronicle.entries(name.as_deref()))),
             Order::Reload(config, reply) => self.begin_reload(now, config, reply),
+            // Who does not wait for the reply any more needs none.
+            Order::UsePlugins(plugins, reply) => drop(reply.send(self.use_plugins(now, plugins))),
         }
         self.settle(now);
     }

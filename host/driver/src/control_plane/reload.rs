@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use vpnhost_ike::EndpointConfig;
 use vpnhost_ike::input::Command;
 use vpnhost_model::Now;
+use vpnhost_policy::Chain;
 
 use super::{ControlPlane, start};
 use crate::chronicle::Note;
@@ -53,9 +54,7 @@ impl ControlPlane {
 
     fn take_configuration(&mut self, now: Now, config: HostConfig, plugins: Plugins) -> Vec<&'static str> {
         let fixed = fixed_at_start(&self.config, &config);
-        self.resolver.take(plugins);
-        self.chronicle.know_components(self.resolver.components());
-        self.endpoint.delegate(self.resolver.questions());
+        self.take_plugins(plugins);
         if !std::ptr::addr_eq(self.crypto, config.crypto) {
             self.use_crypto(now, config.crypto);
             self.endpoint.handle_command(now, Command::UseCrypto(config.crypto));
@@ -74,6 +73,21 @@ impl ControlPlane {
         let endpoint = self.endpoint_config();
         self.endpoint.handle_command(now, Command::Configure(endpoint));
         fixed
+    }
+
+    /// Has other plugins asked from now on; nothing else changes.
+    pub(super) fn use_plugins(&mut self, now: Now, plugins: Option<Chain>) -> Result<(), DriverError> {
+        let prepared = self.resolver.prepare(plugins.as_ref())?;
+        self.config.plugins = plugins;
+        self.take_plugins(prepared);
+        self.endpoint.review(now);
+        Ok(())
+    }
+
+    fn take_plugins(&mut self, plugins: Plugins) {
+        self.resolver.take(plugins);
+        self.chronicle.know_components(self.resolver.components());
+        self.endpoint.delegate(self.resolver.questions());
     }
 }
 

@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use vpnhost_ike::output::QuestionId;
 use vpnhost_model::{Instant, Protocol, Role};
 use vpnhost_policy::{
-    Chain, Decision, Deliberation, Failure, Outcome, Question, QuestionKind, QuestionSet, RecordedReply,
-    Reply, Sha256,
+    Chain, Decision, Deliberation, Failure, Outcome, Policy, Question, QuestionKind, QuestionSet,
+    RecordedReply, Reply, Sha256,
 };
 
 use crate::error::DriverError;
@@ -48,7 +48,7 @@ pub(crate) struct Verdict {
 
 /// The plugins and the questions that are before them.
 pub(crate) struct Resolver {
-    plugins: Arc<[PluginThread]>,
+    plugins: Arc<[Arc<PluginThread>]>,
     replies: mpsc::Sender<PluginReply>,
     open: BTreeMap<QuestionId, Open>,
     verdicts: VecDeque<Verdict>,
@@ -57,13 +57,13 @@ pub(crate) struct Resolver {
 }
 
 /// Plugins that have been started.
-pub(crate) struct Plugins(Arc<[PluginThread]>);
+pub(crate) struct Plugins(Arc<[Arc<PluginThread>]>);
 
 /// A question on its way. It stays with the chain that it was begun with, also when another is loaded.
 struct Open {
     question: Question,
     deliberation: Deliberation,
-    plugins: Arc<[PluginThread]>,
+    plugins: Arc<[Arc<PluginThread>]>,
     position: usize,
     deadline: Instant,
 }
@@ -86,11 +86,14 @@ impl Resolver {
         Ok(resolver)
     }
 
-    /// Starts the threads of other plugins, which are asked nothing yet.
+    /// Starts the threads of other plugins, which are asked nothing yet. One that is there already keeps its thread.
     pub(crate) fn prepare(&self, chain: Option<&Chain>) -> Result<Plugins, DriverError> {
         let policies = chain.map_or(&[][..], Chain::policies);
-        let start = |policy| PluginThread::start(Arc::clone(policy), self.replies.clone());
-        policies.iter().map(start).collect::<Result<_, _>>().map(Plugins)
+        let of = |policy: &Arc<dyn Policy>| match self.plugins.iter().find(|it| it.is_of(policy)) {
+            Some(thread) => Ok(Arc::clone(thread)),
+            None => PluginThread::start(Arc::clone(policy), self.replies.clone()).map(Arc::new),
+        };
+        policies.iter().map(of).collect::<Result<_, _>>().map(Plugins)
     }
 
     /// Takes them for the questions that come; those under way are finished by the old ones.
@@ -102,7 +105,7 @@ impl Resolver {
 
     /// Returns which component each plugin is.
     pub(crate) fn components(&self) -> BTreeMap<String, Sha256> {
-        let component = |it: &PluginThread| Some((it.name().to_owned(), it.policy().sha256()?));
+        let component = |it: &Arc<PluginThread>| Some((it.name().to_owned(), it.policy().sha256()?));
         self.plugins.iter().filter_map(component).collect()
     }
 
@@ -166,7 +169,7 @@ impl Resolver {
 
     /// Returns the plugins in the order of the chain.
     pub(crate) fn plugins(&self) -> Vec<PluginState> {
-        let state = |plugin: &PluginThread| PluginState {
+        let state = |plugin: &Arc<PluginThread>| PluginState {
             name: plugin.name().to_owned(),
             sha256: plugin.policy().sha256(),
             questions: plugin.questions(),

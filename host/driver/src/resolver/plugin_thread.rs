@@ -43,6 +43,11 @@ impl PluginThread {
         Ok(Self { policy, queue })
     }
 
+    /// Tells whether it is this policy's.
+    pub(super) fn is_of(&self, policy: &Arc<dyn Policy>) -> bool {
+        Arc::ptr_eq(&self.policy, policy)
+    }
+
     pub(super) fn policy(&self) -> &dyn Policy {
         &*self.policy
     }

@@ -38,7 +38,7 @@ impl WasmPolicy {
         instance.stand_in(StandIn::new(told));
         let reply = instance
             .call(&self.engine, self.spec.limits.call, |bindings, store| bindings.answer(store, question));
-        let recorded = RecordedReply { reply, imports: instance.take_record() };
+        let recorded = RecordedReply { imports: instance.take_record(), component: Some(self.sha256), reply };
         let strayed = instance.strayed().map(str::to_owned);
         Aside { recorded, strayed, memory: instance.memory(), started_in }
     }

@@ -18,8 +18,9 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Result, Store};
 
 use crate::guest::{Guest, printable};
+use crate::loader::Outside;
 use crate::settings::{SettingKind, SettingProblem, SettingValue, Settings};
-use crate::{Grant, Manifest, SettingSpec};
+use crate::{Manifest, SettingSpec};
 
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 mod wit {
@@ -37,6 +38,7 @@ pub(crate) struct Plugin {
     pre: InstancePre<Guest>,
     describe: exports::describe::GuestIndices,
     configure: exports::configure::GuestIndices,
+    migrate: Option<exports::migrate::GuestIndices>,
     rank_proposals: Option<exports::rank_proposals::GuestIndices>,
     authorize_peer: Option<exports::authorize_peer::GuestIndices>,
     narrow_selectors: Option<exports::narrow_selectors::GuestIndices>,
@@ -52,6 +54,7 @@ pub(crate) struct Plugin {
 pub(crate) struct Bindings {
     describe: exports::describe::Guest,
     configure: exports::configure::Guest,
+    migrate: Option<exports::migrate::Guest>,
     rank_proposals: Option<exports::rank_proposals::Guest>,
     authorize_peer: Option<exports::authorize_peer::Guest>,
     narrow_selectors: Option<exports::narrow_selectors::Guest>,
@@ -65,14 +68,15 @@ pub(crate) struct Bindings {
 
 impl Plugin {
     /// Links what is granted and looks up the exports.
-    pub(crate) fn new(component: &Component, questions: QuestionSet, granted: &[Grant]) -> Result<Self> {
+    pub(crate) fn new(component: &Component, asks: &Outside) -> Result<Self> {
         let mut linker = Linker::new(component.engine());
-        imports::link(&mut linker, granted)?;
+        imports::link(&mut linker, &asks.grants)?;
         let pre = linker.instantiate_pre(component)?;
-        let asked = |kind: QuestionKind| questions.contains(kind).then_some(&pre);
+        let asked = |kind: QuestionKind| asks.questions.contains(kind).then_some(&pre);
         Ok(Self {
             describe: exports::describe::GuestIndices::new(&pre)?,
             configure: exports::configure::GuestIndices::new(&pre)?,
+            migrate: asks.migrates.then(|| exports::migrate::GuestIndices::new(&pre)).transpose()?,
             rank_proposals: asked(QuestionKind::RankProposals)
                 .map(exports::rank_proposals::GuestIndices::new)
                 .transpose()?,
@@ -110,6 +114,7 @@ impl Plugin {
         Ok(Bindings {
             describe: self.describe.load(&mut *store, &instance)?,
             configure: self.configure.load(&mut *store, &instance)?,
+            migrate: self.migrate.as_ref().map(|it| it.load(&mut *store, &instance)).transpose()?,
             rank_proposals: self
                 .rank_proposals
                 .as_ref()
@@ -190,6 +195,19 @@ impl Bindings {
         };
         let configured = self.configure.call_configure(store, &settings)?;
         Ok(configured.map_err(|problems| problems.into_iter().map(problem).collect()))
+    }
+}
+
+impl Bindings {
+    /// Has it take over what another version stored; the error is the plugin's own.
+    pub(crate) fn migrate(
+        &self,
+        store: &mut Store<Guest>,
+        from_version: &str,
+    ) -> Result<std::result::Result<(), String>> {
+        let Some(migrate) = &self.migrate else { return Ok(Ok(())) };
+        let migrated = migrate.call_migrate(store, from_version)?;
+        Ok(migrated.map_err(|why| printable(&why, limits::TEXT_OCTETS)))
     }
 }
 

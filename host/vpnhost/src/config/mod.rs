@@ -140,6 +140,8 @@ pub(crate) struct PluginSettings {
     pub(crate) store: StoreKind,
     /// The tables that it may look into.
     pub(crate) tables: Vec<TableSpec>,
+    /// Its file is looked at, and taken when it changes.
+    pub(crate) watch: bool,
     /// Where it stands in a file; `None` for one of the command line.
     pub(crate) place: Option<Place>,
 }
@@ -159,6 +161,7 @@ impl PluginSettings {
             grants: Vec::new(),
             store: StoreKind::default(),
             tables: Vec::new(),
+            watch: false,
             place: None,
         }
     }

@@ -61,6 +61,7 @@ fn one(section: &Section<'_>, host: &HostSettings, directories: &Directories) ->
             &[("deny", OnFailure::Deny), ("native", OnFailure::Native)],
             native.on_failure,
         ),
+        watch: section.flag("watch", false),
         settings: section.item("settings").map(|item| settings(&item)).unwrap_or_default(),
         place: Some(section.place()),
     };

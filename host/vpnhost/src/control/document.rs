@@ -388,6 +388,44 @@ pub(crate) struct Plugin {
     /// The numbers that it counts and measures itself, by name.
     #[serde(default)]
     pub(crate) metrics: BTreeMap<String, f64>,
+    /// Its version, as it says itself.
+    #[serde(default)]
+    pub(crate) version: Option<String>,
+    /// The component's file.
+    #[serde(default)]
+    pub(crate) file: Option<String>,
+    /// `active`, or `disabled` while it is not asked some question since it failed too often.
+    #[serde(default)]
+    pub(crate) state: Option<String>,
+    /// The SHA-256 of the component that answered before.
+    #[serde(default)]
+    pub(crate) previous: Option<String>,
+    /// How the trial of another component beside it goes.
+    #[serde(default)]
+    pub(crate) trial: Option<Trial>,
+}
+
+/// A component on trial.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Trial {
+    /// `shadow`, or `canary` and its share.
+    pub(crate) kind: String,
+    /// The SHA-256 of the component.
+    pub(crate) sha256: String,
+    /// Its version, as it says itself.
+    pub(crate) version: String,
+    /// How often it was asked,
+    pub(crate) asked: u64,
+    /// decided as the other did,
+    pub(crate) alike: u64,
+    /// would have decided otherwise,
+    pub(crate) differs: u64,
+    /// failed, or answered what it may not,
+    pub(crate) failed: u64,
+    /// and was not asked because too many questions waited.
+    pub(crate) missed: u64,
+    /// The last that it would have decided otherwise, in a sentence.
+    pub(crate) last: Option<String>,
 }
 
 /// One address of the machine.

@@ -8,6 +8,8 @@
 //! | `GET /events` | the same as they happen, one document a line |
 //! | `POST /up`, `/down`, `/rekey`, `/reauth`, `/terminate`, `/roam`, `/ping` `?connection=NAME[&ike=true or &child=NAME or &path=LOCAL-REMOTE]` | [`document::Line`]s, the outcome last |
 //! | `POST /reload` | one [`document::Line`] |
+//! | `POST /plugins/load?file=PATH[&name=NAME][&shadow=true or &canary=PERCENT]` | one [`document::Line`] |
+//! | `POST /plugins/unload`, `/plugins/promote`, `/plugins/rollback` `?name=NAME` | one [`document::Line`] |
 //!
 //! `curl --unix-socket /run/vpnhost/control.sock http://vpnhost/status` asks it too. The documents are what verbs print
 //! with `--json`; their fields are named and described in [`document`], and only ever added to.

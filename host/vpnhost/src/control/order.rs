@@ -1,5 +1,5 @@
 //! Verbs that order something and wait for the outcome: `up`, `down`, `rekey`, `reauth`, `terminate`, `roam`,
-//! `ping`, `reload`.
+//! `ping`, `reload`, `plugin load`, `unload`, `promote`, `rollback`.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -39,6 +39,11 @@ pub(crate) fn of_path(global: &Global, path: &str, name: &str, ends: Option<Ends
 /// Has the daemon read its configuration again.
 pub(crate) fn reload(global: &Global) -> Outcome {
     order(global, "/reload", &[])
+}
+
+/// Orders something of the daemon's plugins.
+pub(crate) fn of_plugin(global: &Global, path: &str, query: &[(&str, &str)]) -> Outcome {
+    order(global, path, query)
 }
 
 /// Gives an order and waits for its outcome; what happens meanwhile is told on a terminal.

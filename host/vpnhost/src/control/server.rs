@@ -1,6 +1,7 @@
 //! The daemon's side of the control socket: requests, and what they are answered from.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -14,10 +15,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use vpnhost_driver::{DriverError, HostEvent, HostHandle, STRANGERS};
+use vpnhost_plugin_host::{PluginSlot, TrialKind};
 
 use super::document::{Backends, Certs, Event, Line, Status};
 use super::ends::Ends;
 use super::operation::{Beginning, Goal, Operation, Order, Part, not_up};
+use crate::daemon::PluginOrder;
 use crate::exit::Failure;
 use crate::limits;
 use crate::roles::nearest;
@@ -61,6 +64,10 @@ pub(crate) trait Daemon: Send + Sync {
     fn reload(self: Arc<Self>) -> Later<Result<String, Failure>>;
     /// Returns what it shows, whom it trusts and what it knows to be revoked.
     fn certs(&self) -> Certs;
+    /// Returns the plugins in the order in which they are asked.
+    fn plugins(&self) -> Vec<Arc<PluginSlot>>;
+    /// Changes the plugins; returns what was done, as a sentence.
+    fn change_plugins(self: Arc<Self>, order: PluginOrder) -> Later<Result<String, Failure>>;
     /// Looks a connection's names up.
     fn resolve(self: Arc<Self>, connection: String) -> Later<()>;
 }
@@ -109,6 +116,10 @@ pub(super) fn router(context: Context) -> Router {
         .route("/reauth", post(reauth))
         .route("/terminate", post(terminate))
         .route("/reload", post(reload))
+        .route("/plugins/load", post(load_plugin))
+        .route("/plugins/unload", post(|context, query| of_plugin(PluginOrder::Unload, context, query)))
+        .route("/plugins/promote", post(|context, query| of_plugin(PluginOrder::Promote, context, query)))
+        .route("/plugins/rollback", post(|context, query| of_plugin(PluginOrder::Rollback, context, query)))
         .layer(DefaultBodyLimit::max(limits::CONTROL_BODY))
         .with_state(context)
 }
@@ -162,7 +173,9 @@ async fn status(State(context): State<Context>, Query(asked): Query<Asked>) -> R
         context.known(name)?;
     }
     let snapshot = context.host.snapshot().await?;
-    Ok(Json(Status::of(&snapshot, &context.daemon.facts(), asked.connection.as_deref())))
+    let mut status = Status::of(&snapshot, &context.daemon.facts(), asked.connection.as_deref());
+    status.know_plugins(&context.daemon.plugins());
+    Ok(Json(status))
 }
 
 async fn backends(State(context): State<Context>) -> Json<Backends> {
@@ -246,6 +259,54 @@ async fn reload(State(context): State<Context>) -> Json<Line> {
             let line = Line::failed("the configuration was not read again").because(why);
             line.hint("the old one stays in force; vpnhost check FILE tells more").code(failure.code())
         }
+    })
+}
+
+/// What a request about plugins may name.
+#[derive(Debug, Deserialize)]
+struct AskedPlugin {
+    name: Option<String>,
+    file: Option<PathBuf>,
+    #[serde(default)]
+    shadow: bool,
+    canary: Option<u8>,
+}
+
+async fn load_plugin(
+    State(context): State<Context>,
+    Query(asked): Query<AskedPlugin>,
+) -> Result<Json<Line>, Refusal> {
+    let AskedPlugin { name, file, shadow, canary } = asked;
+    let Some(file) = file.filter(|file| file.is_absolute()) else {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "no file is named by its whole path"));
+    };
+    let trial = match (shadow, canary) {
+        (true, None) => Some(TrialKind::Shadow),
+        (false, Some(percent @ 1..=100)) => Some(TrialKind::Canary(percent)),
+        (false, None) => None,
+        (_, Some(_)) => {
+            let what = "a canary has 1 to 100 %, and is no shadow";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, what));
+        }
+    };
+    Ok(change_plugins(&context, PluginOrder::Load { file, name, trial }).await)
+}
+
+async fn of_plugin(
+    order: fn(String) -> PluginOrder,
+    State(context): State<Context>,
+    Query(asked): Query<AskedPlugin>,
+) -> Result<Json<Line>, Refusal> {
+    let Some(name) = asked.name else {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "no plugin is named"));
+    };
+    Ok(change_plugins(&context, order(name)).await)
+}
+
+async fn change_plugins(context: &Context, order: PluginOrder) -> Json<Line> {
+    Json(match Arc::clone(&context.daemon).change_plugins(order).await {
+        Ok(text) => Line::done(text),
+        Err(failure) => Line::of(&failure),
     })
 }
 

@@ -1,5 +1,6 @@
 //! The host's state and journal as documents.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use vpnhost_driver::{
@@ -7,11 +8,12 @@ use vpnhost_driver::{
     Snapshot, Traffic, legible,
 };
 use vpnhost_model::{Encapsulation, LocalAddress, Mode, Role, TrafficSelector};
-use vpnhost_policy::{MetricValue, OnFailure};
+use vpnhost_plugin_host::{PluginSlot, TrialReport};
+use vpnhost_policy::{MetricValue, OnFailure, Policy as _, Reply};
 
 use super::document::{
     Address, Certificate, Child, Connection, Decided, Eap, Event, Flow, Foretold, IkeSa, Moved, NearRefusal,
-    Path, Plugin, Status,
+    Path, Plugin, Status, Trial,
 };
 use super::server::Facts;
 
@@ -36,6 +38,17 @@ impl Status {
             counters: snapshot.counters.iter().cloned().collect(),
             features: snapshot.features.iter().cloned().collect(),
             warnings: facts.warnings.clone(),
+        }
+    }
+}
+
+impl Status {
+    /// Adds what is known of the plugins' components.
+    pub(crate) fn know_plugins(&mut self, slots: &[Arc<PluginSlot>]) {
+        for plugin in &mut self.plugins {
+            if let Some(slot) = slots.iter().find(|slot| slot.name() == plugin.name) {
+                plugin.know(slot);
+            }
         }
     }
 }
@@ -230,6 +243,49 @@ impl Plugin {
             off_the_menu: counters.off_the_menu,
             refused: counters.refused,
             metrics: plugin.metrics.iter().map(|it| (it.name.clone(), number(it.value))).collect(),
+            version: None,
+            file: None,
+            state: None,
+            previous: None,
+            trial: None,
+        }
+    }
+
+    /// Adds what is known of its components.
+    fn know(&mut self, slot: &PluginSlot) {
+        let active = slot.active();
+        self.version = Some(active.manifest().version.clone());
+        self.file = Some(active.path().display().to_string());
+        let state = match active.state() {
+            vpnhost_plugin_host::PluginState::Active => "active",
+            vpnhost_plugin_host::PluginState::Disabled => "disabled",
+        };
+        self.state = Some(state.to_owned());
+        self.previous = slot.previous().map(|it| it.digest().to_string());
+        self.trial = slot.trial().map(|report| Trial::of(&report));
+    }
+}
+
+impl Trial {
+    fn of(report: &TrialReport) -> Self {
+        Self {
+            kind: report.kind.to_string(),
+            sha256: report.sha256.to_string(),
+            version: report.version.clone(),
+            asked: report.asked,
+            alike: report.alike,
+            differs: report.differs,
+            failed: report.failed,
+            missed: report.missed,
+            last: report.last.as_ref().map(|it| {
+                let told = |reply: &Reply| match reply {
+                    Ok(Some(answer)) => vpnhost_record::answer(answer, vpnhost_record::spelled).to_string(),
+                    Ok(None) => "nothing".to_owned(),
+                    Err(failure) => failure.to_string(),
+                };
+                let (active, candidate) = (told(&it.active), told(&it.candidate));
+                format!("{} of {}: {active}; on trial {candidate}", it.question, it.connection)
+            }),
         }
     }
 }

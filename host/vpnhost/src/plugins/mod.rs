@@ -1,6 +1,7 @@
 //! Plugins: loaded as the configuration and the command line say, or only looked at, tested, measured and replayed.
 
 pub(crate) mod bench;
+pub(crate) mod order;
 pub(crate) mod replay;
 mod setup;
 pub(crate) mod test;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use vpnhost_plugin_host::{
-    Inspection, Limits, LoadError, PluginEngine, PluginKey, PluginSpec, Signer, WasmPolicy, inspect,
+    Inspection, Limits, LoadError, PluginEngine, PluginKey, PluginSlot, PluginSpec, Signer, WasmPolicy,
+    inspect,
 };
 use vpnhost_policy::{QuestionKind, QuestionSet};
 
@@ -78,23 +80,23 @@ pub(crate) fn load(
     settings: &[PluginSettings],
     keys: &[PluginKey],
     engine: impl FnOnce() -> Result<Arc<PluginEngine>, LoadError>,
-) -> Result<Vec<Arc<WasmPolicy>>, PluginProblems> {
+) -> Result<Vec<Arc<PluginSlot>>, PluginProblems> {
     if settings.is_empty() {
         return Ok(Vec::new());
     }
     let engine = engine().map_err(|error| PluginProblems(vec![PluginProblem { place: None, error }]))?;
-    let mut loaded: Vec<Arc<WasmPolicy>> = Vec::new();
+    let mut loaded = Vec::new();
     let mut problems = Vec::new();
     for settings in settings {
         match WasmPolicy::load(&engine, spec(settings, keys)) {
-            Ok(policy) => loaded.push(Arc::new(policy)),
+            Ok(policy) => loaded.push(PluginSlot::new(policy)),
             Err(error) => problems.push(PluginProblem { place: settings.place.clone(), error }),
         }
     }
     if problems.is_empty() { Ok(loaded) } else { Err(PluginProblems(problems)) }
 }
 
-fn spec(settings: &PluginSettings, keys: &[PluginKey]) -> PluginSpec {
+pub(crate) fn spec(settings: &PluginSettings, keys: &[PluginKey]) -> PluginSpec {
     PluginSpec {
         path: settings.path.clone(),
         name: settings.name.clone(),

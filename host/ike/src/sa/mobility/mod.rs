@@ -257,6 +257,7 @@ impl IkeSa {
         if std::mem::take(&mut self.moved_early) {
             self.want(Task::Path(PathTask::Update));
         }
+        self.want_announcement(host, now);
     }
 
     /// Forgets what is known of addresses for too long. What is in use is as good as proven: the peer is heard there.
