@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use vpnhost_plugin_host::{Told, WasmPolicy};
 use vpnhost_policy::{
-    Answer, Authorization, Deliberation, Failure, OnFailure, Outcome, Policy, Question, QuestionKind, Reply,
-    Settlement, Sha256, Step, settle,
+    Answer, Deliberation, Failure, OnFailure, Outcome, Policy, Question, QuestionKind, Reply, Settlement,
+    Sha256, Step, settle,
 };
 use vpnhost_policy_standard::Standard;
 use vpnhost_record::Entry;

@@ -25,7 +25,7 @@ use crate::lists::Lists;
 use crate::notify::Notify;
 use crate::wiring::{self, Records};
 
-pub(crate) use plugins::{PluginOrder, Watched};
+pub(crate) use plugins::PluginOrder;
 
 /// What a host starts with.
 pub(crate) struct Start {
@@ -119,8 +119,8 @@ impl Daemon {
         current.records = Records::open(&prepared.configuration, &Records::default())?;
         let state = wiring::state(&host.state)?;
         self.keep_slots(prepared.plugins.clone());
-        let host = wiring::host(&prepared, &self.slots(), current.places(), &current.records);
-        let config = HostConfig { state, ..host };
+        let config = wiring::host(&prepared, &self.slots(), current.places(), &current.records);
+        let config = HostConfig { state, ..config };
         let summary = summary(&prepared);
         current.control.clone_from(&control);
         current.state.clone_from(&host.state);

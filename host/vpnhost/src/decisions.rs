@@ -17,7 +17,6 @@ use std::thread;
 use std::time::Duration;
 
 use vpnhost_driver::DecisionLog;
-use vpnhost_pki::identity::text_of;
 use vpnhost_policy::{Decision, Question};
 use vpnhost_policy_standard::Standard;
 use vpnhost_record::{Entry, Scribe};
@@ -128,7 +127,7 @@ impl Pages {
     }
 
     fn write(&mut self, entry: &Entry) -> io::Result<()> {
-        let mut document = entry.write(text_of);
+        let mut document = entry.write(vpnhost_record::spelled);
         document.insert("lost".to_owned(), (entry.lost + self.lost).into());
         let mut open = match self.open.take() {
             Some(open) => open,

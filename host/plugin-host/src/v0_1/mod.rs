@@ -13,7 +13,7 @@ mod rank_paths;
 mod rank_proposals;
 mod types;
 
-use vpnhost_policy::{QuestionKind, QuestionSet, limits};
+use vpnhost_policy::{QuestionKind, limits};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Result, Store};
 
