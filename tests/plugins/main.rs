@@ -9,6 +9,7 @@ mod services;
 mod shelf;
 mod signed;
 mod start;
+mod swapping;
 mod version_skew;
 
 use std::path::PathBuf;
@@ -42,7 +43,7 @@ fn spec(name: &str, settings: &[(&str, &str)], call: Duration) -> PluginSpec {
     let limits = Limits { call, ..Limits::default() };
     let settings = settings.iter().map(text).collect();
     // One component tries everything that there is; the others ask for nothing.
-    let grants = if name == "hostile" { Grant::ALL.to_vec() } else { Vec::new() };
+    let grants = if name == "hostile" || name == "successor" { Grant::ALL.to_vec() } else { Vec::new() };
     PluginSpec { settings, limits, grants, ..PluginSpec::new(component(name)) }
 }
 

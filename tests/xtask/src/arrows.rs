@@ -61,6 +61,7 @@ const TABLE: &[Row] = &[
     Row { name: "vpnhost-plugin-keen", may: BOXED, never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-adaptive-keepalive", may: BOXED, never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-hostile", may: BOXED, never: NO_RUNTIME },
+    Row { name: "vpnhost-plugin-successor", may: BOXED, never: NO_RUNTIME },
     // Driver.
     Row {
         name: "vpnhost-driver",

@@ -7,8 +7,8 @@ use vpnhost_plugin_build::{BuildError, Toolchain, build, packages};
 
 use crate::{root, target};
 
-/// Where the crates lie that become plugins: those that are shipped, and the hostile ones.
-const ROOMS: [&str; 2] = ["plugins", "tests/hostile"];
+/// Where the crates lie that become plugins: those that are shipped, and those that tests need.
+const ROOMS: [&str; 3] = ["plugins", "tests/hostile", "tests/successor"];
 
 /// Builds all plugins and returns the directory that holds the components: `plugins` in cargo's target directory.
 ///

@@ -1,0 +1,160 @@
+//! Components that take each other's place while questions are asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use vpnhost_plugin_host::{
+    LoadError, PluginEngine, PluginSlot, PluginSpec, StoreKind, TrialKind, WasmPolicy, falls_to_canary,
+};
+use vpnhost_policy::{Answer, Policy as _, Question};
+
+use crate::hostile::paths;
+use crate::{component, engine, load, spec};
+
+fn counter(engine: &Arc<PluginEngine>) -> Arc<PluginSlot> {
+    let spec = spec("hostile", &[("behaviour", "remember")], Duration::from_secs(60));
+    let spec = PluginSpec { name: Some("counter".to_owned()), ..spec };
+    PluginSlot::new(WasmPolicy::load(engine, spec).unwrap())
+}
+
+fn why(plugin: &PluginSlot, connection: &str) -> String {
+    plugin.consult(&paths(connection)).unwrap().unwrap().why().unwrap().to_owned()
+}
+
+fn successor(slot: &PluginSlot) -> Result<WasmPolicy, LoadError> {
+    slot.active().candidate(&component("successor"))
+}
+
+#[test]
+fn who_takes_over_has_the_name_and_what_was_stored_in_its_own_form() {
+    let slot = counter(&engine());
+    assert_eq!([why(&slot, "a"), why(&slot, "a")], ["call 1", "call 2"]);
+    let candidate = successor(&slot).unwrap();
+    let rehearsal = slot.rehearse(&candidate).unwrap();
+    assert_eq!((rehearsal.asked, rehearsal.differs), (2, 2), "it ranks backwards");
+    assert_eq!(why(&slot, "a"), "call 3", "a rehearsal writes nothing");
+    let before = slot.active().digest();
+    let takeover = slot.take_over(&candidate).unwrap();
+    assert_eq!((takeover.from, takeover.to), (before, candidate.digest()));
+    assert_eq!(why(&slot, "a"), "call 4 of the next");
+    assert_eq!((slot.name(), slot.sha256()), ("counter", Some(candidate.digest())));
+    let recorded = slot.consult_on_record(&paths("b"));
+    assert_eq!(recorded.component, Some(candidate.digest()));
+    let back = slot.take_over(&slot.previous().unwrap()).unwrap();
+    assert_eq!(back.to, before);
+    assert_eq!(why(&slot, "b"), "call 1", "the old one does not know the new keys");
+}
+
+#[test]
+fn who_cannot_take_over_what_was_stored_leaves_the_other_and_the_store_as_they_are() {
+    let slot = counter(&engine());
+    assert_eq!([why(&slot, "a"), why(&slot, "cursed")], ["call 1", "call 1"]);
+    let error = successor(&slot).unwrap_err();
+    let told = "does not take over what its version 0.1.0 stored: what 0.1.0 kept is cursed";
+    assert!(error.to_string().ends_with(told), "{error}");
+    assert_eq!([why(&slot, "a"), why(&slot, "cursed")], ["call 2", "call 2"]);
+}
+
+#[test]
+fn who_fails_at_a_question_that_was_asked_lately_does_not_take_over() {
+    let slot = counter(&engine());
+    why(&slot, "a");
+    why(&slot, "feared");
+    let error = slot.rehearse(&successor(&slot).unwrap()).unwrap_err();
+    let told = "fails at a question that was asked lately: rank-paths: crashed: ";
+    assert!(error.to_string().contains(told), "{error}");
+}
+
+#[test]
+fn the_next_version_takes_over_a_store_at_a_start_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = |name: &str| {
+        let engine = PluginEngine::keeping(dir.path()).unwrap();
+        let mut spec = spec("hostile", &[("behaviour", "remember")], Duration::from_secs(60));
+        (spec.path, spec.name, spec.store) = (component(name), Some("counter".to_owned()), StoreKind::Keep);
+        WasmPolicy::load(&engine, spec).map(PluginSlot::new)
+    };
+    assert_eq!(why(&kept("hostile").unwrap(), "a"), "call 1");
+    assert_eq!(why(&kept("successor").unwrap(), "a"), "call 2 of the next");
+    assert_eq!(why(&kept("successor").unwrap(), "a"), "call 3 of the next");
+    assert_eq!(why(&kept("hostile").unwrap(), "cursed"), "call 1");
+    assert!(matches!(kept("successor").unwrap_err(), LoadError::Migration { .. }));
+}
+
+#[test]
+fn a_shadow_is_compared_and_changes_nothing() {
+    let slot = counter(&engine());
+    slot.try_beside(Arc::new(successor(&slot).unwrap()), TrialKind::Shadow).unwrap();
+    for call in 1..=10 {
+        assert_eq!(why(&slot, "a"), format!("call {call}"));
+    }
+    why(&slot, "feared");
+    let begun = Instant::now();
+    let report = loop {
+        let report = slot.trial().unwrap();
+        if report.asked == 11 {
+            break report;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{report:?}");
+        thread::yield_now();
+    };
+    assert_eq!((report.alike, report.differs, report.failed, report.missed), (0, 10, 1, 0));
+    let last = report.last.unwrap();
+    let order = |reply: &vpnhost_policy::Reply| match reply {
+        Ok(Some(Answer::RankPaths(ranking))) => ranking.order.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((order(&last.active), order(&last.candidate)), (vec![0, 1], vec![1, 0]));
+    let candidate = slot.candidate().unwrap();
+    slot.take_over(&candidate).unwrap();
+    assert!(slot.trial().is_none());
+    assert_eq!(why(&slot, "a"), "call 11 of the next", "what it wrote as a shadow is gone");
+}
+
+#[test]
+fn a_canary_decides_for_its_share_and_the_other_answers_where_it_fails() {
+    let slot = counter(&engine());
+    slot.try_beside(Arc::new(successor(&slot).unwrap()), TrialKind::Canary(30)).unwrap();
+    let names: Vec<String> = (0..50).map(|number| format!("peer-{number}")).collect();
+    for name in &names {
+        let decided_by_canary = why(&slot, name).ends_with("of the next");
+        assert_eq!(decided_by_canary, falls_to_canary(name, 30), "{name}");
+    }
+    slot.try_beside(Arc::new(successor(&slot).unwrap()), TrialKind::Canary(100)).unwrap();
+    assert_eq!(why(&slot, "feared"), "call 1");
+    assert_eq!(slot.trial().map(|report| (report.asked, report.failed)), Some((1, 1)));
+    assert!(slot.end_trial() && !slot.end_trial());
+}
+
+#[test]
+fn no_question_is_lost_while_components_take_each_others_place() {
+    let slot = PluginSlot::new(load("sticky", &[]).unwrap());
+    let (asked, ends) = (AtomicU64::new(0), AtomicBool::new(false));
+    let mut slowest = Duration::ZERO;
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let question: Question = paths("corp");
+            while !ends.load(Ordering::Relaxed) {
+                let answer = slot.consult(&question).expect("nobody fails");
+                assert!(answer.is_some_and(|answer| question.admits(&answer)));
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for turn in 0..50 {
+            let name = if turn % 2 == 0 { "lowest-rtt" } else { "sticky" };
+            let candidate = slot.active().candidate(&component(name)).unwrap();
+            slot.rehearse(&candidate).unwrap();
+            slowest = slowest.max(slot.take_over(&candidate).unwrap().took);
+            let until = asked.load(Ordering::Relaxed) + 20;
+            while asked.load(Ordering::Relaxed) < until && !asking.is_finished() {
+                thread::yield_now();
+            }
+        }
+        ends.store(true, Ordering::Relaxed);
+    });
+    let count = asked.load(Ordering::Relaxed);
+    println!("{count} questions during 50 swaps; the slowest took {slowest:?}");
+    assert!(count >= 1000);
+}
