@@ -55,7 +55,7 @@ impl ControlPlane {
         let fixed = fixed_at_start(&self.config, &config);
         self.resolver.take(plugins);
         self.chronicle.know_components(self.resolver.components());
-        self.endpoint.delegate(self.resolver.questions());
+        self.endpoint.delegate(self.resolver.delegated(config.decisions.is_some()));
         if !std::ptr::addr_eq(self.crypto, config.crypto) {
             self.use_crypto(now, config.crypto);
             self.endpoint.handle_command(now, Command::UseCrypto(config.crypto));

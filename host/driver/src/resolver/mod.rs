@@ -111,6 +111,13 @@ impl Resolver {
         self.plugins.iter().fold(QuestionSet::EMPTY, |all, plugin| all.union(plugin.questions()))
     }
 
+    /// Returns the questions that the core is to ask here: what any plugin answers, and where decisions are written down
+    /// all others, too. Only proposals are left out: strangers would fill the log.
+    pub(crate) fn delegated(&self, are_written: bool) -> QuestionSet {
+        let is_written = |kind: &QuestionKind| are_written && *kind != QuestionKind::RankProposals;
+        self.questions().union(QuestionKind::ALL.into_iter().filter(is_written).collect())
+    }
+
     /// Puts a question; its verdict comes before the deadline has passed.
     pub(crate) fn ask(&mut self, now: Instant, id: QuestionId, question: Question, deadline: Instant) {
         self.counters.asked += 1;
