@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod agreement;
+mod conformance;
 mod hostile;
 mod journeys;
 mod loading;
+mod replaying;
 mod services;
 mod shelf;
 mod signed;

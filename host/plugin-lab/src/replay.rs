@@ -21,6 +21,8 @@ pub enum Part {
     Named(String),
     /// Those of this component, under whatever name.
     Component(Sha256),
+    /// Nobody's: all decisions, as if the component had been the first to be asked, with nothing in its store.
+    First,
 }
 
 impl Part {
@@ -29,6 +31,7 @@ impl Part {
         match self {
             Self::Named(name) => step.policy == *name,
             Self::Component(sha256) => step.sha256 == Some(*sha256),
+            Self::First => false,
         }
     }
 }
@@ -64,6 +67,7 @@ impl Cast {
         let is = |name: &String, sha256: &Option<Sha256>| match part {
             Part::Named(named) => named == name,
             Part::Component(component) => *sha256 == Some(*component),
+            Part::First => false,
         };
         let (mut all, mut otherwise) = (0, 0);
         for ((name, sha256, set_up), count) in &self.0 {
@@ -188,6 +192,9 @@ impl<'a> Replay<'a> {
     /// Replays a decision, and returns what is not the same.
     pub fn take(&mut self, entry: &Entry) -> Vec<Finding> {
         self.tally.decisions += 1;
+        if self.part == Part::First {
+            return self.first(entry).into_iter().collect();
+        }
         let mut findings = Vec::new();
         for at in 0..entry.decision.trace.len() {
             if self.part.is(&entry.decision.trace[at]) {
@@ -196,6 +203,24 @@ impl<'a> Replay<'a> {
             }
         }
         findings
+    }
+
+    /// Asks the component before all others. What it says is the same as long as the same stands in the end.
+    fn first(&mut self, entry: &Entry) -> Option<Finding> {
+        if !self.plugin.questions().contains(entry.question.kind()) {
+            return None;
+        }
+        self.tally.asked += 1;
+        let mut entry = entry.clone();
+        entry.decision.trace.insert(0, silent(self.plugin));
+        let before = self.tally;
+        let finding = self.step(&entry, 0)?;
+        let is_quiet = matches!(finding.difference, Difference::Answer | Difference::Reason);
+        if is_quiet && finding.effect == Effect::Same {
+            self.tally = Tally { same: before.same + 1, ..before };
+            return None;
+        }
+        Some(Finding { old: entry.settlement.answer, ..finding })
     }
 
     fn step(&mut self, entry: &Entry, at: usize) -> Option<Finding> {
@@ -211,7 +236,11 @@ impl<'a> Replay<'a> {
         let question = step.asked.as_deref().unwrap_or(&entry.question);
         let exports = self.plugin.questions().contains(question.kind());
         let (reply, told, strayed) = if exports {
-            let aside = self.plugin.aside(question, Told::Recorded(&step.imports));
+            let told = match self.part {
+                Part::First => Told::Nothing,
+                Part::Named(_) | Part::Component(_) => Told::Recorded(&step.imports),
+            };
+            let aside = self.plugin.aside(question, told);
             (aside.recorded.reply, aside.recorded.imports, aside.strayed)
         } else {
             (Ok(None), Vec::new(), None)
@@ -233,7 +262,7 @@ impl<'a> Replay<'a> {
         };
         if is_same {
             self.tally.same += 1;
-            self.tally.told_otherwise += u64::from(told != step.imports);
+            self.tally.told_otherwise += u64::from(told != step.imports && self.part != Part::First);
             return None;
         }
         let difference = match (&reply, failed) {
@@ -281,6 +310,21 @@ impl<'a> Replay<'a> {
             new,
             effect,
         }
+    }
+}
+
+/// Whoever has said nothing yet.
+fn silent(plugin: &WasmPolicy) -> Step {
+    Step {
+        policy: plugin.name().to_owned(),
+        sha256: plugin.sha256(),
+        configured: plugin.configured(),
+        on_failure: plugin.on_failure(),
+        asked: None,
+        outcome: Outcome::Abstained,
+        answer: None,
+        elapsed: None,
+        imports: Vec::new(),
     }
 }
 

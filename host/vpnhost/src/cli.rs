@@ -130,6 +130,9 @@ pub(crate) enum Verb {
     Explain {
         /// The connection; `-` for those who belong to none
         name: Option<String>,
+        /// Tell the last decisions of a log of them, without a daemon
+        #[arg(long, value_name = "FILE")]
+        log: Option<PathBuf>,
     },
     /// Inspect, build, test, load and unload WebAssembly policies
     #[command(subcommand)]
@@ -591,6 +594,7 @@ mod tests {
             "reload",
             "explain",
             "explain a",
+            "explain a --log f",
             "plugin inspect f",
             "plugin new a",
             "plugin new a --lang rust --dir d",

@@ -5,6 +5,7 @@
 //! those that find it full are counted, and told by the next line. A file that has grown to its bound is moved aside.
 
 pub(crate) mod reading;
+pub(crate) mod sentence;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};

@@ -1,13 +1,20 @@
 //! `vpnhost explain`: the last decisions and messages that led to the present state, in sentences.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use vpnhost_driver::STRANGERS;
+use vpnhost_pki::identity::text_of;
+use vpnhost_record::{Entry, Wrong};
 
 use crate::cli::Global;
 use crate::control::client::{self, with_code};
 use crate::control::document::{Connection, Event, Status};
-use crate::exit::{self, Outcome};
+use crate::decisions::reading::{LinePlace, Logs};
+use crate::decisions::sentence;
+use crate::exit::{self, Failure, Outcome};
+use crate::limits;
 use crate::text::{moment, span};
 
 /// `vpnhost explain [NAME]`.
@@ -22,6 +29,35 @@ pub(crate) fn show(name: Option<&str>, global: &Global) -> Outcome {
     }
     let status: Status = client::fetch(global, "/status", &query)?;
     exit::print(render(&events, &status.connections))
+}
+
+/// `vpnhost explain [NAME] --log FILE`: the last decisions that plugins were asked for.
+pub(crate) fn recorded(log: &Path, name: Option<&str>, global: &Global) -> Outcome {
+    let mut last: VecDeque<Entry> = VecDeque::new();
+    let keep = |entry: Entry| {
+        if name.is_none_or(|name| entry.question.connection() == name) {
+            if last.len() >= limits::DECISIONS_TOLD {
+                last.pop_front();
+            }
+            last.push_back(entry);
+        }
+        Ok(())
+    };
+    let odd = |place: LinePlace<'_>, wrong: &Wrong| {
+        exit::warn(format_args!("{place} is no decision: {wrong}"), None)
+    };
+    Logs::of(log)?.each_entry(keep, odd)?;
+    if last.is_empty() {
+        let whose = name.map_or_else(String::new, |name| format!(" about {name}"));
+        return Err(Failure::failed(format!("{} has no decision{whose}", log.display())));
+    }
+    last.iter().try_for_each(|entry| {
+        if global.json {
+            exit::print(format_args!("{}\n", serde_json::Value::from(entry.write(text_of))))
+        } else {
+            exit::print(format_args!("{}\n", sentence::of(entry)))
+        }
+    })
 }
 
 fn render(events: &[Event], connections: &[Connection]) -> String {

@@ -104,3 +104,5 @@ pub(crate) const BREAKS_TOLD: usize = 20;
 pub(crate) const ODD_LINES_TOLD: u64 = 3;
 /// Replies of each question that are not the same and are shown to people.
 pub(crate) const FINDINGS_TOLD: u64 = 10;
+/// Decisions of a log that `explain` tells.
+pub(crate) const DECISIONS_TOLD: usize = 100;

@@ -63,7 +63,8 @@ fn dispatch(Cli { global, verb }: Cli) -> Outcome {
         Verb::Reload => order::reload(&global),
         Verb::Status { name } => status::show(name.as_deref(), &global),
         Verb::List { what } => list::show(what, &global),
-        Verb::Explain { name } => explain::show(name.as_deref(), &global),
+        Verb::Explain { name, log: Some(log) } => explain::recorded(&log, name.as_deref(), &global),
+        Verb::Explain { name, log: None } => explain::show(name.as_deref(), &global),
         Verb::Cleanup => cleanup::run(&global),
     }
 }

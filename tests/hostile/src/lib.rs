@@ -1,6 +1,7 @@
 //! A plugin that misbehaves as its settings say, so that tests see what the host makes of it.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use vpnhost_plugin_sdk::policy::{
     Attribute, Authorization, PathMenu, PathRanking, PeerClaim, Policy, ProposalMenu, Ranking,
@@ -47,9 +48,14 @@ enum Behaviour {
     Forget,
     /// Answers with what the table `users` says of the connection.
     LookUp,
+    /// Counts its calls in its memory, and answers with their number: what it says depends on what it was asked before.
+    Drift,
 }
 
-const BEHAVIOURS: [(&str, Behaviour); 14] = [
+/// Calls that this instance has answered.
+static CALLS: AtomicU32 = AtomicU32::new(0);
+
+const BEHAVIOURS: [(&str, Behaviour); 15] = [
     ("loop", Behaviour::Loop),
     ("hoard", Behaviour::Hoard),
     ("trap", Behaviour::Trap),
@@ -64,6 +70,7 @@ const BEHAVIOURS: [(&str, Behaviour); 14] = [
     ("remember", Behaviour::Remember),
     ("forget", Behaviour::Forget),
     ("look-up", Behaviour::LookUp),
+    ("drift", Behaviour::Drift),
 ];
 
 impl Policy for Hostile {
@@ -121,6 +128,10 @@ impl Hostile {
             }
             Behaviour::Remember => Some(honest.because(format!("call {}", remember(connection)))),
             Behaviour::Forget => panic!("told to panic after call {}", remember(connection)),
+            Behaviour::Drift => {
+                let count = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+                Some(honest.because(format!("call {count}")))
+            }
             Behaviour::LookUp => {
                 let found = data::get("users", connection);
                 Some(honest.because(found.unwrap_or_else(|| "unknown".to_owned())))

@@ -102,7 +102,7 @@ impl ControlPlane {
     /// Begins: connections that are to be up are initiated.
     pub(crate) fn begin(&mut self) {
         let now = self.now();
-        self.endpoint.delegate(self.resolver.questions());
+        self.endpoint.delegate(self.resolver.delegated(self.config.decisions.is_some()));
         self.networks.recall(&self.addresses, &mut self.endpoint);
         self.endpoint.handle_links(now, &self.addresses, &self.pairs);
         self.learn_packet_costs();

@@ -54,7 +54,7 @@ impl ControlPlane {
 
     fn take_configuration(&mut self, now: Now, config: HostConfig, plugins: Plugins) -> Vec<&'static str> {
         let fixed = fixed_at_start(&self.config, &config);
-        self.take_plugins(plugins);
+        self.take_plugins(plugins, config.decisions.is_some());
         if !std::ptr::addr_eq(self.crypto, config.crypto) {
             self.use_crypto(now, config.crypto);
             self.endpoint.handle_command(now, Command::UseCrypto(config.crypto));
@@ -79,15 +79,15 @@ impl ControlPlane {
     pub(super) fn use_plugins(&mut self, now: Now, plugins: Option<Chain>) -> Result<(), DriverError> {
         let prepared = self.resolver.prepare(plugins.as_ref())?;
         self.config.plugins = plugins;
-        self.take_plugins(prepared);
+        self.take_plugins(prepared, self.config.decisions.is_some());
         self.endpoint.review(now);
         Ok(())
     }
 
-    fn take_plugins(&mut self, plugins: Plugins) {
+    fn take_plugins(&mut self, plugins: Plugins, are_written: bool) {
         self.resolver.take(plugins);
         self.chronicle.know_components(self.resolver.components());
-        self.endpoint.delegate(self.resolver.questions());
+        self.endpoint.delegate(self.resolver.delegated(are_written));
     }
 }
 

@@ -114,6 +114,15 @@ impl Resolver {
         self.plugins.iter().fold(QuestionSet::EMPTY, |all, plugin| all.union(plugin.questions()))
     }
 
+    /// Returns the questions that the core is to ask here: what any plugin answers, and where decisions are written down
+    /// all others, too. Proposals are left out, with which strangers would fill the log; and addresses to be told, of which
+    /// the peer would hear later because somebody might choose.
+    pub(crate) fn delegated(&self, are_written: bool) -> QuestionSet {
+        let unwritten = [QuestionKind::RankProposals, QuestionKind::AdvertiseAddresses];
+        let is_written = |kind: &QuestionKind| are_written && !unwritten.contains(kind);
+        self.questions().union(QuestionKind::ALL.into_iter().filter(is_written).collect())
+    }
+
     /// Puts a question; its verdict comes before the deadline has passed.
     pub(crate) fn ask(&mut self, now: Instant, id: QuestionId, question: Question, deadline: Instant) {
         self.counters.asked += 1;

@@ -1,11 +1,13 @@
 //! Plugins that decide, that fail, and that are loaded while the host runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use vpnhost_driver::HostConfig;
+use vpnhost_driver::{DecisionLog, HostConfig};
 use vpnhost_ike::input::Command;
 use vpnhost_policy::{
-    Authorization, Chain, Failure, OnFailure, PeerClaim, Policy, Question, QuestionKind, QuestionSet, Reply,
+    Authorization, Chain, Decision, Failure, OnFailure, PeerClaim, Policy, Question, QuestionKind,
+    QuestionSet, Reply,
 };
 
 use crate::lab::Lab;
@@ -84,6 +86,35 @@ fn a_plugin_that_traps_costs_nothing_but_a_word_in_the_journal() {
     initiator.wait_for("child_established");
     assert_carries(&lab, [&initiator, &responder]);
     assert!(responder.journal().iter().any(|entry| entry.question == Some("authorize_peer")));
+    initiator.shut_down().unwrap();
+    responder.shut_down().unwrap();
+}
+
+/// Keeps which questions were decided, and by how many plugins.
+#[derive(Default)]
+struct Kept(Mutex<Vec<(QuestionKind, usize)>>);
+
+impl DecisionLog for Kept {
+    fn decided(&self, _: Duration, question: &Question, decision: &Decision) {
+        self.0.lock().unwrap().push((question.kind(), decision.trace.len()));
+    }
+}
+
+#[test]
+fn what_no_plugin_is_asked_is_written_down_too_but_not_what_strangers_make_the_host_ask() {
+    let Some(lab) = Lab::create() else { return };
+    let kept = Arc::new(Kept::default());
+    let written = HostConfig { decisions: Some(kept.clone()), ..settings::of(1, b"secret") };
+    let mut initiator = Running::start(&lab, 0, settings::of(0, b"secret")).unwrap();
+    let responder = Running::start(&lab, 1, written).unwrap();
+    initiator.command(Command::Initiate("site".to_owned()));
+    initiator.wait_for("child_established");
+    assert_carries(&lab, [&initiator, &responder]);
+    let decided = kept.0.lock().unwrap().clone();
+    let is_there = |kind| decided.contains(&(kind, 0));
+    assert!(is_there(QuestionKind::AuthorizePeer) && is_there(QuestionKind::NarrowSelectors), "{decided:?}");
+    assert!(is_there(QuestionKind::PlanMaintenance), "{decided:?}");
+    assert!(!is_there(QuestionKind::RankProposals), "{decided:?}");
     initiator.shut_down().unwrap();
     responder.shut_down().unwrap();
 }

@@ -69,6 +69,17 @@ fn connection(more: &str, child: &str) -> String {
 }
 
 #[test]
+fn a_log_of_decisions_is_a_file_or_a_table_with_what_it_may_take() {
+    let read = |value: &str| {
+        let text = format!("[host]\ndecisions = {value}\n{}", connection("", ""));
+        Ground::new().good(&text).host.decisions.unwrap()
+    };
+    let settings = read("{ file = \"/d\", size = \"1MiB\", files = 9 }");
+    assert_eq!(settings, DecisionSettings { file: "/d".into(), size: 1 << 20, files: 9 });
+    assert_eq!(read("{ file = \"/d\" }"), read("\"/d\""));
+}
+
+#[test]
 fn a_short_file_has_the_contracts_defaults() {
     let configuration = Ground::new().good(&connection("", ""));
     let host = &configuration.host;
@@ -181,6 +192,7 @@ fn every_key_is_taken() {
     let host = &configuration.host;
     assert_eq!(host.control, ground.dir.path().join("c.sock"));
     assert_eq!(host.keylog, Some(ground.dir.path().join("keys")));
+    assert_eq!(host.decisions, Some(DecisionSettings::new("/d".into())));
     assert!(!host.crash_detection);
     assert_eq!(host.state, ground.dir.path().join("s"));
     assert_eq!((host.ports, host.dns), ([1500, 14_500], DnsMode::Off));

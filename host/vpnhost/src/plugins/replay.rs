@@ -93,7 +93,12 @@ fn replay(logs: &Logs, file: &Path, options: &Replay, global: &Global) -> Outcom
     report.end(tally, &part, plugin.sha256(), odd)?;
     if !tally.is_same() {
         let differ = tally.asked - tally.same - tally.skipped;
-        let what = format!("{differ} of {} replies are not the same", tally.asked);
+        let what = match part {
+            Part::First => format!("{differ} of {} decisions would be others", tally.asked),
+            Part::Named(_) | Part::Component(_) => {
+                format!("{differ} of {} replies are not the same", tally.asked)
+            }
+        };
         return Err(Failure::failed(what).with_code(Code::Differs));
     }
     if odd > 0 {
@@ -102,20 +107,22 @@ fn replay(logs: &Logs, file: &Path, options: &Replay, global: &Global) -> Outcom
     Ok(())
 }
 
-/// Says whose decisions are put.
+/// Says whose decisions are put: of who is named, or else of the component or its name, or else all.
 fn part(cast: &Cast, plugin: &WasmPolicy, options: &Replay) -> Result<Part, Failure> {
-    let known = || match cast.names().as_slice() {
-        [] => "no plugin was asked anything there".to_owned(),
-        names => format!("--name NAME takes the decisions of another plugin: {}", names.join(", ")),
+    let Some(name) = &options.setup.name else {
+        let own = cast.part_of(plugin.sha256(), &plugin.manifest().name);
+        return Ok(own.unwrap_or(Part::First));
     };
-    let found = match &options.setup.name {
-        Some(name) => cast.part_of(None, name),
-        None => cast.part_of(plugin.sha256(), &plugin.manifest().name),
-    };
-    let named = options.setup.name.as_deref().unwrap_or(&plugin.manifest().name);
-    found.ok_or_else(|| {
-        let what = format!("{} has no decision that {named} was asked about", options.log.display());
-        Failure::failed(what).hint(known())
+    cast.part_of(None, name).ok_or_else(|| {
+        let what = format!("{} has no decision that {name} was asked about", options.log.display());
+        let hint = match cast.names().as_slice() {
+            [] => {
+                "no plugin was asked anything there; without --name it is asked as if it had been the first"
+                    .to_owned()
+            }
+            names => format!("there are those of {}", names.join(", ")),
+        };
+        Failure::failed(what).hint(hint)
     })
 }
 
@@ -184,10 +191,19 @@ impl Report {
         let whose = match part {
             Part::Named(name) => format!("those of {name}"),
             Part::Component(sha256) => format!("those of the same component, {}", sha256.short()),
+            Part::First => "all that it answers, as if it had been asked first, its store empty".to_owned(),
+        };
+        let same = match part {
+            Part::First => "leave standing what stood",
+            Part::Named(_) | Part::Component(_) => "replies are the same, bit for bit",
         };
         if self.json {
             let document = json!({
-                "part": match part { Part::Named(name) => json!({ "name": name }), Part::Component(it) => json!({ "sha256": it.to_string() }) },
+                "part": match part {
+                    Part::Named(name) => json!({ "name": name }),
+                    Part::Component(it) => json!({ "sha256": it.to_string() }),
+                    Part::First => json!("first"),
+                },
                 "sha256": sha256.map(|it| it.to_string()),
                 "decisions": tally.decisions,
                 "asked": tally.asked,
@@ -214,7 +230,7 @@ impl Report {
         }
         let _ = writeln!(
             text,
-            "{} decisions, {} questions ({whose}): {} replies are the same, bit for bit",
+            "{} decisions, {} questions ({whose}): {} {same}",
             tally.decisions, tally.asked, tally.same
         );
         for (count, what) in [
@@ -304,4 +320,58 @@ fn document(finding: &Finding) -> Value {
         "new": said(finding.new.as_ref()),
         "effect": effect,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use vpnhost_plugin_lab::questions::Random;
+    use vpnhost_policy::{Chain, QuestionKind};
+    use vpnhost_policy_standard::Standard;
+    use vpnhost_record::{Entry, Scribe, spelled};
+
+    use super::*;
+
+    fn log(count: u64) -> Vec<String> {
+        let mut scribe = Scribe::default();
+        let line = |seed| {
+            let asked = Random::new(seed).question(QuestionKind::RankPaths);
+            let decision = Chain::default().decide(&asked);
+            let entry = Entry::new(Duration::from_secs(seed), asked, decision, &Standard);
+            scribe.line(entry.write(spelled))
+        };
+        (0..count).map(line).collect()
+    }
+
+    #[test]
+    fn a_log_is_whole_or_the_lines_where_it_is_not_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d");
+        let verify = |lines: &[String]| {
+            std::fs::write(&path, lines.concat()).unwrap();
+            let options =
+                Replay { log: path.clone(), plugin: None, verify: true, setup: crate::cli::Setup::default() };
+            run(&options, &Global::default())
+        };
+        let mut lines = log(5);
+        verify(&lines).unwrap();
+        std::fs::write(dir.path().join("d.1"), lines.drain(..2).collect::<String>()).unwrap();
+        verify(&lines).unwrap();
+        lines.remove(0);
+        let failure = verify(&lines).unwrap_err();
+        let expected = format!("error: {}: line 1 does not follow the line before it", path.display());
+        assert!(failure.to_string().starts_with(&expected), "{failure}");
+        assert_eq!(failure.code(), Code::Failed);
+    }
+
+    #[test]
+    fn a_log_that_is_not_there_is_told_with_where_its_name_stands() {
+        let options = Replay {
+            log: "/nonexistent/d".into(),
+            plugin: None,
+            verify: true,
+            setup: crate::cli::Setup::default(),
+        };
+        let text = run(&options, &Global::default()).unwrap_err().to_string();
+        assert!(text.contains("there is no log of decisions") && text.contains("[host]"), "{text}");
+    }
 }

@@ -25,6 +25,16 @@ const HOST: &[Case] = &[
     ("[host]\nanswer_deadline = 200", 2, "host.answer_deadline", "200 has no unit", "ms, s, m"),
     ("[host]\nanswer_deadline = \"200\"", 2, "host.answer_deadline", "is no duration", "200ms"),
     ("[host]\nanswer_deadline = \"1h\"", 2, "host.answer_deadline", "must be 1ms to 10s", ""),
+    ("[host]\ndecisions = 7", 2, "host.decisions", "must be a file's name, or a table with one", "size = "),
+    ("[host]\ndecisions = { size = \"1MiB\" }", 2, "host.decisions.file", "is missing", "file = "),
+    (
+        "[host]\ndecisions = { file = \"/d\", size = \"1KiB\" }",
+        2,
+        "host.decisions.size",
+        "must be 65536 to 4294967296 octets",
+        "",
+    ),
+    ("[host]\ndecisions = { file = \"/d\", files = 0 }", 2, "host.decisions.files", "must be 1 to 1000", ""),
     (
         concat!(
             "[host]\ncontrol = \"/run/",
