@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use vpnhost_driver::STRANGERS;
-use vpnhost_pki::identity::text_of;
 use vpnhost_record::{Entry, Wrong};
 
 use crate::cli::Global;
@@ -53,7 +52,7 @@ pub(crate) fn recorded(log: &Path, name: Option<&str>, global: &Global) -> Outco
     }
     last.iter().try_for_each(|entry| {
         if global.json {
-            exit::print(format_args!("{}\n", serde_json::Value::from(entry.write(text_of))))
+            exit::print(format_args!("{}\n", serde_json::Value::from(entry.write(vpnhost_record::spelled))))
         } else {
             exit::print(format_args!("{}\n", sentence::of(entry)))
         }

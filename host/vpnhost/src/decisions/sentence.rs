@@ -1,7 +1,6 @@
 //! A decision of the log as a sentence: what was decided, by whom, and what the others made of the question.
 
 use vpnhost_driver::legible;
-use vpnhost_pki::identity::text_of;
 use vpnhost_policy::{Answer, Authorization, Outcome, Question, Step};
 use vpnhost_record::Entry;
 
@@ -62,10 +61,10 @@ fn substance(question: &Question, answer: &Answer) -> String {
         (Question::AuthorizePeer(claim), Answer::AuthorizePeer(Authorization::Allow { labels })) => {
             let labels = labels.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let labels = if labels.is_empty() { labels } else { format!(" as {labels}") };
-            format!("{} may come in{labels}", text_of(&claim.peer_id))
+            format!("{} may come in{labels}", claim.peer_id)
         }
         (Question::AuthorizePeer(claim), Answer::AuthorizePeer(Authorization::Refuse { reason })) => {
-            format!("{} stays out: {reason}", text_of(&claim.peer_id))
+            format!("{} stays out: {reason}", claim.peer_id)
         }
         (Question::NarrowSelectors(_), Answer::NarrowSelectors(narrowing)) => {
             let side = |selectors: &[vpnhost_model::TrafficSelector]| {
@@ -95,6 +94,18 @@ fn substance(question: &Question, answer: &Answer) -> String {
             let place = usize::try_from(choice.index).ok();
             let chosen = place.and_then(|place| menu.credentials.get(place));
             chosen.map_or_else(|| "none".to_owned(), |it| format!("{} of {}", it.subject, it.issuer))
+        }
+        (Question::AdvertiseAddresses(menu), Answer::AdvertiseAddresses(advertisement)) => {
+            let told = advertisement.pick(&menu.addresses).iter().map(|it| it.address.to_string());
+            format!("the peer is told {}", or_none(told.collect::<Vec<_>>().join(", ")))
+        }
+        (Question::PlanLifetimes(menu), Answer::PlanLifetimes(planned)) => {
+            let never = |number: u32, unit: &str| match number {
+                0 => "never".to_owned(),
+                number => format!("after {number} {unit}"),
+            };
+            let (age, amount) = (never(planned.rekey_secs, "s"), never(planned.rekey_mib, "MiB"));
+            format!("{} is rekeyed {age}, by amount {amount}", menu.child)
         }
         // An answer to another question is never recorded.
         (question, _) => format!("an answer to another question than {}", question.kind()),
