@@ -40,7 +40,7 @@ fn every_shipped_plugin_stands_all_that_a_host_may_ask_and_a_hostile_host() {
         ("cheapest", &[]),
         ("sticky", &[]),
         ("keen", &[]),
-        ("adaptive-keepalive", &[]),
+        ("learned-keepalive", &[]),
     ] {
         let checks = checks(&subject(name, settings));
         assert!(failed(&checks).is_empty(), "{name}: {:#?}", failed(&checks));

@@ -89,7 +89,7 @@ fn office_hours_refuse_at_night_and_say_why() {
 }
 
 #[test]
-fn keen_is_quick_to_suspect_and_the_adaptive_keepalive_goes_beyond_what_is_proven() {
+fn keen_is_quick_to_suspect_and_the_learned_keepalive_goes_beyond_what_is_proven() {
     let situation =
         Situation { idle_proven_ms: Some(100_000), rtt_us: Some(20_000), ..fixtures::situation(true) };
     let plan = |name: &str| {
@@ -102,6 +102,6 @@ fn keen_is_quick_to_suspect_and_the_adaptive_keepalive_goes_beyond_what_is_prove
     };
     let keen = plan("keen");
     assert_eq!((keen.suspect_ms, keen.retransmit_first_ms, keen.keepalive_ms), (300, 250, 90_000));
-    let adaptive = plan("adaptive-keepalive");
+    let adaptive = plan("learned-keepalive");
     assert_eq!((adaptive.suspect_ms, adaptive.keepalive_ms), (1_000, 125_000));
 }

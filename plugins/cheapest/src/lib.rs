@@ -66,18 +66,16 @@ impl Cheapest {
 
 impl Configure for Cheapest {
     const SETTINGS: &'static [SettingSpec] = &[
-        SettingSpec {
-            key: "metered",
-            kind: SettingKind::Texts,
-            required: false,
-            summary: "interfaces that cost beside those that the host knows: \"wwan0\", \"wwan*\"",
-        },
-        SettingSpec {
-            key: "max_rtt_ms",
-            kind: SettingKind::Integer,
-            required: false,
-            summary: "the longest round trip that is worth saving money (default: none)",
-        },
+        SettingSpec::optional(
+            "metered",
+            SettingKind::Texts,
+            "interfaces that cost beside those that the host knows: \"wwan0\", \"wwan*\"",
+        ),
+        SettingSpec::optional(
+            "max_rtt_ms",
+            SettingKind::Integer,
+            "the longest round trip that is worth saving money (default: none)",
+        ),
     ];
 
     fn configure(settings: &Settings) -> Result<Self, Vec<SettingProblem>> {

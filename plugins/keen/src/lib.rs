@@ -81,18 +81,16 @@ fn short(number: u32) -> u16 {
 
 impl Configure for Keen {
     const SETTINGS: &'static [SettingSpec] = &[
-        SettingSpec {
-            key: "suspect_ms",
-            kind: SettingKind::Integer,
-            required: false,
-            summary: "traffic without an answer for so long is suspect (default 300)",
-        },
-        SettingSpec {
-            key: "first_ms",
-            kind: SettingKind::Integer,
-            required: false,
-            summary: "a request is repeated after this for the first time (default 250)",
-        },
+        SettingSpec::optional(
+            "suspect_ms",
+            SettingKind::Integer,
+            "traffic without an answer for so long is suspect (default 300)",
+        ),
+        SettingSpec::optional(
+            "first_ms",
+            SettingKind::Integer,
+            "a request is repeated after this for the first time (default 250)",
+        ),
     ];
 
     fn configure(settings: &Settings) -> Result<Self, Vec<SettingProblem>> {

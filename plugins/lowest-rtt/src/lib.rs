@@ -59,18 +59,16 @@ fn sentence(path: &PathFacts) -> String {
 
 impl Configure for LowestRtt {
     const SETTINGS: &'static [SettingSpec] = &[
-        SettingSpec {
-            key: "gain_ms",
-            kind: SettingKind::Integer,
-            required: false,
-            summary: "how much quicker a path must be than the one in use (default 10)",
-        },
-        SettingSpec {
-            key: "settle_ms",
-            kind: SettingKind::Integer,
-            required: false,
-            summary: "how long it must have been there (default 2000)",
-        },
+        SettingSpec::optional(
+            "gain_ms",
+            SettingKind::Integer,
+            "how much quicker a path must be than the one in use (default 10)",
+        ),
+        SettingSpec::optional(
+            "settle_ms",
+            SettingKind::Integer,
+            "how long it must have been there (default 2000)",
+        ),
     ];
 
     fn configure(settings: &Settings) -> Result<Self, Vec<SettingProblem>> {

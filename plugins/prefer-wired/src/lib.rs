@@ -28,12 +28,11 @@ impl Policy for PreferWired {
 }
 
 impl Configure for PreferWired {
-    const SETTINGS: &'static [SettingSpec] = &[SettingSpec {
-        key: "metered",
-        kind: SettingKind::Flag,
-        required: false,
-        summary: "whether metered paths may be used at all (default true)",
-    }];
+    const SETTINGS: &'static [SettingSpec] = &[SettingSpec::optional(
+        "metered",
+        SettingKind::Flag,
+        "whether metered paths may be used at all (default true)",
+    )];
 
     fn configure(settings: &Settings) -> Result<Self, Vec<SettingProblem>> {
         Ok(Self { metered: settings.flag("metered").unwrap_or(true) })

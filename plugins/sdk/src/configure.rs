@@ -35,6 +35,18 @@ pub struct SettingSpec {
     pub summary: &'static str,
 }
 
+impl SettingSpec {
+    /// Returns a setting that may be left out.
+    pub const fn optional(key: &'static str, kind: SettingKind, summary: &'static str) -> Self {
+        Self { key, kind, required: false, summary }
+    }
+
+    /// Returns a setting that must be given.
+    pub const fn required(key: &'static str, kind: SettingKind, summary: &'static str) -> Self {
+        Self { key, kind, required: true, summary }
+    }
+}
+
 /// What a setting's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingKind {

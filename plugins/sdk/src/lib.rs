@@ -38,6 +38,7 @@ pub mod component;
 pub mod configure;
 mod convert;
 pub mod data;
+pub mod day;
 pub mod fixtures;
 mod interfaces;
 pub mod kv;

@@ -63,18 +63,16 @@ impl Sticky {
 
 impl Configure for Sticky {
     const SETTINGS: &'static [SettingSpec] = &[
-        SettingSpec {
-            key: "prefer",
-            kind: SettingKind::Texts,
-            required: false,
-            summary: "interfaces to go back to, the most preferred first: \"eth0\", \"wlan*\"",
-        },
-        SettingSpec {
-            key: "hold_secs",
-            kind: SettingKind::Integer,
-            required: false,
-            summary: "how long a preferred path must have been there without a break (default 300)",
-        },
+        SettingSpec::optional(
+            "prefer",
+            SettingKind::Texts,
+            "interfaces to go back to, the most preferred first: \"eth0\", \"wlan*\"",
+        ),
+        SettingSpec::optional(
+            "hold_secs",
+            SettingKind::Integer,
+            "how long a preferred path must have been there without a break (default 300)",
+        ),
     ];
 
     fn configure(settings: &Settings) -> Result<Self, Vec<SettingProblem>> {

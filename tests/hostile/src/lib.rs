@@ -22,6 +22,8 @@ pub struct Hostile {
 enum Behaviour {
     /// Runs for ever.
     Loop,
+    /// Answers in the end, when nobody waits for it any more.
+    Dawdle,
     /// Takes all the memory it gets.
     Hoard,
     /// Panics.
@@ -55,8 +57,9 @@ enum Behaviour {
 /// Calls that this instance has answered.
 static CALLS: AtomicU32 = AtomicU32::new(0);
 
-const BEHAVIOURS: [(&str, Behaviour); 15] = [
+const BEHAVIOURS: [(&str, Behaviour); 16] = [
     ("loop", Behaviour::Loop),
+    ("dawdle", Behaviour::Dawdle),
     ("hoard", Behaviour::Hoard),
     ("trap", Behaviour::Trap),
     ("recurse", Behaviour::Recurse),
@@ -103,6 +106,10 @@ impl Hostile {
         }
         match self.behaviour {
             Behaviour::Loop => run_for_ever(),
+            Behaviour::Dawdle => {
+                (0..20_000_000_000u64).for_each(|turn| drop(black_box(turn)));
+                Some(honest)
+            }
             Behaviour::Hoard => hoard(),
             Behaviour::Trap => panic!("told to panic on {connection}"),
             Behaviour::Recurse => Some(Ranking::of([recurse(0)])),

@@ -59,7 +59,11 @@ const TABLE: &[Row] = &[
     Row { name: "vpnhost-plugin-cheapest", may: BOXED, never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-sticky", may: BOXED, never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-keen", may: BOXED, never: NO_RUNTIME },
-    Row { name: "vpnhost-plugin-adaptive-keepalive", may: BOXED, never: NO_RUNTIME },
+    Row { name: "vpnhost-plugin-learned-keepalive", may: BOXED, never: NO_RUNTIME },
+    Row { name: "vpnhost-plugin-strict-modern", may: BOXED, never: NO_RUNTIME },
+    Row { name: "vpnhost-plugin-legacy-mobile", may: BOXED, never: NO_RUNTIME },
+    Row { name: "vpnhost-plugin-geo-fence", may: BOXED, never: NO_RUNTIME },
+    Row { name: "vpnhost-plugin-one-device-per-user", may: BOXED, never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-hostile", may: BOXED, never: NO_RUNTIME },
     Row { name: "vpnhost-plugin-successor", may: BOXED, never: NO_RUNTIME },
     // Driver.

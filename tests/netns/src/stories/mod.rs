@@ -27,6 +27,7 @@ pub mod name;
 pub mod narrow_v6;
 pub mod network;
 pub mod plugin;
+pub mod plugin_swap;
 pub mod raw_key;
 pub mod reauth;
 pub mod roam;
@@ -70,6 +71,7 @@ pub fn interop() -> Vec<Story> {
         eap::stories(),
         eap_identity::stories(),
         plugin::stories(),
+        plugin_swap::stories(),
     ];
     rooms.into_iter().flatten().collect()
 }

@@ -16,15 +16,15 @@ use vpnhost_policy_standard::Standard;
 
 /// Searches the longest keepalive that keeps a NAT's mapping.
 #[derive(Debug)]
-pub struct AdaptiveKeepalive {
+pub struct LearnedKeepalive {
     growth_percent: u32,
     margin_percent: u32,
     longest_ms: u32,
 }
 
-impl Policy for AdaptiveKeepalive {
+impl Policy for LearnedKeepalive {
     fn name(&self) -> &str {
-        "adaptive-keepalive"
+        "learned-keepalive"
     }
 
     fn plan_maintenance(&self, situation: &Situation) -> Option<MaintenancePlan> {
@@ -38,7 +38,7 @@ impl Policy for AdaptiveKeepalive {
     }
 }
 
-impl AdaptiveKeepalive {
+impl LearnedKeepalive {
     fn next(&self, situation: &Situation) -> (u32, &'static str) {
         let configured = situation.native.keepalive_ms;
         let part = |number: u32, percent: u32| {
@@ -63,26 +63,19 @@ impl AdaptiveKeepalive {
     }
 }
 
-impl Configure for AdaptiveKeepalive {
+impl Configure for LearnedKeepalive {
     const SETTINGS: &'static [SettingSpec] = &[
-        SettingSpec {
-            key: "growth_percent",
-            kind: SettingKind::Integer,
-            required: false,
-            summary: "how much later the next keepalive comes while none was too late (default 25)",
-        },
-        SettingSpec {
-            key: "margin_percent",
-            kind: SettingKind::Integer,
-            required: false,
-            summary: "how far it stays below what the NAT remembers (default 10)",
-        },
-        SettingSpec {
-            key: "longest_secs",
-            kind: SettingKind::Integer,
-            required: false,
-            summary: "the longest keepalive (default 1800)",
-        },
+        SettingSpec::optional(
+            "growth_percent",
+            SettingKind::Integer,
+            "how much later the next keepalive comes while none was too late (default 25)",
+        ),
+        SettingSpec::optional(
+            "margin_percent",
+            SettingKind::Integer,
+            "how far it stays below what the NAT remembers (default 10)",
+        ),
+        SettingSpec::optional("longest_secs", SettingKind::Integer, "the longest keepalive (default 1800)"),
     ];
 
     fn configure(settings: &Settings) -> Result<Self, Vec<SettingProblem>> {
@@ -98,7 +91,7 @@ impl Configure for AdaptiveKeepalive {
     }
 }
 
-vpnhost_plugin_sdk::export_policy!(AdaptiveKeepalive: plan_maintenance);
+vpnhost_plugin_sdk::export_policy!(LearnedKeepalive: plan_maintenance);
 
 #[cfg(test)]
 mod tests {
@@ -107,8 +100,8 @@ mod tests {
 
     use super::*;
 
-    const NATIVE: AdaptiveKeepalive =
-        AdaptiveKeepalive { growth_percent: 25, margin_percent: 10, longest_ms: 1_800_000 };
+    const NATIVE: LearnedKeepalive =
+        LearnedKeepalive { growth_percent: 25, margin_percent: 10, longest_ms: 1_800_000 };
 
     /// Returns the keepalive that is found behind a NAT that remembers for so long, and how often it was too long.
     fn found(memory_secs: u32) -> (u32, u32) {

@@ -1,0 +1,126 @@
+//! Meets phones of 2008 where they are: their algorithms first, their timers.
+//!
+//! ```toml
+//! settings = { keepalive_secs = 20, dpd_secs = 600 }
+//! ```
+//!
+//! Phones of that time speak AES-CBC or 3DES with SHA-1 or SHA-256 and the groups 2, 5 and 14, and some choke on a
+//! proposal that begins with what they do not know. So what they know is offered first, in the operator's order; nothing is
+//! left out, and what the operator does not allow is not on the menu. On a mobile network a keepalive holds the radio
+//! connection open as well as the NAT; asking whether the peer is there is rare, since it wakes a phone up.
+
+use vpnhost_plugin_sdk::model::{Encryption, KeyExchange, LinkKind, TransformType};
+use vpnhost_plugin_sdk::policy::{MaintenancePlan, OfferedSuite, Policy, ProposalMenu, Ranking, Situation};
+use vpnhost_plugin_sdk::{Configure, SettingKind, SettingProblem, SettingSpec, Settings};
+use vpnhost_policy_standard::Standard;
+
+/// The profile of 2008.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LegacyMobile {
+    keepalive_ms: u32,
+    dpd_ms: u32,
+}
+
+impl Policy for LegacyMobile {
+    fn name(&self) -> &str {
+        "legacy-mobile"
+    }
+
+    fn rank_proposals(&self, menu: &ProposalMenu) -> Option<Ranking> {
+        let (old, new): (Vec<usize>, Vec<usize>) =
+            (0..menu.suites.len()).partition(|&at| is_of_2008(&menu.suites[at]));
+        let turned = !old.is_empty() && !new.is_empty();
+        let ranking = Ranking::of(old.into_iter().chain(new));
+        Some(if turned { ranking.because("what phones of 2008 know first") } else { ranking })
+    }
+
+    fn plan_maintenance(&self, situation: &Situation) -> Option<MaintenancePlan> {
+        let plan = Standard.plan_maintenance(situation)?;
+        let (native, bounds) = (&situation.native, &situation.bounds);
+        let is_mobile = situation.kind == LinkKind::CELLULAR || situation.peer_behind_nat;
+        let keeps = situation.local_behind_nat && native.keepalive_ms > 0;
+        if !is_mobile && !keeps {
+            return None;
+        }
+        // What is switched off stays off.
+        let or_off = |configured: u32, wanted: u32| if configured == 0 { 0 } else { wanted };
+        Some(MaintenancePlan {
+            keepalive_ms: if keeps {
+                bounds.keepalive_ms.nearest(self.keepalive_ms)
+            } else {
+                plan.keepalive_ms
+            },
+            liveness_idle_ms: bounds.liveness_idle_ms.nearest(or_off(native.liveness_idle_ms, self.dpd_ms)),
+            why: Some("a mobile network of 2008".to_owned()),
+            ..plan
+        })
+    }
+}
+
+fn is_of_2008(suite: &OfferedSuite) -> bool {
+    let knows = |kind, known: &dyn Fn(u16) -> bool| suite.transform(kind).is_none_or(|it| known(it.id));
+    knows(TransformType::ENCRYPTION, &|id| {
+        [Encryption::AES_CBC, Encryption::TRIPLE_DES].contains(&Encryption(id))
+    }) && knows(TransformType::KEY_EXCHANGE, &|id| {
+        let groups = [KeyExchange::MODP_1024, KeyExchange::MODP_1536, KeyExchange::MODP_2048];
+        groups.contains(&KeyExchange(id))
+    })
+}
+
+impl Configure for LegacyMobile {
+    const SETTINGS: &'static [SettingSpec] = &[
+        SettingSpec::optional("keepalive_secs", SettingKind::Integer, "between NAT keepalives (default 20)"),
+        SettingSpec::optional(
+            "dpd_secs",
+            SettingKind::Integer,
+            "of silence before the peer is asked (default 600)",
+        ),
+    ];
+
+    fn configure(settings: &Settings) -> Result<Self, Vec<SettingProblem>> {
+        let mut problems = Vec::new();
+        let keepalive = settings.within("keepalive_secs", 5..=3_600, &mut problems).unwrap_or(20);
+        let dpd = settings.within("dpd_secs", 2..=3_600, &mut problems).unwrap_or(600);
+        let plan = Self { keepalive_ms: keepalive * 1000, dpd_ms: dpd * 1000 };
+        if problems.is_empty() { Ok(plan) } else { Err(problems) }
+    }
+}
+
+vpnhost_plugin_sdk::export_policy!(LegacyMobile: rank_proposals, plan_maintenance);
+
+#[cfg(test)]
+mod tests {
+    use vpnhost_plugin_sdk::fixtures;
+    use vpnhost_plugin_sdk::policy::{Answer, Question};
+
+    use super::*;
+
+    const OLD: LegacyMobile = LegacyMobile { keepalive_ms: 20_000, dpd_ms: 600_000 };
+
+    #[test]
+    fn what_a_phone_of_2008_knows_comes_first_and_nothing_is_left_out() {
+        let suites = [
+            "aes256gcm16-prfsha384-x25519",
+            "aes128-sha256-modp2048",
+            "aes128-sha256-ecp256",
+            "3des-sha1-modp1024",
+        ];
+        let ranking = OLD.rank_proposals(&fixtures::proposal_menu(&suites).unwrap()).unwrap();
+        assert_eq!(ranking.order, [1, 3, 0, 2]);
+        let alone = OLD.rank_proposals(&fixtures::proposal_menu(&suites[..1]).unwrap()).unwrap();
+        assert_eq!((alone.order, alone.why), (vec![0], None));
+    }
+
+    #[test]
+    fn a_mobile_network_is_kept_open_and_a_phone_is_seldom_woken() {
+        let mut mobile = fixtures::situation(true);
+        mobile.kind = LinkKind::CELLULAR;
+        let plan = OLD.plan_maintenance(&mobile).unwrap();
+        assert_eq!((plan.keepalive_ms, plan.liveness_idle_ms), (20_000, 600_000));
+        assert!(Question::PlanMaintenance(mobile.clone()).admits(&Answer::PlanMaintenance(plan)));
+        (mobile.native.keepalive_ms, mobile.native.liveness_idle_ms) = (0, 0);
+        let off = OLD.plan_maintenance(&mobile).unwrap();
+        assert_eq!((off.keepalive_ms, off.liveness_idle_ms), (0, 0));
+        assert_eq!(OLD.plan_maintenance(&fixtures::situation(false)), None, "a cable at home");
+    }
+}
