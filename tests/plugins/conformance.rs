@@ -41,6 +41,9 @@ fn every_shipped_plugin_stands_all_that_a_host_may_ask_and_a_hostile_host() {
         ("sticky", &[]),
         ("keen", &[]),
         ("learned-keepalive", &[]),
+        ("strict-modern", &[]),
+        ("legacy-mobile", &[]),
+        ("one-device-per-user", &[]),
     ] {
         let checks = checks(&subject(name, settings));
         assert!(failed(&checks).is_empty(), "{name}: {:#?}", failed(&checks));

@@ -1,13 +1,4 @@
-//! Takes paths that cost nothing, and leaves one that costs the moment there is another: for data plans.
-//!
-//! ```toml
-//! settings = { metered = ["wwan*", "usb0"], max_rtt_ms = 500 }
-//! ```
-//!
-//! What costs is what the host says (`metered` of a connection, the system's own mark) and what `metered` names
-//! here. Nothing settles, so a free path that flaps is taken each time it is back. A free path that is slower than
-//! `max_rtt_ms`, or loses half of its packets, comes after one that costs; without `max_rtt_ms` no time is too
-//! long. While money is spent, or a path is too slow, the paths are measured twice a minute.
+#![doc = include_str!("../README.md")]
 
 use vpnhost_plugin_sdk::policy::{PathFacts, PathMenu, PathRanking, Policy};
 use vpnhost_plugin_sdk::{Configure, Interfaces, SettingKind, SettingProblem, SettingSpec, Settings};

@@ -1,13 +1,4 @@
-//! Lets peers in from the operator's networks only, by a table of addresses.
-//!
-//! ```toml
-//! grant    = ["data"]
-//! data     = { networks = { networks = "countries.csv" } }   # 192.0.2.0/24,CH
-//! settings = { allow = ["CH", "LI"], unknown = "refuse" }
-//! ```
-//!
-//! What the table says of an address is a word of the operator's: a country, a site, an access provider. The peer gets it as
-//! the label `place`. Behind a NAT the address is the NAT's.
+#![doc = include_str!("../README.md")]
 
 use vpnhost_plugin_sdk::policy::{Attribute, Authorization, PeerClaim, Policy};
 use vpnhost_plugin_sdk::{Configure, SettingKind, SettingProblem, SettingSpec, Settings, data};

@@ -1,14 +1,4 @@
-//! Notices a silent path early and repeats lost requests quickly: for calls that must not break.
-//!
-//! ```toml
-//! settings = { suspect_ms = 300, first_ms = 250 }
-//! ```
-//!
-//! Traffic that nothing answers for `suspect_ms`, or for a round trip and a little where that takes longer, makes
-//! all paths be probed. Requests are repeated after `first_ms`, or three round trips, and then ever more slowly; a
-//! peer is given up no sooner than the configuration says. Silence is asked about after ten seconds. The rest is the
-//! built-in policy's. It costs a few hundred octets a minute on a path with gaps: not for metered ones, which keep
-//! what is configured.
+#![doc = include_str!("../README.md")]
 
 use vpnhost_plugin_sdk::policy::{MaintenancePlan, Policy, Situation};
 use vpnhost_plugin_sdk::{Configure, SettingKind, SettingProblem, SettingSpec, Settings};
@@ -81,16 +71,8 @@ fn short(number: u32) -> u16 {
 
 impl Configure for Keen {
     const SETTINGS: &'static [SettingSpec] = &[
-        SettingSpec::optional(
-            "suspect_ms",
-            SettingKind::Integer,
-            "traffic without an answer for so long is suspect (default 300)",
-        ),
-        SettingSpec::optional(
-            "first_ms",
-            SettingKind::Integer,
-            "a request is repeated after this for the first time (default 250)",
-        ),
+        SettingSpec::optional("suspect_ms", SettingKind::Integer, "silence that is suspect (default 300)"),
+        SettingSpec::optional("first_ms", SettingKind::Integer, "before the first repetition (default 250)"),
     ];
 
     fn configure(settings: &Settings) -> Result<Self, Vec<SettingProblem>> {

@@ -1,14 +1,4 @@
-//! Lengthens the NAT keepalive step by step until the NAT forgets, then stays below: for batteries.
-//!
-//! ```toml
-//! settings = { growth_percent = 25, margin_percent = 10, longest_secs = 1800 }
-//! ```
-//!
-//! The built-in policy uses what was proven already. This one goes on: each time a silence was survived, the next
-//! keepalive comes `growth_percent` later; once one was not, the middle between both is tried, until they lie within
-//! `margin_percent` of each other, and the keepalive stays that much below what was survived. So it learns also
-//! behind NATs whose memory the host cannot test beside the traffic. The price: each step too far leaves the host
-//! out of reach from outside until its next packet, a few times in each network.
+#![doc = include_str!("../README.md")]
 
 use vpnhost_plugin_sdk::policy::{MaintenancePlan, Policy, Situation};
 use vpnhost_plugin_sdk::{Configure, SettingKind, SettingProblem, SettingSpec, Settings};

@@ -1,13 +1,4 @@
-//! Meets phones of 2008 where they are: their algorithms first, their timers.
-//!
-//! ```toml
-//! settings = { keepalive_secs = 20, dpd_secs = 600 }
-//! ```
-//!
-//! Phones of that time speak AES-CBC or 3DES with SHA-1 or SHA-256 and the groups 2, 5 and 14, and some choke on a
-//! proposal that begins with what they do not know. So what they know is offered first, in the operator's order; nothing is
-//! left out, and what the operator does not allow is not on the menu. On a mobile network a keepalive holds the radio
-//! connection open as well as the NAT; asking whether the peer is there is rare, since it wakes a phone up.
+#![doc = include_str!("../README.md")]
 
 use vpnhost_plugin_sdk::model::{Encryption, KeyExchange, LinkKind, TransformType};
 use vpnhost_plugin_sdk::policy::{MaintenancePlan, OfferedSuite, Policy, ProposalMenu, Ranking, Situation};

@@ -1,12 +1,4 @@
-//! Takes the quickest path, whatever it costs: for calls, games and terminals.
-//!
-//! ```toml
-//! settings = { gain_ms = 10, settle_ms = 2000 }
-//! ```
-//!
-//! A lost packet counts as the time until TCP sends it again. The path in use is left for one that is quicker
-//! by `gain_ms` and has been there for `settle_ms`. While there is traffic and a choice, the paths are measured
-//! every quarter of a minute: that costs a few packets on each, on metered ones, too.
+#![doc = include_str!("../README.md")]
 
 use vpnhost_plugin_sdk::policy::{PathFacts, PathMenu, PathRanking, Policy};
 use vpnhost_plugin_sdk::{Configure, SettingKind, SettingProblem, SettingSpec, Settings};

@@ -1,8 +1,4 @@
-//! Refuses peers outside office hours, in the host's local time.
-//!
-//! ```toml
-//! settings = { from = "08:00", to = "18:00", days = ["mon", "tue", "wed", "thu", "fri"] }
-//! ```
+#![doc = include_str!("../README.md")]
 
 use vpnhost_plugin_sdk::day::{self, DAYS, TimeOfDay};
 use vpnhost_plugin_sdk::policy::{Attribute, Authorization, PeerClaim, Policy};

@@ -1,14 +1,4 @@
-//! Binds each user to the first device that shows up, until that has not been seen for long.
-//!
-//! ```toml
-//! grant    = ["kv"]
-//! store    = "keep"
-//! settings = { forget_days = 30 }
-//! ```
-//!
-//! A device is known by its certificate, or, where the user logs in by EAP, by what it says in IKE's own ID payload (a phone
-//! sends its number there). Another device of the same user is refused until the first has not come for `forget_days`. Who
-//! shows neither may be up once: a second IKE SA is refused unless the peer says that it has lost the first.
+#![doc = include_str!("../README.md")]
 
 use vpnhost_plugin_sdk::policy::{Authorization, PeerClaim, Policy};
 use vpnhost_plugin_sdk::{Configure, SettingKind, SettingProblem, SettingSpec, Settings, kv};

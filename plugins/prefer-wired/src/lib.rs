@@ -1,4 +1,4 @@
-//! Prefers cables to wireless links, and those to mobile networks, whichever path is in use.
+#![doc = include_str!("../README.md")]
 
 use vpnhost_plugin_sdk::model::LinkKind;
 use vpnhost_plugin_sdk::policy::{PathMenu, PathRanking, Policy};

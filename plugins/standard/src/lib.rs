@@ -1,4 +1,4 @@
-//! The built-in policy in a box: the same source as `policies/standard`, as a component.
+#![doc = include_str!("../README.md")]
 
 use vpnhost_policy_standard::Standard;
 

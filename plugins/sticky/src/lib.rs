@@ -1,13 +1,4 @@
-//! Stays on a path that works: for peers and firewalls that do not like moves, and sites with a line and a spare.
-//!
-//! ```toml
-//! settings = { prefer = ["eth0", "wlan*"], hold_secs = 300 }
-//! ```
-//!
-//! The path in use is left when it fails. It is also left for one that `prefer` names earlier, or, where neither
-//! is named, for one that costs nothing if it does, once that one has been there for `hold_secs` without a break:
-//! the line that comes back after an outage is given time. Loss and round-trip times are no reason. Where a path is
-//! waited for, the paths are measured as often as `hold_secs`, at most once a minute.
+#![doc = include_str!("../README.md")]
 
 use vpnhost_plugin_sdk::policy::{PathFacts, PathMenu, PathRanking, Policy};
 use vpnhost_plugin_sdk::{Configure, Interfaces, SettingKind, SettingProblem, SettingSpec, Settings};

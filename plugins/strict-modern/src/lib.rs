@@ -1,11 +1,4 @@
-//! Refuses what RFC 8247 and RFC 8221 no longer want, whatever is configured.
-//!
-//! ```toml
-//! settings = { least = "recommended", rsa_bits = 3072 }
-//! ```
-//!
-//! A suite is as strong as its weakest part: 3DES, SHA-1, and the groups modp1024 and modp1536 are legacy; modp2048 and
-//! AES-192 are acceptable; the rest of today's is recommended. Peers with a key of DSA, or of RSA below `rsa_bits`, stay out.
+#![doc = include_str!("../README.md")]
 
 use vpnhost_plugin_sdk::policy::{Authorization, PeerClaim, Policy, ProposalMenu, Ranking, Strength};
 use vpnhost_plugin_sdk::{Configure, SettingKind, SettingProblem, SettingSpec, Settings};

@@ -1,4 +1,4 @@
-//! Ranks proposals by strength, then by key length and group, whatever order the operator configured.
+#![doc = include_str!("../README.md")]
 
 use std::cmp::Reverse;
 
