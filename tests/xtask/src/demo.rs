@@ -65,6 +65,12 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     let mut table = Table(Vec::new());
     story(&lab, tunnel, &mut table)?;
     drop(lab);
+    let lab = Lab::build(Topology::Direct, &crate::target().join("netns/demo"))?;
+    say("carol has a second link; the component sticky, loaded while the tunnel is up, is told to prefer it");
+    let mut tunnel = Tunnel::new(&program, IKE, ESP);
+    "    mobike = yes\n".clone_into(&mut tunnel.swanctl.0);
+    table.row("roam under a plugin", stories::roam::by_plugin(&lab, &tunnel, &plugins.join("sticky.wasm"))?);
+    drop(lab);
     println!("\n{}", "─".repeat(78));
     for (label, value) in &table.0 {
         println!("{label:28} {value}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::peers::{CONNECTION, End, Player, Tunnel, start};
+use crate::peers::{CONNECTION, End, Peer as _, Player, Tunnel, start};
 use crate::story::{Ground, Story};
 use crate::traffic::{PingStream, ping};
 use crate::vpnhost::expect_error;
@@ -23,6 +23,11 @@ pub fn stories() -> Vec<Story> {
         Story::new("roam-by-hand-initiator", |g: &Ground| by_hand(g, Player::Strongswan)),
         Story::new("roam-refused-by-hand-ours", refused),
         Story::new("roam-from-a-metered-link-ours", metered),
+        Story::new("roam-by-plugin-ours", |g: &Ground| {
+            let lab = g.lab(Topology::Direct)?;
+            let (tunnel, sticky) = (tunnel(g), g.plugins.join("sticky.wasm"));
+            by_plugin(&lab, &tunnel, &sticky).map(|told| println!("         {told}"))
+        }),
     ]
 }
 
@@ -150,4 +155,33 @@ fn metered(ground: &Ground) -> Result<()> {
     ensure!(first["reason"] == "path-settling", "{before:?}");
     std::thread::sleep(Duration::from_secs(1));
     stream.finish()?.check_none_lost()
+}
+
+/// A client with two links, of which the built-in policy takes the first: under the component `sticky`, told to prefer the
+/// other, its tunnel goes there, and no packet is lost. Says how it went.
+pub fn by_plugin(lab: &Lab, tunnel: &Tunnel, sticky: &std::path::Path) -> Result<String> {
+    lay_second_link(lab)?;
+    let gateway = Vpnhost::start(lab, End::Gateway, tunnel)?;
+    let client = Vpnhost::start(lab, End::Client, tunnel)?;
+    client.verb(&["up", CONNECTION])?;
+    works(&client, SECOND)?;
+    let first = path(&client, SECOND)?.context("the path is there")?;
+    ensure!(first["in_use"] == false, "the built-in policy takes it too: {first}");
+    let stream = PingStream::start(&lab.carol, lab::ALICE, &lab.dir().join("ping.log"))?;
+    let mut other = tunnel.clone();
+    let settings = "settings = { prefer = [\"eth1\"], hold_secs = 1 }";
+    other.tables.0 = format!("[[plugin]]\nname = \"sticky\"\npath = \"{}\"\n{settings}\n", sticky.display());
+    client.configure(&other)?;
+    let moved = wait::until("the move", SOON, || Ok(told(&client, "moved")?.pop()))?;
+    ensure!(moved["moved"]["to_local"] == "10.2.0.10:4500", "{moved}");
+    let why = moved["text"].as_str().context("it says why")?.to_owned();
+    ensure!(why.contains("sticky"), "it does not say whose decision it was: {why}");
+    std::thread::sleep(Duration::from_secs(1));
+    let pings = stream.finish()?;
+    pings.check_none_lost()?;
+    let used = path(&client, SECOND)?.context("the path is there")?;
+    ensure!(used["in_use"] == true, "{used}");
+    client.end()?;
+    gateway.end()?;
+    Ok(format!("{why}; {} of {} pings lost", pings.lost.len(), pings.sent))
 }
