@@ -125,3 +125,35 @@ fn read(path: &Path) -> io::Result<String> {
 fn id_in(octets: &[u8]) -> Option<KeyId> {
     Some(KeyId(u64::from_le_bytes(octets.get(KEY_ID)?.try_into().ok()?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of minisign 0.11 itself: `minisign -G -W`, then `minisign -S -m a.wasm -t "sticky 0.1.0"` of the octets `a component`.
+    const KEY: &str = "\
+        untrusted comment: minisign public key 301F47A0E2B0CF8E\n\
+        RWSOz7DioEcfMHd939beOkP/3awy6P9f6nRtybXhKiAJRKgCp7W9DfIl\n\
+";
+    const SIGNATURE: &str = "\
+        untrusted comment: signature from minisign secret key\n\
+        RUSOz7DioEcfMK8thF0+lOxfb7lEnu9H7pbXaVW96RugDlULJE0j6KJ/IWTsDT5hOcAYQHXOtSc6+DU0wskcFhujnSjh8/JSFgU=\n\
+        trusted comment: sticky 0.1.0\n\
+        RCD6NfKqN5Do79OYru0LGW4d/1oQH6WkdCNzl4fJow1Pt2lYbdOoHiRcmUU1deBoojpGewnC/QjAtpOMSdkfAA==\n\
+";
+
+    #[test]
+    fn what_the_tool_itself_signed_is_believed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.wasm");
+        std::fs::write(place(&file), SIGNATURE).unwrap();
+        let keys = [PluginKey::parse(KEY).unwrap()];
+        let signer = check(&file, b"a component", &keys).unwrap().unwrap();
+        assert_eq!(
+            (signer.key, signer.comment.as_str(), signer.verified),
+            (keys[0].id(), "sticky 0.1.0", true)
+        );
+        let other = check(&file, b"a componenT", &keys);
+        assert!(matches!(other, Err(LoadError::SignatureWrong { .. })), "{other:?}");
+    }
+}

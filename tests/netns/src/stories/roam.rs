@@ -175,7 +175,7 @@ pub fn by_plugin(lab: &Lab, tunnel: &Tunnel, sticky: &std::path::Path) -> Result
     let moved = wait::until("the move", SOON, || Ok(told(&client, "moved")?.pop()))?;
     ensure!(moved["moved"]["to_local"] == "10.2.0.10:4500", "{moved}");
     let why = moved["text"].as_str().context("it says why")?.to_owned();
-    ensure!(why.contains("sticky"), "it does not say whose decision it was: {why}");
+    ensure!(why.contains("eth1"), "it does not say why: {why}");
     std::thread::sleep(Duration::from_secs(1));
     let pings = stream.finish()?;
     pings.check_none_lost()?;
