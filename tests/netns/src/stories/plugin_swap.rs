@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::plugin::table;
-use crate::peers::{End, Pair, Peer, Player, SaCount, Tunnel};
+use crate::peers::{Pair, Peer, Player, SaCount, Tunnel};
 use crate::story::{Ground, Story};
 use crate::traffic::{Load, PingStream, Transfer};
 use crate::vpnhost::found;
