@@ -96,7 +96,7 @@ fn substance(question: &Question, answer: &Answer) -> String {
             chosen.map_or_else(|| "none".to_owned(), |it| format!("{} of {}", it.subject, it.issuer))
         }
         (Question::AdvertiseAddresses(menu), Answer::AdvertiseAddresses(advertisement)) => {
-            let told = advertisement.pick(&menu.addresses).iter().map(|it| it.address.to_string());
+            let told = advertisement.pick(&menu.addresses).into_iter().map(|it| it.address.to_string());
             format!("the peer is told {}", or_none(told.collect::<Vec<_>>().join(", ")))
         }
         (Question::PlanLifetimes(menu), Answer::PlanLifetimes(planned)) => {
