@@ -62,8 +62,10 @@ impl IkeEndpoint {
         endpoint
     }
 
-    /// Takes a datagram from one of the IKE sockets, without the non-ESP marker. It is decrypted in place.
+    /// Takes a datagram from one of the IKE sockets, without the non-ESP marker. It is decrypted in place. The path's interface
+    /// is the one that it came in by, where that is known.
     pub fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]) {
+        let path = self.host.arrived(path);
         let header = match Header::decode(datagram) {
             Ok(header) => header,
             Err(error) => {

@@ -487,6 +487,20 @@ impl Host {
         }
     }
 
+    /// Returns the path that a message came on, as it is compared with others: with its interface only where that tells two
+    /// links with one address apart, of which either leads to the peer. What comes in by another interface than answers leave
+    /// by, as on a machine with two links in one network, comes on the same path.
+    pub(crate) fn arrived(&self, path: Path) -> Path {
+        // A link-local address means something on its own link alone (RFC 4007 §6).
+        if matches!(path.remote.ip(), IpAddr::V6(remote) if remote.is_unicast_link_local()) {
+            return path;
+        }
+        let of = |pair: &&AddressPair| (pair.local, pair.remote) == (path.local.ip(), path.remote.ip());
+        let twins = || self.pairs.iter().filter(of).map(|pair| pair.interface);
+        let is_one = |interface: &u32| twins().count() > 1 && twins().any(|twin| twin == *interface);
+        Path { interface: path.interface.filter(is_one), ..path }
+    }
+
     /// Sends an answer to an unprotected message, if not too many were sent lately (RFC 7296 §2.21.4).
     pub(crate) fn transmit_unprotected(&mut self, now: Now, path: Path, octets: Vec<u8>) {
         if self.unprotected.take(now.instant) {

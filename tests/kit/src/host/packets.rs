@@ -10,12 +10,12 @@ use crate::network::{Carrier, Datagram};
 impl HostUnderTest {
     /// Takes a datagram from the network; one that is for another host is dropped.
     pub fn receive(&mut self, now: Now, datagram: Datagram) {
-        let Datagram { source, destination, carrier, tos, mut octets } = datagram;
+        let Datagram { source, destination, carrier, tos, link, mut octets } = datagram;
         if !self.has(destination.ip()) {
             return;
         }
         let encapsulation = if carrier == Carrier::Udp { Encapsulation::Udp } else { Encapsulation::Raw };
-        let path = Path { local: destination, remote: source, interface: None, encapsulation };
+        let path = Path { local: destination, remote: source, interface: link, encapsulation };
         match (carrier, destination.port()) {
             (Carrier::Udp, 500) => self.endpoint.handle_datagram(now, path, &mut octets),
             (Carrier::Udp, 4500) if octets == [0xff] => {}
