@@ -108,6 +108,7 @@ impl IkeSa {
             mobility.doubt = None;
             return;
         };
+        self.end_unanswered_order(host, now);
         if doubt.is_proved {
             let most = self.established().map(|established| established.plan.max_outage);
             if now.instant.saturating_since(self.unheard_since()) >= most.unwrap_or_default() {

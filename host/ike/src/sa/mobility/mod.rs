@@ -99,8 +99,8 @@ pub(crate) struct Mobility {
     pub(crate) carried: Option<Instant>,
     /// The paths are to be measured and ranked when there is traffic again.
     review_due: bool,
-    /// An operator waits for what comes of it.
-    ordered: bool,
+    /// Since when an operator waits for what comes of it.
+    ordered: Option<Instant>,
     /// What was told of paths that are not taken, since the paths were others.
     hindrances: Vec<(&'static str, Path)>,
 }
