@@ -79,6 +79,9 @@ pub(crate) struct Host {
     outputs: VecDeque<Output>,
     lingering: BTreeMap<ChildSaId, (Instant, ChildSpi)>,
     unprotected: TokenBucket,
+    /// What others say in clear of lost Child SAs.
+    pub(crate) loss_hints: TokenBucket,
+    pub(crate) started: Instant,
     /// What tokens are made under that prove a loss of IKE SAs.
     pub(crate) crash_secret: Option<SecretBytes>,
     /// Tokens that are said in clear.
@@ -166,6 +169,11 @@ impl Directory {
     /// Returns where an established IKE SA's peer is.
     pub(crate) fn remote(&self, ike_sa: IkeSaId) -> Option<SocketAddr> {
         self.established.get(&ike_sa).map(|entry| entry.remote)
+    }
+
+    /// Tells whether the peer of an established IKE SA is there.
+    pub(crate) fn is_somebody_at(&self, remote: SocketAddr) -> bool {
+        self.established.values().any(|entry| entry.remote == remote)
     }
 
     /// Returns the connection of an established IKE SA.
@@ -294,6 +302,8 @@ impl Host {
             outputs: VecDeque::new(),
             lingering: BTreeMap::new(),
             unprotected: TokenBucket::new(limits::UNPROTECTED_ANSWERS_PER_SECOND, now.instant),
+            loss_hints: TokenBucket::new(limits::LOSS_HINTS_PER_SECOND, now.instant),
+            started: now.instant,
             crash_secret: None,
             crash_tokens: TokenBucket::new(limits::CRASH_TOKENS_PER_SECOND, now.instant),
             lost: Vec::new(),

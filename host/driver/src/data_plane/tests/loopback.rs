@@ -224,7 +224,7 @@ fn what_control_must_know_comes_as_news() {
     assert_eq!(right.report(), TrafficReport::FirstInbound(ChildSaId(1)));
     right.plane.remove(ChildSaId(1));
     left.tun.send(&inner_packet(2, 100)).unwrap();
-    let TrafficReport::UnknownSpi(ChildSpi(0x1002), path) = right.report() else {
+    let TrafficReport::UnknownSpi { spi: ChildSpi(0x1002), path, .. } = right.report() else {
         panic!("an SPI that is not there is not told");
     };
     assert_eq!((path.local, path.remote), (ends[1].path.local, ends[1].path.remote));

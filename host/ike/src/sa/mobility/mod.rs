@@ -71,6 +71,8 @@ pub(crate) struct Mobility {
     pub(crate) check_failed: Option<Instant>,
     /// The peer may be gone.
     pub(crate) doubt: Option<Doubt>,
+    /// When somebody said in clear that the peer lost a Child SA, and the peer was asked for it.
+    pub(crate) loss_hinted: Option<Instant>,
     /// What went out and was not answered by anything yet.
     pub(crate) suspicion: Suspicion,
     /// Nothing has come in since the IKE SA moved: the peer may not have followed.
