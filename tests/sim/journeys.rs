@@ -26,7 +26,7 @@ const JOURNEYS_EACH: u64 = 1_000;
 /// What is promised of journeys under a policy.
 struct Promise {
     policy: &'static str,
-    /// How long nothing may come in although some path has been fit for as long.
+    /// How long nothing may come in at either end although some path has been fit for as long.
     longest_gap: Duration,
     /// Of a thousand journeys, those with a gap over 3 s, and over 5 s.
     gaps: (usize, usize),

@@ -11,6 +11,7 @@ mod keepalive;
 mod lifetime;
 mod loss;
 mod nat;
+mod one_address;
 mod pool;
 mod restart;
 mod stream;

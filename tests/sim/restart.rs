@@ -110,3 +110,43 @@ fn a_loss_that_is_proved_while_nothing_else_arrives_is_made_good_once_the_networ
     simulation.assert_agreed(A, B);
     simulation.assert_passes(A, B);
 }
+
+#[test]
+fn a_gateway_that_is_up_again_after_a_crash_hears_of_its_clients_traffic_within_five_round_trips() {
+    let round_trip = millis(300);
+    for away in (0..40).map(|step| millis(500 + 97 * step)) {
+        let mut pair = pair(initiator(children()), 7);
+        [A, B].into_iter().for_each(|host| remember(&mut pair, host));
+        pair.network.weather.delay = (round_trip / 2, round_trip / 2);
+        pair.run_for(secs(10));
+        pair.assert_agreed(A, B);
+        pair.network.weather.loss = 100;
+        send_for(&mut pair, away);
+        restart(&mut pair, B, 84);
+        remember(&mut pair, B);
+        pair.network.weather.loss = 0;
+        let up = pair.now().instant;
+        while pair.hosts[B].delivered.is_empty() {
+            send_for(&mut pair, GAP);
+        }
+        let took = pair.now().instant - up;
+        // A packet that nobody knows, the word of that, the question, and its answer; IKE_SA_INIT, IKE_AUTH, a packet.
+        assert!(took <= round_trip * 9 / 2 + GAP, "{took:?} after {away:?} away");
+    }
+}
+
+/// Between two packets.
+const GAP: std::time::Duration = millis(5);
+
+/// The first host sends packets for a while.
+fn send_for(simulation: &mut Simulation, span: std::time::Duration) {
+    let until = simulation.now().instant + span;
+    while simulation.now().instant < until {
+        let child =
+            simulation.established(A).into_iter().flat_map(|sa| sa.children).find(|child| child.sends);
+        if let Some(child) = child {
+            simulation.send_inner(A, &between(&child.local[0], &child.remote[0], 1).encode());
+        }
+        simulation.run_for(GAP);
+    }
+}

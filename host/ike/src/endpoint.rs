@@ -14,7 +14,7 @@ use vpnhost_policy::{Answer, PathCause, Policy, Power, QuestionSet, SituationCau
 use crate::config::EndpointConfig;
 use crate::connection::ConnectionState;
 use crate::exchange::ike_sa_init;
-use crate::extension::crash_detection;
+use crate::extension::{crash_detection, unknown_spi};
 use crate::host::{Host, Letter};
 use crate::input::{Command, JobResult, OutputFailure, TrafficReport};
 use crate::limits;
@@ -62,8 +62,10 @@ impl IkeEndpoint {
         endpoint
     }
 
-    /// Takes a datagram from one of the IKE sockets, without the non-ESP marker. It is decrypted in place.
+    /// Takes a datagram from one of the IKE sockets, without the non-ESP marker. It is decrypted in place. The path's interface
+    /// is the one that it came in by, where that is known.
     pub fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]) {
+        let path = self.host.arrived(path);
         let header = match Header::decode(datagram) {
             Ok(header) => header,
             Err(error) => {
@@ -199,6 +201,10 @@ impl IkeEndpoint {
                 self.visit_child(now, id, |sa, host| sa.on_large_packet(host, now, octets));
             }
             TrafficReport::Acquire { destination, .. } => self.acquire(now, destination),
+            TrafficReport::UnknownSpi { spi, path, octets } => {
+                let path = self.host.arrived(path);
+                self.host.say_spi_is_unknown(now, spi, (path, octets));
+            }
         }
     }
 
@@ -495,6 +501,9 @@ impl IkeEndpoint {
     /// RFC 7296, 2.21.4: a request for an IKE SA that is not here may be answered, but not too often.
     fn refuse_unknown(&mut self, now: Now, path: Path, header: &Header, datagram: &[u8]) {
         tracing::trace!(%path, spi_i = %header.spi_i, spi_r = %header.spi_r, "no such IKE SA");
+        if let Some(spi) = unknown_spi::said_in(header, datagram) {
+            return self.hear_of_unknown_spi(now, &path, spi);
+        }
         if header.flags.response || header.spi_i.is_zero() || header.spi_r.is_zero() {
             return;
         }

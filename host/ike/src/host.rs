@@ -79,6 +79,9 @@ pub(crate) struct Host {
     outputs: VecDeque<Output>,
     lingering: BTreeMap<ChildSaId, (Instant, ChildSpi)>,
     unprotected: TokenBucket,
+    /// What others say in clear of lost Child SAs.
+    pub(crate) loss_hints: TokenBucket,
+    pub(crate) started: Instant,
     /// What tokens are made under that prove a loss of IKE SAs.
     pub(crate) crash_secret: Option<SecretBytes>,
     /// Tokens that are said in clear.
@@ -166,6 +169,11 @@ impl Directory {
     /// Returns where an established IKE SA's peer is.
     pub(crate) fn remote(&self, ike_sa: IkeSaId) -> Option<SocketAddr> {
         self.established.get(&ike_sa).map(|entry| entry.remote)
+    }
+
+    /// Tells whether the peer of an established IKE SA is there.
+    pub(crate) fn is_somebody_at(&self, remote: SocketAddr) -> bool {
+        self.established.values().any(|entry| entry.remote == remote)
     }
 
     /// Returns the connection of an established IKE SA.
@@ -294,6 +302,8 @@ impl Host {
             outputs: VecDeque::new(),
             lingering: BTreeMap::new(),
             unprotected: TokenBucket::new(limits::UNPROTECTED_ANSWERS_PER_SECOND, now.instant),
+            loss_hints: TokenBucket::new(limits::LOSS_HINTS_PER_SECOND, now.instant),
+            started: now.instant,
             crash_secret: None,
             crash_tokens: TokenBucket::new(limits::CRASH_TOKENS_PER_SECOND, now.instant),
             lost: Vec::new(),
@@ -489,6 +499,20 @@ impl Host {
                 self.output(Output::RemoveChildSa(id));
             }
         }
+    }
+
+    /// Returns the path that a message came on, as it is compared with others: with its interface only where that tells two
+    /// links with one address apart, of which either leads to the peer. What comes in by another interface than answers leave
+    /// by, as on a machine with two links in one network, comes on the same path.
+    pub(crate) fn arrived(&self, path: Path) -> Path {
+        // A link-local address means something on its own link alone (RFC 4007 §6).
+        if matches!(path.remote.ip(), IpAddr::V6(remote) if remote.is_unicast_link_local()) {
+            return path;
+        }
+        let of = |pair: &&AddressPair| (pair.local, pair.remote) == (path.local.ip(), path.remote.ip());
+        let twins = || self.pairs.iter().filter(of).map(|pair| pair.interface);
+        let is_one = |interface: &u32| twins().count() > 1 && twins().any(|twin| twin == *interface);
+        Path { interface: path.interface.filter(is_one), ..path }
     }
 
     /// Sends an answer to an unprotected message, if not too many were sent lately (RFC 7296 §2.21.4).

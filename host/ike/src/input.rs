@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use vpnhost_crypto::{ActiveKeyExchange, CryptoBackend, CryptoError, SecretBytes};
-use vpnhost_model::{ChildSaId, IkeSaId, Instant, Path};
+use vpnhost_model::{ChildSaId, ChildSpi, IkeSaId, Instant, Path};
 use vpnhost_pki::Crl;
 
 use crate::auth::eap::{EapMethod, EapStep};
@@ -79,6 +79,15 @@ pub enum TrafficReport {
         source: IpAddr,
         /// Where it wanted to go.
         destination: IpAddr,
+    },
+    /// An ESP packet came for an SPI that is not there: a hint, not authenticated.
+    UnknownSpi {
+        /// The SPI.
+        spi: ChildSpi,
+        /// Where the packet came from, and to which address.
+        path: Path,
+        /// The octets of the packet, without the headers of UDP and IP.
+        octets: usize,
     },
 }
 

@@ -141,6 +141,16 @@ pub const UNPROTECTED_ANSWERS_PER_SECOND: u32 = 64;
 /// Such answers that say a token, a second (RFC 6290 §9.3).
 pub const CRASH_TOKENS_PER_SECOND: u32 = 32;
 
+/// How long after its start a host tells senders of ESP on unknown SPIs that it does not know them (RFC 7296 §1.5): later the
+/// SPI is one that was deleted, mostly.
+pub const LOSS_TOLD: Duration = Duration::from_secs(600);
+
+/// Such words of others that are heard, a second.
+pub const LOSS_HINTS_PER_SECOND: u32 = 16;
+
+/// How soon the next has a peer asked.
+pub const LOSS_HINT_PAUSE: Duration = Duration::from_secs(1);
+
 /// Octets of a token that a peer gives (RFC 6290 §5).
 pub const CRASH_TOKEN: RangeInclusive<usize> = 16..=128;
 

@@ -19,7 +19,7 @@ use crate::lifetime::{SaActivity, Silence};
 use crate::mtu::{PathMtus, TunnelConfig};
 use crate::packet::{Header, protocol};
 use crate::replay::ReplayWindow;
-use crate::report::{RateLimit, Reports, TrafficReport};
+use crate::report::{PairMemory, Reports, TrafficReport};
 use crate::sad::Sad;
 use crate::transport::{self, Hosts, Mending};
 use crate::{ecn, esp, limits, mss, selectors};
@@ -80,7 +80,7 @@ pub struct Inbound {
     counters: Arc<Counters>,
     reports: Reports,
     early: Early,
-    unknown_limit: RateLimit,
+    unknown: PairMemory,
 }
 
 /// An SA with what follows from it.
@@ -106,7 +106,7 @@ impl Inbound {
             counters,
             reports: Reports::default(),
             early: Early::default(),
-            unknown_limit: RateLimit::new(1, limits::UNKNOWN_SPI_INTERVAL),
+            unknown: PairMemory::new(limits::UNKNOWN_SPI_MEMORY, limits::UNKNOWN_SPI_INTERVAL),
         }
     }
 
@@ -263,8 +263,10 @@ impl Inbound {
                 if self.early.hold(now, spi, (arrival, octets), &self.counters) {
                     return Err(Verdict::Waits);
                 }
-                if self.unknown_limit.admits(now) {
-                    self.reports.push(TrafficReport::UnknownSpi(spi, arrival.path), &self.counters);
+                let path = arrival.path;
+                if self.unknown.is_news(path.remote.ip(), path.local.ip(), now) {
+                    let report = TrafficReport::UnknownSpi { spi, path, octets: octets.len() };
+                    self.reports.push(report, &self.counters);
                 }
             }
             return Err(DropCause::UnknownSpi.into());

@@ -38,8 +38,10 @@ pub const EARLY: usize = 64;
 pub const EARLY_OCTETS: usize = 64 << 10;
 /// How long such a packet waits: an answer that takes longer was lost.
 pub const EARLY_TIME: Duration = Duration::from_secs(1);
-/// The time between two reports of unknown SPIs.
+/// The time for which what else comes on unknown SPIs from one address to another is not reported.
 pub const UNKNOWN_SPI_INTERVAL: Duration = Duration::from_secs(1);
+/// Pairs of addresses that are remembered for it: no more are reported within it.
+pub const UNKNOWN_SPI_MEMORY: usize = 16;
 /// ICMP errors at once (RFC 1812 §4.3.2.8, RFC 4443 §2.4(f)).
 pub const ICMP_BURST: u32 = 64;
 /// The time after which another ICMP error is allowed.

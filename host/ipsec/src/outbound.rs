@@ -14,7 +14,7 @@ use crate::iv::IvSource;
 use crate::lifetime::SaActivity;
 use crate::mtu::{PathMtus, TunnelConfig};
 use crate::packet::{Header, protocol};
-use crate::report::{AcquireMemory, RateLimit, Reports, TrafficReport};
+use crate::report::{PairMemory, RateLimit, Reports, TrafficReport};
 use crate::sad::Sad;
 use crate::spd::Spd;
 use crate::transport::{self, Hosts};
@@ -75,7 +75,7 @@ pub struct Outbound {
     mtus: PathMtus,
     counters: Arc<Counters>,
     reports: Reports,
-    acquired: AcquireMemory,
+    acquired: PairMemory,
     waiting: Waiting,
     icmp_limit: RateLimit,
 }
@@ -103,7 +103,7 @@ impl Outbound {
             mtus: PathMtus::new(config),
             counters,
             reports: Reports::default(),
-            acquired: AcquireMemory::default(),
+            acquired: PairMemory::new(limits::ACQUIRE_MEMORY, limits::ACQUIRE_INTERVAL),
             waiting: Waiting::default(),
             icmp_limit: RateLimit::new(limits::ICMP_BURST, limits::ICMP_INTERVAL),
         }

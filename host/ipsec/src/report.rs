@@ -43,7 +43,14 @@ pub enum TrafficReport {
         destination: IpAddr,
     },
     /// An ESP packet came for an SPI that is not there: a hint, not authenticated (RFC 4301 §5.2).
-    UnknownSpi(ChildSpi, Path),
+    UnknownSpi {
+        /// The SPI.
+        spi: ChildSpi,
+        /// Where the packet came from, and to which address.
+        path: Path,
+        /// The octets of the packet, without the headers of UDP and IP.
+        octets: usize,
+    },
 }
 
 impl TrafficReport {
@@ -56,7 +63,7 @@ impl TrafficReport {
             Self::SoftLimit(id) => Some((*id, 3)),
             Self::Exhausted(id) => Some((*id, 4)),
             Self::Large(id, _) => Some((*id, 5)),
-            Self::Acquire { .. } | Self::UnknownSpi(..) => None,
+            Self::Acquire { .. } | Self::UnknownSpi { .. } => None,
         }
     }
 }
@@ -130,17 +137,24 @@ impl RateLimit {
 }
 
 /// Pairs of addresses that were reported lately.
-#[derive(Debug, Default)]
-pub(crate) struct AcquireMemory {
+#[derive(Debug)]
+pub(crate) struct PairMemory {
     told: VecDeque<(IpAddr, IpAddr, Instant)>,
+    most: usize,
+    interval: Duration,
 }
 
-impl AcquireMemory {
+impl PairMemory {
+    /// Makes one that reports `most` pairs within an interval, each once.
+    pub(crate) fn new(most: usize, interval: Duration) -> Self {
+        Self { told: VecDeque::new(), most, interval }
+    }
+
     /// Tells whether a pair is to be reported now, and remembers that it was.
     pub(crate) fn is_news(&mut self, source: IpAddr, destination: IpAddr, now: Instant) -> bool {
-        self.told.retain(|(_, _, at)| now.saturating_since(*at) < limits::ACQUIRE_INTERVAL);
+        self.told.retain(|(_, _, at)| now.saturating_since(*at) < self.interval);
         let known = self.told.iter().any(|(s, d, _)| (*s, *d) == (source, destination));
-        if known || self.told.len() >= limits::ACQUIRE_MEMORY {
+        if known || self.told.len() >= self.most {
             return false;
         }
         self.told.push_back((source, destination, now));
@@ -165,11 +179,12 @@ mod tests {
     #[test]
     fn a_missing_sa_is_told_once_a_second_and_pair() {
         let (a, b): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
-        let mut memory = AcquireMemory::default();
+        let mut memory = PairMemory::new(2, Duration::from_secs(1));
         assert!(memory.is_news(a, b, Instant(0)));
         assert!(!memory.is_news(a, b, Instant(999_999_999)));
         assert!(memory.is_news(b, a, Instant(999_999_999)));
         assert!(memory.is_news(a, b, Instant(1_000_000_000)));
+        assert!(!memory.is_news(a, a, Instant(1_500_000_000)), "two are remembered");
     }
 
     #[test]

@@ -227,6 +227,7 @@ fn datagram_to(host: usize, script: &mut Script<'_>, octets: Vec<u8>) -> Option<
         destination: (destination, port).into(),
         carrier: vpnhost_kit::Carrier::Udp,
         tos: 0,
+        link: None,
         octets,
     })
 }

@@ -12,6 +12,8 @@ use crate::network::{Carrier, Datagram};
 #[derive(Clone, Debug)]
 pub struct Nat {
     inside: BTreeSet<IpAddr>,
+    /// The interface by which the hosts inside reach it, where another leads past it.
+    link: Option<u32>,
     outside: IpAddr,
     next_port: u16,
     /// How long an unused mapping lives.
@@ -30,7 +32,13 @@ impl Nat {
     /// Makes a NAT without mappings, each of which will live unused for `lifetime`.
     pub fn new(inside: &[IpAddr], outside: IpAddr, lifetime: Duration) -> Self {
         let inside = inside.iter().copied().collect();
-        Self { inside, outside, next_port: 10_000, lifetime, mappings: BTreeMap::new() }
+        Self { inside, link: None, outside, next_port: 10_000, lifetime, mappings: BTreeMap::new() }
+    }
+
+    /// Stands behind one interface of the hosts inside alone.
+    #[must_use]
+    pub fn behind(self, link: u32) -> Self {
+        Self { link: Some(link), ..self }
     }
 
     /// Forgets every mapping, as a restarted one does; ports are not used again.
@@ -51,7 +59,7 @@ impl Nat {
 
     /// Translates what leaves; what cannot be translated is dropped.
     pub(crate) fn translate_outbound(&mut self, now: Instant, datagram: &mut Datagram) -> bool {
-        if !self.inside.contains(&datagram.source.ip()) {
+        if !self.inside.contains(&datagram.source.ip()) || !self.is_on(datagram) {
             return true;
         }
         if datagram.carrier == Carrier::Esp {
@@ -71,6 +79,10 @@ impl Nat {
 
     /// Translates what arrives; what nobody inside asked for is dropped.
     pub(crate) fn translate_inbound(&mut self, now: Instant, datagram: &mut Datagram) -> bool {
+        if datagram.link.is_some() {
+            // Another one let it in.
+            return true;
+        }
         if datagram.destination.ip() != self.outside {
             // What is inside cannot be reached by its own address.
             return !self.inside.contains(&datagram.destination.ip());
@@ -82,10 +94,15 @@ impl Nat {
             Some((inside, mapping)) => {
                 mapping.used = now;
                 datagram.destination = *inside;
+                datagram.link = self.link;
                 true
             }
             None => false,
         }
+    }
+
+    fn is_on(&self, datagram: &Datagram) -> bool {
+        self.link.is_none_or(|link| datagram.link == Some(link))
     }
 
     fn expire(&mut self, now: Instant) {

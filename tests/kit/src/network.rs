@@ -30,6 +30,8 @@ pub struct Datagram {
     pub carrier: Carrier,
     /// TOS or traffic class.
     pub tos: u8,
+    /// The interface that it leaves by, or came in by, where that matters.
+    pub link: Option<u32>,
     /// What is behind the UDP or IP header.
     pub octets: Vec<u8>,
 }
@@ -143,6 +145,7 @@ impl Network {
             return self.capture.record(now, sent, Fate::Lost);
         }
         self.capture.record(now, sent, Fate::Sent);
+        datagram.link = None;
         let copies = 1 + u64::from(self.random.percent(weather.duplication));
         for _ in 0..copies {
             let delay = self.random.between(weather.delay);

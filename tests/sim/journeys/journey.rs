@@ -85,9 +85,10 @@ struct Journey {
     outcome: Outcome,
     /// Since when some path is fit without interruption.
     fit_since: Option<Instant>,
-    heard: Instant,
+    /// When each side got a packet last.
+    heard: [Instant; 2],
     number: u64,
-    /// How long nothing may come in although some path has been fit for as long.
+    /// How long nothing may come in at either end although some path has been fit for as long.
     longest_gap: Duration,
 }
 
@@ -104,7 +105,7 @@ impl Journey {
             Place::new(LinkKind::CELLULAR, 2),
             Place::new(LinkKind::ETHERNET, 3),
         ];
-        let heard = simulation.now().instant;
+        let heard = [simulation.now().instant; 2];
         let outcome = Outcome::default();
         let mut journey =
             Self { simulation, random, places, outcome, fit_since: None, heard, number: 0, longest_gap };
@@ -112,7 +113,7 @@ impl Journey {
         (0..3).for_each(|at| journey.enter(at));
         journey.settle_links();
         journey.simulation.run_for(secs(5));
-        journey.heard = journey.simulation.now().instant;
+        journey.heard = [journey.simulation.now().instant; 2];
         journey
     }
 
@@ -204,7 +205,7 @@ impl Journey {
             all.octets += sent.octets - was.octets;
         }
         let now = self.simulation.now().instant;
-        (self.heard, self.fit_since) = (now, self.fit_since.map(|_| now));
+        (self.heard, self.fit_since) = ([now; 2], self.fit_since.map(|_| now));
     }
 
     fn flap(&mut self, at: usize) {
@@ -235,7 +236,8 @@ impl Journey {
         self.places.iter_mut().for_each(dead);
         self.settle_links();
         self.number += 1;
-        let before = self.simulation.hosts[A].delivered.len();
+        let delivered = |simulation: &Simulation| [A, B].map(|side| simulation.hosts[side].delivered.len());
+        let before = delivered(&self.simulation);
         for (from, number) in [(A, 2 * self.number), (B, 2 * self.number + 1)] {
             let children = self.simulation.established(from).into_iter().flat_map(|sa| sa.children).next();
             if let Some(child) = children {
@@ -246,12 +248,13 @@ impl Journey {
         self.simulation.run_for(GAP);
         let now = self.simulation.now().instant;
         self.outcome.sent += 1;
-        let came = self.simulation.hosts[A].delivered.len() - before;
-        if came > 0 {
-            self.heard = now;
-        } else {
-            self.outcome.lost += 1;
+        let after = delivered(&self.simulation);
+        for side in [A, B] {
+            if after[side] > before[side] {
+                self.heard[side] = now;
+            }
         }
+        self.outcome.lost += u64::from(after[A] == before[A]);
         self.judge(now);
     }
 
@@ -262,9 +265,10 @@ impl Journey {
             self.outcome.metered += u64::from(place.kind == LinkKind::CELLULAR);
             self.outcome.round_trips += place.weather.delay.0 * 2;
         }
-        // What cannot be is not asked for: without a fit path nothing comes in.
+        // What cannot be is not asked for: without a fit path nothing comes in, at either end.
         let Some(since) = self.fit_since else { return };
-        let gap = (now - self.heard).min(now - since);
+        let [at_a, at_b] = self.heard.map(|heard| (now - heard).min(now - since));
+        let gap = at_a.max(at_b);
         self.outcome.longest_gap = self.outcome.longest_gap.max(gap);
         let places: Vec<_> = self
             .places
@@ -273,7 +277,7 @@ impl Journey {
             .collect();
         assert!(
             gap <= self.longest_gap,
-            "nothing came in for {gap:?} until {now:?} although a path was fit: {places:?}, {:?}",
+            "nothing came in for {at_a:?}, and {at_b:?} at the gateway, until {now:?} although a path was fit: {places:?}, {:?}",
             self.simulation.established(A)
         );
     }

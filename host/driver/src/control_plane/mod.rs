@@ -336,11 +336,7 @@ impl ControlPlane {
             Report::Exhausted(id) => TrafficReport::Exhausted(id),
             Report::Large(id, octets) => TrafficReport::Large(id, octets),
             Report::Acquire { source, destination } => TrafficReport::Acquire { source, destination },
-            Report::UnknownSpi(spi, path) => {
-                // Not authenticated: a hint for people, and for nobody else.
-                tracing::debug!(%spi, %path, "ESP for an SPI that is not here");
-                return;
-            }
+            Report::UnknownSpi { spi, path, octets } => TrafficReport::UnknownSpi { spi, path, octets },
         };
         self.endpoint.handle_traffic(now, report);
         self.settle(now);

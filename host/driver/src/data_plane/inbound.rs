@@ -2,7 +2,7 @@
 //! handed to control (RFC 3948 §2, RFC 7296 §2.23).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -287,16 +287,14 @@ pub(crate) fn deliver(shared: &Shared, octets: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the path that a message came on; its local address is concrete.
+/// Returns the path that a message came on; its local address is concrete, and its interface the one that it came in by.
 fn path_of(received: &Received, bound: SocketAddr, carries: Carries) -> Option<Path> {
     let remote = received.remote?;
     let (ip, interface) = received.beside.destination.unwrap_or((bound.ip(), 0));
-    // A link-local address means something on its own link alone (RFC 4007 §6).
-    let is_link_local = matches!(remote.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local());
     Some(Path {
         local: SocketAddr::new(ip, bound.port()),
         remote,
-        interface: (is_link_local && interface != 0).then_some(interface),
+        interface: Some(interface).filter(|index| *index != 0),
         encapsulation: match carries {
             Carries::Ike | Carries::Esp => Encapsulation::Raw,
             Carries::Both | Carries::Idle => Encapsulation::Udp,

@@ -67,7 +67,9 @@ impl IkeSa {
 
     /// Notes how a path is that nobody needs yet.
     pub(crate) fn on_introduced(&mut self, now: Now, path: Path) {
-        if !self.test.is_answered(&path) {
+        if self.test.is_answered(&path) {
+            self.hope_for_introductions();
+        } else {
             self.note_path_silence(now, &path);
             self.introduce_again(now, path.local.ip());
         }

@@ -9,6 +9,8 @@
 //! [`limits::ASKED_AT_REST`], and an IKE_SA_INIT goes out once, each on another path. What changes, another link
 //! or an end of sleep, begins with short pauses again.
 
+use std::time::Duration;
+
 use vpnhost_model::{IkeSaId, Instant, Now, Path};
 
 use crate::endpoint::IkeEndpoint;
@@ -108,6 +110,7 @@ impl IkeSa {
             mobility.doubt = None;
             return;
         };
+        self.end_unanswered_order(host, now);
         if doubt.is_proved {
             let most = self.established().map(|established| established.plan.max_outage);
             if now.instant.saturating_since(self.unheard_since()) >= most.unwrap_or_default() {
@@ -163,6 +166,15 @@ impl IkeSa {
         }
     }
 
+    /// Somebody said in clear that the peer lost a Child SA: it is asked now, and what is begun beside goes out again, for what
+    /// went out before was lost with the peer.
+    pub(crate) fn hurry_hinted_doubt(&mut self, host: &mut Host, now: Now) {
+        if let Some(doubt) = self.mobility_mut().and_then(|mobility| mobility.doubt.as_mut()) {
+            (doubt.hinted, doubt.stirred) = (true, true);
+            self.on_doubt_timer(host, now);
+        }
+    }
+
     /// The peer is there, and knows this IKE SA: no other is needed.
     pub(crate) fn dismiss_doubt(&mut self, host: &mut Host, at: Instant) {
         let doubt = self.mobility_mut().and_then(|mobility| mobility.doubt.take());
@@ -198,10 +210,12 @@ impl IkeSa {
         }
     }
 
-    /// A negotiation that was begun at rest is hurried.
-    fn hurry_beside(&mut self, host: &mut Host, now: Now) {
-        let at_rest = self.beside.as_mut().filter(|it| !it.in_haste);
-        if let Some(beside) = at_rest.filter(|_| matches!(self.state, State::SaInitSent(_))) {
+    /// A negotiation that was begun at rest is hurried; one in haste goes out again if it did not for as long as is named.
+    fn hurry_beside(&mut self, host: &mut Host, now: Now, since: Option<Duration>) {
+        let age = now.instant.saturating_since(self.last_sent);
+        let is_old = since.is_some_and(|since| age >= since);
+        let hurried = self.beside.as_mut().filter(|it| !it.in_haste || is_old);
+        if let Some(beside) = hurried.filter(|_| matches!(self.state, State::SaInitSent(_))) {
             beside.in_haste = true;
             self.test.aim = Aim::Everywhere;
             self.repeat_now(host, now);
@@ -237,6 +251,13 @@ impl IkeEndpoint {
         let in_haste = mobility.doubt.is_some_and(|doubt| doubt.stirred) || mobility.has_traffic_waiting(now);
         let name = established.connection.name.clone();
         let is_first = mobility.doubt.is_none_or(|doubt| doubt.attempts <= 1);
+        // Whoever proves its loss is there, and so, perhaps, is who is said to have lost it: an IKE_SA_INIT that was sent before
+        // it came up was lost, and one that was sent with the question whose answer is the proof was not.
+        let again = mobility.doubt.and_then(|doubt| match (doubt.hinted, doubt.is_proved && is_first) {
+            (true, _) => Some(Duration::ZERO),
+            (false, true) => Some(limits::NEGOTIATION_PAUSE / 2),
+            (false, false) => None,
+        });
         let remote = self.sas.get(&id).map(|sa| sa.path.remote.ip());
         let addresses = established.estate.addresses.iter().map(|(address, _)| *address).collect();
         self.end_forgotten(now, &name);
@@ -250,7 +271,9 @@ impl IkeEndpoint {
             self.sas_of(&name).into_iter().filter(|id| self.sas.get(id).is_some_and(is_made)).collect();
         if !made.is_empty() {
             let hurried = made.into_iter().filter(|_| in_haste);
-            return hurried.for_each(|id| self.visit_one(id, |sa, host| sa.hurry_beside(host, now)));
+            return hurried.for_each(|id| {
+                self.visit_one(id, |sa, host| sa.hurry_beside(host, now, again));
+            });
         }
         let Some(connection) = self.host.connection(&name).cloned() else { return };
         let state = self.connections.entry(name).or_default();

@@ -11,3 +11,4 @@ pub(crate) mod mobike;
 pub(crate) mod nat_detection;
 pub(crate) mod signature_hashes;
 pub(crate) mod transport_nat;
+pub(crate) mod unknown_spi;

@@ -296,7 +296,7 @@ impl IkeSa {
     /// peer behind a NAT moves by itself, when its NAT forgot it (RFC 7296 §2.23).
     pub(crate) fn follow(&mut self, host: &mut Host, now: Now, path: Path) {
         let path = Path { encapsulation: self.path.encapsulation, ..path };
-        if path == self.path {
+        if is_same(&path, &self.path) {
             return;
         }
         match self.state {

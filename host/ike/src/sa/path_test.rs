@@ -146,9 +146,11 @@ impl PathTest {
     }
 }
 
-/// Tells whether two paths have the same ends. What comes may come in by another interface than answers leave by.
+/// Tells whether two paths are one: the same ends, and the same link where both name one. Two links may have the same
+/// address, as behind two home routers.
 pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
-    (one.local, one.remote) == (other.local, other.remote)
+    let are_twins = one.interface.zip(other.interface).is_some_and(|(one, other)| one != other);
+    (one.local, one.remote) == (other.local, other.remote) && !are_twins
 }
 
 #[cfg(test)]
@@ -197,6 +199,20 @@ mod tests {
         assert!(!test.awaits(7, &path(2)) && test.went_only(&path(1)));
         test.begin(9, Aim::Current);
         assert!(!test.awaits(7, &path(2)), "one request back is enough");
+    }
+
+    #[test]
+    fn two_links_with_one_address_are_asked_and_answer_each_for_itself() {
+        let twin = |interface| Path { interface, ..path(1) };
+        let (one, other) = (twin(Some(1)), twin(Some(2)));
+        let mut test = PathTest::default();
+        test.begin(7, Aim::Everywhere);
+        test.note_asked(Instant(0), one);
+        test.note_asked(Instant(0), other);
+        assert_eq!(test.note_answer(Instant(20), 7, &other).map(|heard| heard.path), Some(other));
+        assert_eq!(test.silent().collect::<Vec<_>>(), [one]);
+        assert!(!test.went_only(&other) && !test.is_answered(&one));
+        assert!(is_same(&one, &twin(None)), "where it came in is not known");
     }
 
     #[test]

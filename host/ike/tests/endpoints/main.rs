@@ -35,4 +35,5 @@ mod sequences;
 mod set_up;
 mod standing;
 mod translators;
+mod unknown_spi;
 mod witness;

@@ -8,6 +8,7 @@ mod introduction;
 mod patience;
 mod renegotiation;
 mod resuming;
+mod twins;
 
 use std::net::SocketAddr;
 use std::time::Duration;

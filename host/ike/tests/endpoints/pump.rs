@@ -82,7 +82,9 @@ pub(crate) struct Side {
     pub(crate) remotes: BTreeSet<IpAddr>,
     /// This side's addresses, where a test says which; else it has `address` alone.
     pub(crate) addresses: Option<Vec<IpAddr>>,
-    /// Those of them on which traffic costs money.
+    /// The interfaces that it has or had: each is of one address, and of several with the same one the first, the second.
+    pub(crate) interfaces: Vec<(IpAddr, usize)>,
+    /// The addresses on which traffic costs money.
     pub(crate) metered: Vec<IpAddr>,
 }
 
@@ -111,6 +113,9 @@ pub(crate) struct Pump {
     pub(crate) asleep: Option<usize>,
     /// The NAT64 that `A`'s IPv6 goes through, and the address that `B` sees.
     pub(crate) nat64: Option<(Translator, IpAddr)>,
+    /// The home routers behind `A`'s interfaces, and the addresses that `B` sees: the first is where the kernel sends what is
+    /// bound to none.
+    pub(crate) homes: Vec<(u32, IpAddr)>,
 }
 
 /// The port that silences are tried on; a NAT gives it the mapping after the other.
@@ -160,6 +165,7 @@ impl Side {
             hold_jobs: false,
             remotes: BTreeSet::new(),
             addresses: None,
+            interfaces: Vec::new(),
             metered: Vec::new(),
         }
     }
@@ -184,16 +190,26 @@ impl Pump {
         let now = self.now;
         let side = &mut self.sides[side];
         let Some(addresses) = &side.addresses else { return };
-        let number = |at: usize| u32::try_from(at).unwrap() + 2;
-        let link = |(at, address): (usize, &IpAddr)| LocalAddress {
-            address: *address,
-            interface: number(at),
-            name: format!("eth{at}"),
-            kind: LinkKind::ETHERNET,
-            mtu: 1500,
-            metered: side.metered.contains(address),
-        };
-        let links: Vec<LocalAddress> = addresses.iter().enumerate().map(link).collect();
+        let links: Vec<LocalAddress> = addresses
+            .iter()
+            .enumerate()
+            .map(|(at, address)| {
+                let twins = addresses[..at].iter().filter(|other| *other == address).count();
+                let known = side.interfaces.iter().position(|interface| *interface == (*address, twins));
+                let number = known.unwrap_or_else(|| {
+                    side.interfaces.push((*address, twins));
+                    side.interfaces.len() - 1
+                });
+                LocalAddress {
+                    address: *address,
+                    interface: u32::try_from(number).unwrap() + 2,
+                    name: format!("eth{number}"),
+                    kind: LinkKind::ETHERNET,
+                    mtu: 1500,
+                    metered: side.metered.contains(address),
+                }
+            })
+            .collect();
         let pair = |remote: IpAddr, link: &LocalAddress| AddressPair {
             local: link.address,
             interface: link.interface,
@@ -243,6 +259,7 @@ impl Pump {
             masquerade: None,
             asleep: None,
             nat64: None,
+            homes: Vec::new(),
         }
     }
 
@@ -394,10 +411,20 @@ impl Pump {
             }
             Some(_) | None => {}
         }
+        let mut interface = None;
+        if let Some(first) = self.homes.first().filter(|_| from == A) {
+            let by = transmit.path.interface.unwrap_or(first.0);
+            let Some((_, outside)) = self.homes.iter().find(|(home, _)| *home == by) else { return };
+            remote.set_ip(*outside);
+        } else if let Some((by, _)) = self.homes.iter().find(|(_, outside)| *outside == local.ip()) {
+            let own = self.sides[A].addresses.iter().flatten().next();
+            local.set_ip(*own.expect("the twins' address"));
+            interface = Some(*by);
+        }
         if !self.sides[to].has(local.ip()) {
             return;
         }
-        let path = Path { local, remote, interface: None, encapsulation: Encapsulation::Raw };
+        let path = Path { local, remote, interface, encapsulation: Encapsulation::Raw };
         let mut octets = transmit.octets.clone();
         self.sides[to].endpoint.handle_datagram(self.now, path, &mut octets);
         self.drain();

@@ -137,7 +137,8 @@ impl HostUnderTest {
             return;
         }
         let source = SocketAddr::new(ip, path.local.port());
-        self.outbox.push_back(Datagram { source, destination: path.remote, carrier, tos, octets });
+        let link = path.interface;
+        self.outbox.push_back(Datagram { source, destination: path.remote, carrier, tos, link, octets });
     }
 }
 

@@ -10,12 +10,12 @@ use crate::network::{Carrier, Datagram};
 impl HostUnderTest {
     /// Takes a datagram from the network; one that is for another host is dropped.
     pub fn receive(&mut self, now: Now, datagram: Datagram) {
-        let Datagram { source, destination, carrier, tos, mut octets } = datagram;
+        let Datagram { source, destination, carrier, tos, link, mut octets } = datagram;
         if !self.has(destination.ip()) {
             return;
         }
         let encapsulation = if carrier == Carrier::Udp { Encapsulation::Udp } else { Encapsulation::Raw };
-        let path = Path { local: destination, remote: source, interface: None, encapsulation };
+        let path = Path { local: destination, remote: source, interface: link, encapsulation };
         match (carrier, destination.port()) {
             (Carrier::Udp, 500) => self.endpoint.handle_datagram(now, path, &mut octets),
             (Carrier::Udp, 4500) if octets == [0xff] => {}
@@ -98,7 +98,7 @@ impl HostUnderTest {
         let mut reports = Vec::new();
         reports.extend(std::iter::from_fn(|| self.outbound.poll_report()));
         reports.extend(std::iter::from_fn(|| self.inbound.poll_report()));
-        for report in reports.into_iter().filter_map(for_ike) {
+        for report in reports.into_iter().map(for_ike) {
             let at = now.instant + self.chance.between(self.delays.report);
             self.pend(at, Pending::Report(report));
         }
@@ -111,19 +111,18 @@ impl HostUnderTest {
     }
 }
 
-fn for_ike(report: vpnhost_ipsec::TrafficReport) -> Option<TrafficReport> {
+fn for_ike(report: vpnhost_ipsec::TrafficReport) -> TrafficReport {
     use vpnhost_ipsec::TrafficReport as Esp;
     match report {
-        Esp::FirstInbound(id) => Some(TrafficReport::FirstInbound(id)),
+        Esp::FirstInbound(id) => TrafficReport::FirstInbound(id),
         Esp::Resumed { id, since, spoke, at, missing } => {
-            Some(TrafficReport::Resumed(id, Resumption { since, spoke, at, missing }))
+            TrafficReport::Resumed(id, Resumption { since, spoke, at, missing })
         }
-        Esp::Moved(id, path) => Some(TrafficReport::Moved(id, path)),
-        Esp::SoftLimit(id) => Some(TrafficReport::SoftLimit(id)),
-        Esp::Exhausted(id) => Some(TrafficReport::Exhausted(id)),
-        Esp::Large(id, octets) => Some(TrafficReport::Large(id, octets)),
-        Esp::Acquire { source, destination } => Some(TrafficReport::Acquire { source, destination }),
-        // A hint that nobody authenticated.
-        Esp::UnknownSpi(..) => None,
+        Esp::Moved(id, path) => TrafficReport::Moved(id, path),
+        Esp::SoftLimit(id) => TrafficReport::SoftLimit(id),
+        Esp::Exhausted(id) => TrafficReport::Exhausted(id),
+        Esp::Large(id, octets) => TrafficReport::Large(id, octets),
+        Esp::Acquire { source, destination } => TrafficReport::Acquire { source, destination },
+        Esp::UnknownSpi { spi, path, octets } => TrafficReport::UnknownSpi { spi, path, octets },
     }
 }

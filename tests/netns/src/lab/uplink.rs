@@ -121,6 +121,26 @@ impl Lab {
         Ok(wire)
     }
 
+    /// Puts a home router before the second uplink that gives the client the address which it has on the first one already.
+    pub fn make_twins(&self) -> Result<Namespace> {
+        let ([first, second], inet) = (&UPLINKS, self.router()?);
+        let home = Namespace::create(self.carol.name().replace("carol", "home"))?;
+        home.forward()?;
+        self.carol.run(&format!("ip link del {}", second.interface))?;
+        let [own, router] = [first.address, first.router.1].map(|address| format!("{address}/24"));
+        link((&self.carol, second.interface, &[&own]), (&home, "lan", &[&router]))?;
+        let [outside, provider] = [second.address, second.router.1].map(|address| format!("{address}/24"));
+        link((&home, "wan", &[&outside]), (inet, second.router.0, &[&provider]))?;
+        home.run(&format!("ip route add default via {} dev wan", second.router.1))?;
+        home.nft(
+            "table ip nat { chain post { type nat hook postrouting priority srcnat;\n\
+             oifname \"wan\" masquerade\n}\n}\n",
+        )?;
+        let (router, interface, metric) = (first.router.1, second.interface, second.metric);
+        self.carol.run(&format!("ip route add default via {router} dev {interface} metric {metric}"))?;
+        Ok(home)
+    }
+
     /// Takes an uplink down, which takes its routes away.
     pub fn link_down(&self, number: usize) -> Result<()> {
         self.carol.run(&format!("ip link set {} down", UPLINKS[number].interface)).map(drop)

@@ -13,9 +13,8 @@ use crate::{Topology, Vpnhost, lab, wait};
 const SOON: Duration = Duration::from_secs(20);
 const LOAD: Load = Load { octets: 6_000_000, per_second: 1_000_000 };
 /// The longest that either way may stand still, in seconds: without the search it would for as long as the transfer lasts.
-/// Where the link itself says what it carries it is one, which `roam-bench` measures (`narrow`); here that must be found out,
-/// and a busy machine takes its time over each question.
-const STALL: f64 = 5.0;
+/// No more is allowed than where the link itself says what it carries, which `roam-bench` measures (`narrow`).
+const STALL: f64 = 1.0;
 
 /// Returns the stories.
 #[must_use]

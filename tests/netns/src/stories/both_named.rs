@@ -42,6 +42,8 @@ fn both(ground: &Ground) -> Result<()> {
     let stream = PingStream::start(&lab.carol, lab::ALICE, &lab.dir().join("ping.log"))?;
     let at = now();
     dns.set(NAME, &[OTHER.parse()?]);
+    // The client is not to hear where the gateway goes while it is still where it was.
+    lab.cut(0)?;
     // The kernel takes a secondary address away with its primary one.
     lab.moon.run(&format!("ip addr del {}/24 dev eth0", lab::MOON))?;
     lab.moon.run(&format!("ip addr add {OTHER}/24 dev eth0"))?;

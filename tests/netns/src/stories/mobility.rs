@@ -48,6 +48,7 @@ pub fn stories() -> Vec<Story> {
         }));
     }
     stories.push(Story::new("move-encapsulation-ours", encapsulation));
+    stories.push(Story::new("move-twins-ours", twins));
     stories
 }
 
@@ -285,6 +286,33 @@ fn cookies(log: &str, asked: bool) -> Result<()> {
     ensure!(parsed("response"), "strongSwan's cookie did not come back");
     ensure!(parsed("request") == asked, "strongSwan was asked for a cookie: {}", !asked);
     Ok(())
+}
+
+/// Two uplinks with one address, behind two routers that know nothing of each other: each dies silently in turn, and one goes
+/// down.
+fn twins(ground: &Ground) -> Result<()> {
+    /// What the issue allows a silent death to take.
+    const BACK_MS: f64 = 3000.0;
+    let lab = ground.lab(Topology::TwoPaths)?;
+    let _home = lab.make_twins()?;
+    let [first, second] = [UPLINKS[0].address, UPLINKS[1].address];
+    let roaming = Roaming::start_in(lab, (Player::Ours, Player::Ours), &mobile(ground))?;
+    roaming.is_heard_from(first)?;
+    let wait = |what: Result<()>| {
+        std::thread::sleep(Duration::from_secs(3));
+        what
+    };
+    let moved = [
+        roaming.keeps_sas("one-dies", second, |lab| wait(lab.cut(0)))?,
+        roaming.keeps_sas("the-other-dies", first, |lab| wait(lab.cut(1).and_then(|()| lab.restore(0))))?,
+    ];
+    for moved in moved {
+        let gap = moved.pings.longest_gap();
+        ensure!(gap <= BACK_MS, "a gap of {gap:.0} ms");
+    }
+    roaming.lab.restore(1)?;
+    roaming.keeps_sas("one-goes-down", second, |lab| lab.link_down(0))?;
+    roaming.end()
 }
 
 /// ESP goes raw where there is no NAT, in UDP where there is one, and raw again.

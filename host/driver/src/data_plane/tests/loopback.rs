@@ -55,6 +55,9 @@ impl Host {
     }
 }
 
+/// The number of the loopback interface (netdevice(7)): the first that a network namespace has.
+const LOOPBACK: u32 = 1;
+
 fn client(ip: &str) -> UdpSocket {
     let socket = UdpSocket::bind((ip, 0)).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -102,6 +105,7 @@ fn ike_has_a_marker_on_one_port_and_none_on_the_other_and_is_answered_from_where
             let datagram = host.datagram();
             assert_eq!(datagram.octets, b"an IKE message");
             assert_eq!((datagram.path.local, datagram.path.remote), (there, client.local_addr().unwrap()));
+            assert_eq!(datagram.path.interface, Some(LOOPBACK), "by which it came in");
             host.plane.transmit(&datagram.path, &datagram.octets, TransmitKind::Ike).unwrap();
             assert_eq!(received(&client), (sent, there));
         }
@@ -220,7 +224,7 @@ fn what_control_must_know_comes_as_news() {
     assert_eq!(right.report(), TrafficReport::FirstInbound(ChildSaId(1)));
     right.plane.remove(ChildSaId(1));
     left.tun.send(&inner_packet(2, 100)).unwrap();
-    let TrafficReport::UnknownSpi(ChildSpi(0x1002), path) = right.report() else {
+    let TrafficReport::UnknownSpi { spi: ChildSpi(0x1002), path, .. } = right.report() else {
         panic!("an SPI that is not there is not told");
     };
     assert_eq!((path.local, path.remote), (ends[1].path.local, ends[1].path.remote));

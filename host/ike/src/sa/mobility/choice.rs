@@ -62,13 +62,15 @@ impl IkeSa {
         if let Some(cause) = mobility.ask_again.take() {
             return self.consider_paths(host, now, cause);
         }
-        let Some(Answer::RankPaths(ranking)) = answer else { return };
+        let Some(Answer::RankPaths(ranking)) = answer else {
+            return self.end_order(host, "nobody ranked the paths");
+        };
         if !self.chooses_path() {
             return;
         }
         self.set_path_review(now, &ranking);
         let why = ranking.why.clone().unwrap_or_default();
-        let ordered = self.mobility().is_some_and(|mobility| mobility.ordered);
+        let ordered = self.mobility().is_some_and(|mobility| mobility.ordered.is_some());
         let settle_ms = if ordered { 0 } else { ranking.settle_ms };
         match self.choice(now, &PathRanking { settle_ms, ..ranking }, &menu) {
             Choice::Stay if ordered => self.end_order(host, &why),
@@ -144,7 +146,7 @@ impl IkeSa {
         let silent_since = (!worked).then_some(heard);
         self.expire_addresses(now);
         let Some(mobility) = self.mobility_mut() else { return };
-        mobility.ordered = false;
+        mobility.ordered = None;
         // Of moves one after another, before the peer could answer, the first tells where it began; and a path that was
         // taken and failed, that nothing has come in since.
         let moving = match mobility.moving.take() {

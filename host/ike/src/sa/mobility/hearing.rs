@@ -81,14 +81,13 @@ impl IkeSa {
         self.pair_of(path).filter(|_| path.local.port() == self.path.local.port())
     }
 
+    /// Returns the pair that a path is of, if there is one. Another link with the same address is another pair: also one that
+    /// came in the place of a link that is gone, whose interface nothing leaves by any more.
     pub(super) fn pair_of(&self, path: &Path) -> Option<AddressPair> {
-        let paths = self.mobility()?.paths.all().iter().map(|candidate| candidate.pair);
+        let mut paths = self.mobility()?.paths.all().iter().map(|candidate| candidate.pair);
         let of = |pair: &AddressPair| (pair.local, pair.remote) == (path.local.ip(), path.remote.ip());
-        // Two links may have the same address, as behind two home routers.
         let on = |pair: &AddressPair| path.interface.is_none_or(|interface| interface == pair.interface);
-        let mut fitting = paths.filter(of);
-        let first = fitting.clone().next();
-        fitting.find(on).or(first)
+        paths.find(|pair| of(pair) && on(pair))
     }
 
     /// Packets went out, the last at `at`, and none have come in since.

@@ -34,6 +34,7 @@ impl IkeSa {
         let change = self.gather_paths(host, now);
         if change.added {
             self.renew_doubt(now);
+            self.hope_for_introductions();
             self.want_introduction(now);
         }
         self.want_announcement(host, now);
@@ -169,6 +170,14 @@ impl IkeSa {
         }
         self.want_introduction(now);
         self.begin_introduction(host, now, self.path_of(pair));
+    }
+
+    /// An address came, or the peer answered from one that is not in use: what was asked in vain before says nothing of what
+    /// is asked from now on.
+    pub(crate) fn hope_for_introductions(&mut self) {
+        if let Some(mobility) = self.mobility_mut() {
+            mobility.introduced_in_vain = 0;
+        }
     }
 
     /// Nobody answered: it is tried again some times.

@@ -73,6 +73,8 @@ pub(crate) struct Mobility {
     pub(crate) check_failed: Option<Instant>,
     /// The peer may be gone.
     pub(crate) doubt: Option<Doubt>,
+    /// When somebody said in clear that the peer lost a Child SA, and the peer was asked for it.
+    pub(crate) loss_hinted: Option<Instant>,
     /// What went out and was not answered by anything yet.
     pub(crate) suspicion: Suspicion,
     /// Nothing has come in since the IKE SA moved: the peer may not have followed.
@@ -101,8 +103,8 @@ pub(crate) struct Mobility {
     pub(crate) carried: Option<Instant>,
     /// The paths are to be measured and ranked when there is traffic again.
     review_due: bool,
-    /// An operator waits for what comes of it.
-    ordered: bool,
+    /// Since when an operator waits for what comes of it.
+    ordered: Option<Instant>,
     /// What was told of paths that are not taken, since the paths were others.
     hindrances: Vec<(&'static str, Path)>,
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use vpnhost_model::{AddressPair, Now, Path};
+use vpnhost_model::{AddressPair, Instant, Now, Path};
 use vpnhost_policy::PathCause;
 
 use crate::host::Host;
@@ -25,10 +25,11 @@ impl IkeSa {
         }
         let Some(ends) = ends else {
             let Some(mobility) = self.mobility_mut() else { return };
-            mobility.ordered = true;
+            mobility.ordered = Some(now.instant);
             if mobility.paths.all().is_empty() {
                 return self.end_order(host, "no path to the peer is left");
             }
+            self.renew_doubt(now);
             return self.test_all_paths(host, now);
         };
         match self.pair_between(ends) {
@@ -78,8 +79,17 @@ impl IkeSa {
 
     /// Tells who ordered the best path that nothing better came of it.
     pub(super) fn end_order(&mut self, host: &mut Host, why: &str) {
-        if self.mobility_mut().is_some_and(|mobility| std::mem::take(&mut mobility.ordered)) {
+        if self.mobility_mut().is_some_and(|mobility| mobility.ordered.take().is_some()) {
             self.tell_stays(host, why);
+        }
+    }
+
+    /// The peer may be gone: who ordered the best path waits for no answer any more, once it had the time for one. What is
+    /// ranked later, nobody ordered.
+    pub(crate) fn end_unanswered_order(&mut self, host: &mut Host, now: Now) {
+        let waited = |since: Instant| now.instant.saturating_since(since) >= limits::PATH_TEST_PATIENCE;
+        if self.mobility().is_some_and(|mobility| mobility.ordered.is_some_and(waited)) {
+            self.end_order(host, "the peer answers on no path");
         }
     }
 }

@@ -183,6 +183,23 @@ fn an_address_that_comes_again_after_long_is_introduced_again_for_the_network_ma
 }
 
 #[test]
+fn what_was_introduced_in_vain_takes_no_tries_from_an_address_that_comes_later() {
+    let mut pump = connected(ReturnRoutability::Before, &[HOME]);
+    let dead: std::net::IpAddr = AWAY.parse().unwrap();
+    pump.filter = Box::new(move |_, sent| ![sent.path.local.ip(), sent.path.remote.ip()].contains(&dead));
+    pump.set_addresses(A, &[HOME, AWAY]);
+    pump.run_for(vpnhost_ike::limits::PATH_FAILED * (u32::from(vpnhost_ike::limits::INTRODUCTIONS) + 2));
+    // Of the next address the first question is lost.
+    let next = address("192.0.2.21", 4500);
+    let mut unlucky = true;
+    pump.filter = Box::new(move |_, sent| sent.path.local != next || !std::mem::take(&mut unlucky));
+    pump.set_addresses(A, &[HOME, "192.0.2.21"]);
+    pump.run_for(vpnhost_ike::limits::PATH_FAILED * 2);
+    let answers = pump.sides[B].sent.iter().filter(|sent| sent.path.remote == next);
+    assert!(answers.count() > 0, "it is asked from there again");
+}
+
+#[test]
 fn a_nat_that_maps_anew_while_an_address_is_introduced_is_followed() {
     let a = mobile(ReturnRoutability::Before);
     let b = PeerConfig { gateways: Vec::new(), ..responder(&a) };

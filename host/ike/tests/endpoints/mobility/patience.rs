@@ -338,3 +338,30 @@ fn who_says_in_clear_that_the_peer_lost_the_ike_sa_has_another_begun_with_haste_
     pump.assert_connected(1);
     assert_ne!(pump.ike_sa(A).spi_i, old);
 }
+
+#[test]
+fn who_orders_the_best_path_while_none_is_answered_is_told_so_and_orders_nothing_of_what_comes_later() {
+    for is_doubted in [false, true] {
+        let mut pump = connected(ReturnRoutability::Before, &[HOME, AWAY]);
+        let id = pump.ike_sa(A).id;
+        pump.filter = Box::new(|_, _| false);
+        if is_doubted {
+            pump.command(A, Command::CheckLiveness(id));
+            pump.run_for(Duration::from_secs(600));
+        }
+        let stays = |pump: &Pump| {
+            let why = |event: &Event| match event {
+                Event::Stays { why, .. } => Some(why.clone()),
+                _ => None,
+            };
+            pump.sides[A].events.iter().filter_map(why).collect::<Vec<_>>()
+        };
+        pump.command(A, Command::Roam(id, None));
+        pump.run_for(Duration::from_secs(5));
+        assert_eq!(stays(&pump), ["the peer answers on no path"]);
+        pump.filter = Box::new(|_, _| true);
+        send_for(&mut pump, Duration::from_secs(10));
+        assert_eq!(stays(&pump).len(), 1, "nobody waits for the ranking that follows");
+        pump.assert_connected(1);
+    }
+}
