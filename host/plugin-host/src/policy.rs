@@ -362,9 +362,10 @@ impl Policy for WasmPolicy {
 
     /// Runs no longer than whoever waits: what an answer that nobody hears wrote to the store would count otherwise.
     fn consult_within(&self, question: &Question, limit: Duration) -> RecordedReply {
-        let mut asking = match question {
-            Question::AuthorizePeer(claim) => Asking::about(claim),
-            other => Asking::of(other.kind()),
+        let mut asking = if let Question::AuthorizePeer(claim) = question {
+            Asking::about(claim)
+        } else {
+            Asking::of(question.kind())
         };
         asking.limit = limit;
         let reply = self.ask(&mut asking, |it, store| it.answer(store, question));

@@ -430,9 +430,10 @@ mod tests {
 
     #[test]
     fn menus_have_the_shape_that_is_asked_for() {
-        let paths = |shape, seed| match Random::shaped(seed, shape).question(QuestionKind::RankPaths) {
-            Question::RankPaths(menu) => menu,
-            other => panic!("{other:?}"),
+        let paths = |shape, seed| {
+            let question = Random::shaped(seed, shape).question(QuestionKind::RankPaths);
+            let Question::RankPaths(menu) = question else { panic!("{question:?}") };
+            menu
         };
         let empty = paths(Shape::Empty, 1);
         assert!(empty.paths.is_empty() && empty.hints.is_empty() && empty.connection.is_empty());
