@@ -16,8 +16,14 @@ use crate::{engine, load, spec};
 /// Of each kind; ten thousand and more in all.
 const QUESTIONS: u64 = 1_500;
 
+/// The hostile component is asked only where it does no worse than it is told.
 fn named(name: &str, file: &str, settings: &[(&str, &str)]) -> WasmPolicy {
-    let spec = PluginSpec { name: Some(name.to_owned()), ..spec(file, settings, Duration::from_secs(60)) };
+    let ranks = [QuestionKind::RankProposals, QuestionKind::RankPaths].into_iter().collect();
+    let spec = PluginSpec {
+        name: Some(name.to_owned()),
+        questions: (file == "hostile").then_some(ranks),
+        ..spec(file, settings, Duration::from_secs(60))
+    };
     WasmPolicy::load(&engine(), spec).unwrap()
 }
 

@@ -67,10 +67,8 @@ impl StandIn {
             Self::Nonsense => Ok(Some(NONSENSE.to_vec())),
             Self::Recorded(recorded) => {
                 if let Some(call) = recorded.find("kv.get", &[key]) {
-                    return Ok(match call.value {
-                        ImportValue::Octets(octets) => Some(octets),
-                        _ => None,
-                    });
+                    let ImportValue::Octets(octets) = call.value else { return Ok(None) };
+                    return Ok(Some(octets));
                 }
                 match recorded.written.get(key) {
                     Some(value) => Ok(value.clone()),

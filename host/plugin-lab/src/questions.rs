@@ -63,7 +63,7 @@ impl Random {
         Self { state: seed, shape, candidates: None }
     }
 
-    /// Makes menus of so many candidates.
+    /// Makes menus of so many candidates, and of at most one of everything else: few hosts give more labels and hints.
     pub fn with_candidates(mut self, count: u64) -> Self {
         self.candidates = Some(count);
         self
@@ -306,7 +306,9 @@ impl Random {
             hints: it.list(2, Self::attribute),
         };
         let mut credentials = self.candidates(6, limits::CREDENTIALS - 2, credential);
-        credentials.extend([credential(self), credential(self)]);
+        if self.candidates.is_none() {
+            credentials.extend([credential(self), credential(self)]);
+        }
         CredentialMenu {
             connection: self.text(),
             local_id: self.identity(),
@@ -410,7 +412,11 @@ impl Random {
 
     /// Makes a list of which the host says how long it may be.
     fn menu<T>(&mut self, usual: usize, most: usize, item: impl FnMut(&mut Self) -> T) -> Vec<T> {
-        let most = if self.shape == Shape::Largest { most } else { usual };
+        let most = match (self.candidates, self.shape) {
+            (Some(_), _) => 1,
+            (None, Shape::Largest) => most,
+            (None, Shape::Usual | Shape::Empty | Shape::Unknown | Shape::Plain | Shape::Whole) => usual,
+        };
         self.list(u64::try_from(most).unwrap_or(u64::MAX - 1), item)
     }
 
@@ -480,9 +486,10 @@ mod tests {
 
     #[test]
     fn menus_have_the_shape_that_is_asked_for() {
-        let paths = |shape, seed| match Random::shaped(seed, shape).question(QuestionKind::RankPaths) {
-            Question::RankPaths(menu) => menu,
-            other => panic!("{other:?}"),
+        let paths = |shape, seed| {
+            let question = Random::shaped(seed, shape).question(QuestionKind::RankPaths);
+            let Question::RankPaths(menu) = question else { panic!("{question:?}") };
+            menu
         };
         let empty = paths(Shape::Empty, 1);
         assert!(empty.paths.is_empty() && empty.hints.is_empty() && empty.connection.is_empty());

@@ -247,7 +247,7 @@ impl<'a> Replay<'a> {
         };
         if let Some(strayed) = strayed {
             self.tally.strayed += 1;
-            return Some(self.finding(
+            return Some(finding(
                 entry,
                 at,
                 Difference::Strayed(strayed),
@@ -290,26 +290,19 @@ impl<'a> Replay<'a> {
         };
         let effect = effect(entry, at, reply.clone());
         self.tally.outcomes += u64::from(matches!(effect, Effect::Changed { .. }));
-        Some(self.finding(entry, at, difference, reply.ok().flatten(), effect))
+        Some(finding(entry, at, difference, reply.ok().flatten(), effect))
     }
+}
 
-    fn finding(
-        &self,
-        entry: &Entry,
-        at: usize,
-        difference: Difference,
-        new: Option<Answer>,
-        effect: Effect,
-    ) -> Finding {
-        Finding {
-            unix_ms: entry.unix_ms,
-            question: entry.question.kind(),
-            connection: entry.question.connection().to_owned(),
-            difference,
-            old: entry.decision.trace[at].answer.clone(),
-            new,
-            effect,
-        }
+fn finding(entry: &Entry, at: usize, difference: Difference, new: Option<Answer>, effect: Effect) -> Finding {
+    Finding {
+        unix_ms: entry.unix_ms,
+        question: entry.question.kind(),
+        connection: entry.question.connection().to_owned(),
+        difference,
+        old: entry.decision.trace[at].answer.clone(),
+        new,
+        effect,
     }
 }
 

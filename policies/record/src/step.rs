@@ -105,10 +105,11 @@ impl Form for ImportCall {
 }
 
 fn told_value(value: &Value) -> Result<ImportValue, Wrong> {
-    match value {
-        Value::Null => return Ok(ImportValue::Nothing),
-        Value::String(word) if word == "done" => return Ok(ImportValue::Done),
-        _ => {}
+    if value.is_null() {
+        return Ok(ImportValue::Nothing);
+    }
+    if value.as_str() == Some("done") {
+        return Ok(ImportValue::Done);
     }
     let forms = "null, \"done\", or an object with one of utf8, hex, text, texts, refused";
     let pair = value.as_object().filter(|map| map.len() == 1).and_then(|map| map.iter().next());

@@ -59,8 +59,10 @@ pub(super) fn refused(error: LoadError) -> Failure {
     let is_settings = matches!(error, LoadError::Settings { .. });
     let failure =
         Failure::from(PluginProblems(vec![PluginProblem { place: None, error }])).with_code(Code::Failed);
-    if is_settings && failure.hint_text().is_none() {
-        return failure.hint("--set KEY=VALUE sets one; --config FILE takes those of a [[plugin]]");
+    if is_settings {
+        return failure.hint(
+            "--set KEY=VALUE sets one, --config FILE takes those of a [[plugin]]; vpnhost plugin inspect FILE shows them",
+        );
     }
     failure
 }
