@@ -4,6 +4,7 @@
 mod agreement;
 mod hostile;
 mod journeys;
+mod languages;
 mod loading;
 mod questions;
 mod services;

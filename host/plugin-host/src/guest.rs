@@ -21,6 +21,8 @@ pub(crate) struct Guest {
     deadline: Instant,
     /// Memory was asked for and not given.
     starved: bool,
+    /// The most octets that one of its memories has had.
+    memory: usize,
     log_lines: u32,
     log_dropped: u32,
     /// The last line at ERROR: a panic writes its message there.
@@ -48,6 +50,7 @@ impl Guest {
             limits,
             deadline: Instant::now() + limits::START,
             starved: false,
+            memory: 0,
             log_lines: 0,
             log_dropped: 0,
             last_words: None,
@@ -57,6 +60,10 @@ impl Guest {
             record: Vec::new(),
             record_octets: 0,
         }
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
     }
 
     pub(crate) fn deadline(&self) -> Instant {
@@ -218,6 +225,9 @@ impl ResourceLimiter for Guest {
     fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let given = desired <= self.limits.memory;
         self.starved |= !given;
+        if given {
+            self.memory = self.memory.max(desired);
+        }
         Ok(given)
     }
 

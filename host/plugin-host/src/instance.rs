@@ -66,6 +66,11 @@ impl Instance {
         Ok((instance, manifest))
     }
 
+    /// Returns the most octets of memory that it has had.
+    pub(crate) fn memory(&self) -> usize {
+        self.store.data().memory()
+    }
+
     /// Gives it what it may have of the host from now on: describing and configuring it needs none of it.
     pub(crate) fn serve(&mut self, services: Services) {
         self.store.data_mut().serve(services);
