@@ -15,7 +15,7 @@ VPNHOST_PLUGIN("template", "0.1.0", "Prefers cables to wireless links, and those
 typedef exports_rank_paths_path_menu_t menu_t;
 typedef exports_rank_paths_path_facts_t path_t;
 
-enum { ETHERNET = 1, WIFI = 2, CELLULAR = 3 };
+enum { ETHERNET = 1, WIFI = 2, CELLULAR = 3, TUNNEL = 4, LOOPBACK = 5 };
 enum { SILENT = 3, UNREACHABLE = 4, FAILED = 2 };
 
 static const char *name_of(uint8_t link) {
@@ -23,6 +23,8 @@ static const char *name_of(uint8_t link) {
     case ETHERNET: return "ethernet";
     case WIFI: return "wifi";
     case CELLULAR: return "cellular";
+    case TUNNEL: return "tunnel";
+    case LOOPBACK: return "loopback";
     default: return "other";
     }
 }

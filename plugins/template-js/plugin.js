@@ -2,8 +2,8 @@
 
 import { flag, plugin } from "./vendor/vpnhost.js";
 
-const LINKS = { 1: "ethernet", 2: "wifi", 3: "cellular" };
-const WIREDNESS = { ethernet: 0, other: 1, wifi: 2, cellular: 3 };
+const LINKS = { 1: "ethernet", 2: "wifi", 3: "cellular", 4: "tunnel", 5: "loopback" };
+const WIREDNESS = { ethernet: 0, wifi: 2, cellular: 3 };
 const [SILENT, UNREACHABLE, FAILED] = [3, 4, 2];
 
 const link = (path) => LINKS[path.kind] ?? "other";
@@ -25,7 +25,7 @@ export const { describe, configure, rankPaths } = plugin({
     if (menu.paths.length < 2) return null; // Nothing to choose: abstain.
     const key = (at) => [
       hasFailed(menu, at),
-      WIREDNESS[link(menu.paths[at])],
+      WIREDNESS[link(menu.paths[at])] ?? 1,
       menu.paths[at].metered,
       at !== menu.current,
     ];

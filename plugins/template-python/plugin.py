@@ -3,8 +3,8 @@
 from vpnhost import flag, plugin
 from wit_world.exports.rank_paths import PathMenu, PathRanking
 
-LINKS = {1: "ethernet", 2: "wifi", 3: "cellular"}
-WIREDNESS = {"ethernet": 0, "other": 1, "wifi": 2, "cellular": 3}
+LINKS = {1: "ethernet", 2: "wifi", 3: "cellular", 4: "tunnel", 5: "loopback"}
+WIREDNESS = {"ethernet": 0, "wifi": 2, "cellular": 3}
 SILENT, UNREACHABLE, FAILED = 3, 4, 2
 
 
@@ -23,7 +23,7 @@ def rank_paths(menu: PathMenu, settings: dict) -> PathRanking | None:
 
     def key(at: int):
         path = menu.paths[at]
-        return has_failed(at), WIREDNESS[link(path)], path.metered, at != menu.current
+        return has_failed(at), WIREDNESS.get(link(path), 1), path.metered, at != menu.current
 
     usable = [at for at, path in enumerate(menu.paths) if settings["metered"] or not path.metered]
     order = sorted(usable, key=key)

@@ -4,9 +4,10 @@
 //! asks for these tests in the step `languages`.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
 use vpnhost_model::{Identity, IkeSuite, Protocol};
 use vpnhost_plugin_build::Language;
 use vpnhost_plugin_host::{
@@ -19,9 +20,9 @@ use vpnhost_policy::{
     Answer, Authorization, Failure, PathCause, Policy as _, Question, QuestionKind, Strength,
 };
 
+use crate::component;
 use crate::hostile::paths;
 use crate::questions::Random;
-use crate::{component, engine};
 
 /// Each language, and how its components are named.
 const LANGUAGES: [(Language, &str); 3] =
@@ -35,6 +36,12 @@ fn spec(language: Language, name: &str) -> PluginSpec {
     let memory: usize = language.memory().strip_suffix("MiB").unwrap().parse().unwrap();
     let limits = Limits { memory: memory << 20, call: UNHURRIED, ..Limits::default() };
     PluginSpec { limits, ..PluginSpec::new(component(name)) }
+}
+
+/// Compiles each component once: those in Python take seconds.
+fn engine() -> Arc<PluginEngine> {
+    static STATE: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+    PluginEngine::keeping(&STATE.path().join("state")).unwrap()
 }
 
 fn load(spec: PluginSpec, settings: &[(&str, SettingValue)]) -> Result<WasmPolicy, LoadError> {
@@ -74,15 +81,11 @@ fn a_template_in_each_language_answers_as_the_native_policy_does() {
 #[test]
 #[ignore = "its components need tools of their own: cargo xtask test"]
 fn wrong_settings_are_told_alike_in_each_language() {
-    let told =
-        |language, name: &str, settings: &[(&str, SettingValue)]| match load(spec(language, name), settings)
-            .unwrap_err()
-        {
-            LoadError::Settings { problems, .. } => {
-                problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-            }
-            other => panic!("{language}: {other}"),
-        };
+    let told = |language, name: &str, settings: &[(&str, SettingValue)]| {
+        let error = load(spec(language, name), settings).unwrap_err();
+        let LoadError::Settings { problems, .. } = error else { panic!("{language}: {error}") };
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
     for (language, word) in LANGUAGES {
         let wrong = [("metred", flag(true)), ("metered", SettingValue::Text("no".to_owned()))];
         assert_eq!(
@@ -204,10 +207,9 @@ fn the_cheapest_suite_that_is_strong_enough_comes_first() {
     );
     let order = |menu: &_, settings: &[_]| {
         let plugin = load(spec(Language::JavaScript, "thrifty-suites"), settings).unwrap();
-        match plugin.consult(&Question::RankProposals(Clone::clone(menu))).unwrap().unwrap() {
-            Answer::RankProposals(ranking) => (ranking.order, ranking.why.unwrap()),
-            other => panic!("{other:?}"),
-        }
+        let answer = plugin.consult(&Question::RankProposals(Clone::clone(menu))).unwrap();
+        let Some(Answer::RankProposals(ranking)) = answer else { panic!("{answer:?}") };
+        (ranking.order, ranking.why.unwrap())
     };
     menu.suites[2].key_share_present = true;
     assert_eq!(order(&menu, &[]), (vec![2, 1], "saves a round trip".to_owned()));
@@ -231,10 +233,9 @@ fn a_call_goes_where_it_sounds_best_and_does_not_move_for_little() {
     use vpnhost_model::LinkKind;
     let ask = |menu: &_, settings: &[_]| {
         let plugin = load(spec(Language::C, "voice-first"), settings).unwrap();
-        match plugin.consult(&Question::RankPaths(Clone::clone(menu))).unwrap().unwrap() {
-            Answer::RankPaths(ranking) => ranking.order,
-            other => panic!("{other:?}"),
-        }
+        let answer = plugin.consult(&Question::RankPaths(Clone::clone(menu))).unwrap();
+        let Some(Answer::RankPaths(ranking)) = answer else { panic!("{answer:?}") };
+        ranking.order
     };
     let mut menu = fixtures::path_menu(&[LinkKind::WIFI, LinkKind::CELLULAR]);
     menu.current = Some(0);
@@ -267,6 +268,7 @@ fn what_each_language_costs() {
         let room = tempfile::tempdir().unwrap();
         let start = |state: &Path| {
             let engine = PluginEngine::keeping(state).unwrap();
+            // As a daemon starts: with what it compiled before, if it did.
             let began = Instant::now();
             let plugin = WasmPolicy::load(&engine, spec(language, &name)).unwrap();
             (plugin, began.elapsed().as_secs_f64() * 1e3)
@@ -286,7 +288,7 @@ fn what_each_language_costs() {
             .collect();
         calls.sort_by(f64::total_cmp);
         let roomy = Limits { memory: 256 << 20, ..Limits::default() };
-        let it = inspect(&Arc::clone(&engine()), &component(&name), roomy, &[]).unwrap();
+        let it = inspect(&engine(), &component(&name), roomy, &[]).unwrap();
         println!(
             "| {language} | {} | {compiled:.0} | {:.1} | {} | {:.1} |",
             it.size >> 10,

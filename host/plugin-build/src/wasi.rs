@@ -40,23 +40,20 @@ type Imported = (String, Vec<ValType>, Vec<ValType>);
 fn imported(module: &[u8]) -> wasmparser::Result<Vec<Imported>> {
     let (mut types, mut functions) = (Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(module) {
-        match payload? {
-            Payload::TypeSection(section) => {
-                for group in section {
-                    types.extend(group?.into_types().map(|it| it.composite_type.inner));
+        let payload = payload?;
+        if let Payload::TypeSection(section) = payload {
+            for group in section {
+                types.extend(group?.into_types().map(|it| it.composite_type.inner));
+            }
+        } else if let Payload::ImportSection(section) = payload {
+            for import in section.into_imports() {
+                let import = import?;
+                let TypeRef::Func(index) = import.ty else { continue };
+                let ty = usize::try_from(index).ok().and_then(|index| types.get(index));
+                if let (MODULE, Some(CompositeInnerType::Func(ty))) = (import.module, ty) {
+                    functions.push((import.name.to_owned(), kinds(ty.params()), kinds(ty.results())));
                 }
             }
-            Payload::ImportSection(section) => {
-                for import in section.into_imports() {
-                    let import = import?;
-                    let TypeRef::Func(index) = import.ty else { continue };
-                    let ty = usize::try_from(index).ok().and_then(|index| types.get(index));
-                    if let (MODULE, Some(CompositeInnerType::Func(ty))) = (import.module, ty) {
-                        functions.push((import.name.to_owned(), kinds(ty.params()), kinds(ty.results())));
-                    }
-                }
-            }
-            _ => {}
         }
     }
     Ok(functions)
@@ -68,7 +65,7 @@ fn kinds(types: &[wasmparser::ValType]) -> Vec<ValType> {
         wasmparser::ValType::I64 => ValType::I64,
         wasmparser::ValType::F32 => ValType::F32,
         wasmparser::ValType::F64 => ValType::F64,
-        _ => ValType::I32,
+        wasmparser::ValType::I32 | wasmparser::ValType::V128 | wasmparser::ValType::Ref(_) => ValType::I32,
     };
     types.iter().map(kind).collect()
 }
@@ -92,13 +89,13 @@ mod tests {
         module.section(&types).section(&imports);
         let stub = powerless(&module.finish()).unwrap();
         wasmparser::validate(&stub).unwrap();
-        let exported = Parser::new(0).parse_all(&stub).find_map(|payload| match payload.unwrap() {
-            Payload::ExportSection(section) => {
-                Some(section.into_iter().map(|it| it.unwrap().name.to_owned()).collect::<Vec<_>>())
+        let mut exported = Vec::new();
+        for payload in Parser::new(0).parse_all(&stub) {
+            if let Payload::ExportSection(section) = payload.unwrap() {
+                exported.extend(section.into_iter().map(|it| it.unwrap().name.to_owned()));
             }
-            _ => None,
-        });
-        assert_eq!(exported.unwrap(), ["fd_seek", "proc_exit"]);
+        }
+        assert_eq!(exported, ["fd_seek", "proc_exit"]);
     }
 
     #[test]
