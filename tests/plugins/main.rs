@@ -5,6 +5,7 @@ mod agreement;
 mod conformance;
 mod hostile;
 mod journeys;
+mod languages;
 mod loading;
 mod replaying;
 mod services;

@@ -7,8 +7,8 @@ use std::process::Command;
 use serde_json::Value;
 use wit_component::ComponentEncoder;
 
-use crate::BuildError;
 use crate::toolchain::{TARGET, Toolchain, cargo};
+use crate::{BuildError, wasi};
 
 /// A crate that becomes a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,21 +91,25 @@ pub fn build(
     let component = |package: &Package| {
         let module = guests.join(TARGET).join("guest").join(format!("{}.wasm", package.library));
         let path = output.join(format!("{}.wasm", package.component()));
-        write(&path, &encode(package, &module)?)?;
+        let octets = fs::read(&module).map_err(|source| file("read", &module, source))?;
+        write(&path, &encode(&package.name, &octets, None)?)?;
         Ok(path)
     };
     packages.iter().map(component).collect()
 }
 
-fn encode(package: &Package, module: &Path) -> Result<Vec<u8>, BuildError> {
-    let module = fs::read(module).map_err(|source| file("read", module, source))?;
+/// Makes a component of a module; `wasi` is what stands for its imports of WASI.
+pub(crate) fn encode(package: &str, module: &[u8], wasi: Option<&[u8]>) -> Result<Vec<u8>, BuildError> {
     let mut encoder = ComponentEncoder::default();
-    let encoded = encoder.validate(true).module(&module).and_then(ComponentEncoder::encode);
-    encoded.map_err(|error| BuildError::Encode { package: package.name.clone(), text: format!("{error:#}") })
+    let encoded = encoder.validate(true).module(module).and_then(|encoder| match wasi {
+        Some(stub) => encoder.adapter(wasi::MODULE, stub)?.encode(),
+        None => encoder.encode(),
+    });
+    encoded.map_err(|error| BuildError::Encode { package: package.to_owned(), text: format!("{error:#}") })
 }
 
 /// Writes beside and renames, so that a host that loads meanwhile sees the old or the new one.
-fn write(path: &Path, component: &[u8]) -> Result<(), BuildError> {
+pub(crate) fn write(path: &Path, component: &[u8]) -> Result<(), BuildError> {
     if fs::read(path).is_ok_and(|old| old == component) {
         return Ok(());
     }

@@ -22,6 +22,8 @@ pub(crate) struct Guest {
     deadline: Instant,
     /// Memory was asked for and not given.
     starved: bool,
+    /// The most octets that one of its memories has had.
+    memory: usize,
     log_lines: u32,
     log_dropped: u32,
     /// The last line at ERROR: a panic writes its message there.
@@ -53,6 +55,7 @@ impl Guest {
             limits,
             deadline: Instant::now() + limits::START,
             starved: false,
+            memory: 0,
             log_lines: 0,
             log_dropped: 0,
             last_words: None,

@@ -29,6 +29,8 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// What it needs to be granted.
     pub grants: Vec<Grant>,
+    /// The octets of memory that it has once it said what it is: less is not enough.
+    pub memory: usize,
     /// The file's length in octets.
     pub size: u64,
     /// The file's digest.
@@ -51,7 +53,7 @@ pub fn inspect(
     let loaded = loader::load(engine, path, Admission { keys, grants: &Grant::ALL })?;
     let plugin = Plugin::new(&loaded.component, &loaded.outside)
         .map_err(|source| LoadError::Shape { path: path.to_owned(), source })?;
-    let (_, manifest) =
+    let (instance, manifest) =
         Instance::describe(engine, &plugin, "inspected", limits).map_err(|error| error.at(path))?;
     Ok(Inspection {
         name: manifest.name,
@@ -62,6 +64,7 @@ pub fn inspect(
         interfaces: loaded.exports,
         imports: loaded.imports,
         grants: loaded.outside.grants,
+        memory: instance.memory(),
         size: loaded.size,
         sha256: loaded.sha256,
         signer: loaded.signer,

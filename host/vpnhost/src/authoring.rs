@@ -4,27 +4,29 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use vpnhost_plugin_build::{BuildError, Toolchain};
+use vpnhost_plugin_build::{BuildError, Language, Project};
 
-use crate::cli::{Global, Language, NewPlugin};
+use crate::cli::{self, Global, NewPlugin};
 use crate::exit::{self, Failure, Outcome};
 use crate::plugins;
 
-/// The memory that a plugin in Rust is given, as the block in the configuration says it.
-const MEMORY: &str = "16MiB";
-
 /// `vpnhost plugin new NAME`.
 pub(crate) fn begin(options: &NewPlugin, global: &Global) -> Outcome {
-    if options.lang != Language::Rust {
-        return Err(Failure::not_in_this_version(format!("plugin new --lang {}", options.lang.word())));
-    }
+    let language = match options.lang {
+        cli::Language::Rust => Language::Rust,
+        cli::Language::Python => Language::Python,
+        cli::Language::Js => Language::JavaScript,
+        cli::Language::C => Language::C,
+    };
     let directory = options.dir.clone().unwrap_or_else(|| options.name.clone().into());
-    let project = vpnhost_plugin_build::begin(&directory, &options.name).map_err(|error| refused(&error))?;
+    let begun = vpnhost_plugin_build::begin(&directory, &options.name, language);
+    let project = begun.map_err(|error| refused(&error))?;
     let component = absolute(&project.component());
-    let block = block(&project.name, &component);
+    let block = block(&project, &component);
     if global.json {
         let document = json!({
             "name": project.name,
+            "language": options.lang.word(),
             "directory": absolute(&directory),
             "files": project.files,
             "component": component,
@@ -33,8 +35,10 @@ pub(crate) fn begin(options: &NewPlugin, global: &Global) -> Outcome {
         return exit::print(format_args!("{document}\n"));
     }
     let shown = directory.display();
+    let (with_test, test) =
+        if language == Language::Rust { (", with its test", "  cargo test\n") } else { ("", "") };
     exit::print(format_args!(
-        "{shown}: a plugin that ranks paths, with its test; {} files\n\n  cd {shown}\n  cargo test\n  vpnhost plugin build\n\n\
+        "{shown}: a plugin in {language} that ranks paths{with_test}; {} files\n\n  cd {shown}\n{test}  vpnhost plugin build\n\n\
          and in the configuration:\n\n{block}",
         project.files
     ))
@@ -42,15 +46,9 @@ pub(crate) fn begin(options: &NewPlugin, global: &Global) -> Outcome {
 
 /// `vpnhost plugin build [DIR]`.
 pub(crate) fn build(directory: &Path, global: &Global) -> Outcome {
-    let packages = vpnhost_plugin_build::packages(directory).map_err(|error| refused(&error))?;
-    let toolchain = Toolchain::find().map_err(|error| refused(&error))?;
-    let slow =
-        if toolchain.builds_std() { ", with its standard library: a minute the first time" } else { "" };
-    let names: Vec<&str> = packages.iter().map(|package| package.component()).collect();
-    eprintln!("building {} with {}{slow}", names.join(", "), toolchain.rustc().display());
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| directory.join("target"), PathBuf::from);
-    let (root, target) = (absolute(directory), absolute(&target));
-    let components = vpnhost_plugin_build::build(&toolchain, &root, &target, &packages);
+    let components =
+        vpnhost_plugin_build::make(&absolute(directory), &absolute(&target), &|line| eprintln!("{line}"));
     for component in components.map_err(|error| refused(&error))? {
         plugins::show(&component, &[], global)?;
     }
@@ -58,10 +56,12 @@ pub(crate) fn build(directory: &Path, global: &Global) -> Outcome {
 }
 
 /// The lines of the configuration that load a plugin.
-fn block(name: &str, component: &Path) -> String {
+fn block(project: &Project, component: &Path) -> String {
+    let Project { name, language, .. } = project;
     format!(
-        "[[plugin]]\nname   = {name:?}\npath   = {:?}\nmemory = {MEMORY:?}\n",
-        component.display().to_string()
+        "[[plugin]]\nname   = {name:?}\npath   = {:?}\nmemory = {:?}\n",
+        component.display().to_string(),
+        language.memory()
     )
 }
 
@@ -75,6 +75,12 @@ fn refused(error: &BuildError) -> Failure {
         BuildError::NoCompiler
         | BuildError::NoLinker
         | BuildError::Cargo { .. }
+        | BuildError::Tool { .. }
+        | BuildError::NoCCompiler
+        | BuildError::Venv { .. }
+        | BuildError::Install { .. }
+        | BuildError::NoProject { .. }
+        | BuildError::Wit { .. }
         | BuildError::Metadata { .. }
         | BuildError::NoPlugin { .. }
         | BuildError::Compile { .. }
@@ -98,19 +104,23 @@ mod tests {
 
     #[test]
     fn the_block_is_a_configuration_that_is_understood() {
-        let block = block("quickest-first", Path::new("/srv/a \"b\"/quickest-first.wasm"));
-        let document: toml::Table = block.parse().unwrap();
-        let plugin = &document["plugin"][0];
-        assert_eq!(plugin["path"].as_str(), Some("/srv/a \"b\"/quickest-first.wasm"));
-        assert_eq!(plugin["memory"].as_str(), Some("16MiB"));
+        for language in Language::ALL {
+            let (directory, name) = (PathBuf::from("q"), "quickest-first".to_owned());
+            let project = Project { directory, name, language, files: 1 };
+            let block = block(&project, Path::new("/srv/a \"b\"/quickest-first.wasm"));
+            let document: toml::Table = block.parse().unwrap();
+            let plugin = &document["plugin"][0];
+            assert_eq!(plugin["path"].as_str(), Some("/srv/a \"b\"/quickest-first.wasm"));
+            assert_eq!(plugin["memory"].as_str(), Some(language.memory()));
+        }
     }
 
     #[test]
     fn what_cannot_be_built_says_what_may_be_done() {
         let empty = tempfile::tempdir().unwrap();
-        let error = vpnhost_plugin_build::packages(empty.path()).unwrap_err();
+        let error = Language::of(empty.path()).unwrap_err();
         let text = refused(&error).to_string();
-        assert!(text.contains("is no package of cargo") && text.contains("vpnhost plugin new"), "{text}");
+        assert!(text.contains("holds no plugin") && text.contains("vpnhost plugin new"), "{text}");
         let text = refused(&BuildError::NoCompiler).to_string();
         assert!(text.contains("rustup target add wasm32-unknown-unknown"), "{text}");
     }

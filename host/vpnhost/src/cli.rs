@@ -418,11 +418,11 @@ pub(crate) enum Language {
     /// Rust
     #[default]
     Rust,
-    /// Python (not in this version)
+    /// Python
     Python,
-    /// JavaScript (not in this version)
+    /// JavaScript
     Js,
-    /// C (not in this version)
+    /// C
     C,
 }
 

@@ -33,6 +33,8 @@ pub(crate) const FRAGMENT_SIZE: RangeInclusive<i64> = 256..=65_535;
 pub(crate) const REPLAY_WINDOW: RangeInclusive<i64> = 64..=4096;
 /// Memory of a plugin in octets: from what instantiates at all to what a 32-bit guest can address.
 pub(crate) const PLUGIN_MEMORY: RangeInclusive<u64> = 1 << 20..=4 << 30;
+/// The most octets of memory of a plugin that is only inspected.
+pub(crate) const INSPECTED_MEMORY: usize = 256 << 20;
 /// The longest that one call of a plugin, or a chain, may take.
 pub(crate) const ANSWER_DEADLINE: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(10);

@@ -48,8 +48,12 @@ const STEPS: &[Step] = &[
     Step { name: "doc", run: |_| doc() },
     Step { name: "guest-check", run: |_| guest_check() },
     Step { name: "build-plugins", run: |_| build_plugins::build_plugins().map(|_| Outcome::Passed) },
-    Step { name: "guide", run: |_| guide::run() },
+    Step { name: "guide", run: |_| guide::run(&guide::RUST) },
+    Step { name: "guide-python", run: |_| guide::run(&guide::PYTHON) },
+    Step { name: "guide-js", run: |_| guide::run(&guide::JAVASCRIPT) },
+    Step { name: "guide-c", run: |_| guide::run(&guide::C) },
     Step { name: "unit", run: |_| unit() },
+    Step { name: "languages", run: |_| languages() },
     Step { name: "doctest", run: |_| doctest() },
     Step { name: "scapy", run: |_| scapy::run() },
     Step { name: "scapy-moves", run: |_| scapy::moves() },
@@ -91,7 +95,15 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 
 /// Installs what the later steps need, where that is wanted.
 fn tools(setting: &Setting) -> Result<Outcome> {
-    let all = [tools::NETWORK, tools::STRONGSWAN, tools::TSHARK, tools::IPERF, tools::PYTHON, tools::GUEST];
+    let all = [
+        tools::NETWORK,
+        tools::STRONGSWAN,
+        tools::TSHARK,
+        tools::IPERF,
+        tools::PYTHON,
+        tools::NODE,
+        tools::GUEST,
+    ];
     if setting.install {
         tools::install(&all)?;
     }
@@ -140,6 +152,16 @@ fn unit() -> Result<Outcome> {
     }
     let arguments = ["test", "--release", "--workspace", "--all-targets", "--no-fail-fast"];
     counted("unit", &arguments, libtest_counts)
+}
+
+/// Asks the components that the guide's steps have built.
+fn languages() -> Result<Outcome> {
+    if let Some(missing) = tools::missing(&[tools::PYTHON, tools::NODE]) {
+        return Ok(Outcome::Skipped(missing));
+    }
+    let arguments = ["test", "--release", "--workspace", "--test", "plugins", "--no-fail-fast", "--"];
+    let asked = ["--ignored", "--nocapture", "--test-threads=1", "languages::"];
+    counted("languages", &[&arguments[..], &asked[..]].concat(), libtest_counts)
 }
 
 fn doctest() -> Result<Outcome> {

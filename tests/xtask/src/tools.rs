@@ -44,8 +44,12 @@ pub(crate) const TSHARK: &[Tool] = &[Tool { program: "tshark", packages: &["tsha
 /// What measures throughput.
 pub(crate) const IPERF: &[Tool] = &[Tool { program: "iperf3", packages: &["iperf3"] }];
 
-/// What the virtual environment of the scapy judge is made with.
+/// What virtual environments are made with: the scapy judge's, and those of plugins in Python and C.
 pub(crate) const PYTHON: &[Tool] = &[Tool { program: "python3", packages: &["python3", "python3-venv"] }];
+
+/// What plugins in JavaScript are built with.
+pub(crate) const NODE: &[Tool] =
+    &[Tool { program: "node", packages: &["nodejs"] }, Tool { program: "npm", packages: &["npm"] }];
 
 /// A compiler for WebAssembly where rustup has none (build-std needs the sources and a linker).
 pub(crate) const GUEST: &[Tool] = &[
@@ -137,7 +141,7 @@ mod tests {
     fn ci_installs_every_package_that_a_task_asks_for() {
         let script = include_str!("../../../.ci/run");
         let words: Vec<&str> = script.split([' ', '\n', ';']).collect();
-        for tool in [NETWORK, STRONGSWAN, TSHARK, IPERF, PYTHON, GUEST].into_iter().flatten() {
+        for tool in [NETWORK, STRONGSWAN, TSHARK, IPERF, PYTHON, NODE, GUEST].into_iter().flatten() {
             for package in tool.packages {
                 assert!(words.contains(package), ".ci/run does not install {package}");
             }

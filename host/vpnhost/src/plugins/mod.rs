@@ -116,9 +116,11 @@ pub(crate) fn show(file: &Path, keys: &[PluginKey], global: &Global) -> Outcome 
     let refused = |error| Failure::from(PluginProblems(vec![PluginProblem { place: None, error }]));
     let engine = PluginEngine::new().map_err(refused)?;
     let limits = Limits::default();
+    // How much it needs is what is to be found out.
+    let roomy = Limits { memory: crate::limits::INSPECTED_MEMORY, ..limits };
     // What cannot be loaded is not a mistyped command: the operation failed.
     let inspection =
-        inspect(&engine, file, limits, keys).map_err(|error| refused(error).with_code(Code::Failed))?;
+        inspect(&engine, file, roomy, keys).map_err(|error| refused(error).with_code(Code::Failed))?;
     if global.json {
         return exit::print(format_args!("{}\n", document(file, &inspection, limits)));
     }
@@ -161,6 +163,7 @@ fn document(file: &Path, it: &Inspection, limits: Limits) -> Value {
         "exports": it.interfaces,
         "imports": it.imports,
         "size": it.size,
+        "memory": it.memory,
         "sha256": it.sha256.to_string(),
         "signer": it.signer.as_ref().map(signer),
         "grants": it.grants.iter().map(|grant| grant.name()).collect::<Vec<_>>(),
@@ -194,6 +197,8 @@ fn lines(file: &Path, it: &Inspection, limits: Limits) -> String {
     }
     line("exports", list(&it.interfaces));
     let memory = limits.memory >> 20;
+    let more = if it.memory > limits.memory { "; [[plugin]] has to give it more than that" } else { "" };
+    line("memory", format!("{} KiB at the start{more}", it.memory >> 10));
     line(
         "limits",
         format!("{} a call, {memory} MiB, unless [[plugin]] says otherwise", written(limits.call)),
