@@ -31,8 +31,6 @@ pub(crate) struct Guest {
     services: Option<Services>,
     /// What is asked instead of the host, where it is not to be.
     stand_in: Option<StandIn>,
-    /// Octets of linear memory.
-    memory: usize,
     writes: Writes,
     /// Numbers that were not taken in this call.
     numbers_dropped: u32,
@@ -61,7 +59,6 @@ impl Guest {
             last_words: None,
             services: None,
             stand_in: None,
-            memory: 0,
             writes: Writes::default(),
             numbers_dropped: 0,
             record: Vec::new(),
