@@ -24,7 +24,8 @@ fn why(plugin: &PluginSlot, connection: &str) -> String {
 }
 
 fn successor(slot: &PluginSlot) -> Result<WasmPolicy, LoadError> {
-    slot.active().candidate(&component("successor"))
+    let active = slot.active();
+    active.candidate(PluginSpec { path: component("successor"), ..active.spec().clone() })
 }
 
 #[test]
@@ -42,9 +43,9 @@ fn who_takes_over_has_the_name_and_what_was_stored_in_its_own_form() {
     assert_eq!((slot.name(), slot.sha256()), ("counter", Some(candidate.digest())));
     let recorded = slot.consult_on_record(&paths("b"));
     assert_eq!(recorded.component, Some(candidate.digest()));
-    let back = slot.take_over(&slot.previous().unwrap()).unwrap();
-    assert_eq!(back.to, before);
-    assert_eq!(why(&slot, "b"), "call 1", "the old one does not know the new keys");
+    let back = slot.roll_back().unwrap();
+    assert!(back.to == before && back.forgot);
+    assert_eq!(why(&slot, "a"), "call 4", "the store is as it was when it went");
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn the_next_version_takes_over_a_store_at_a_start_too() {
 #[test]
 fn a_shadow_is_compared_and_changes_nothing() {
     let slot = counter(&engine());
-    slot.try_beside(Arc::new(successor(&slot).unwrap()), TrialKind::Shadow).unwrap();
+    slot.try_beside(&successor(&slot).unwrap(), TrialKind::Shadow).unwrap();
     for call in 1..=10 {
         assert_eq!(why(&slot, "a"), format!("call {call}"));
     }
@@ -116,13 +117,13 @@ fn a_shadow_is_compared_and_changes_nothing() {
 #[test]
 fn a_canary_decides_for_its_share_and_the_other_answers_where_it_fails() {
     let slot = counter(&engine());
-    slot.try_beside(Arc::new(successor(&slot).unwrap()), TrialKind::Canary(30)).unwrap();
+    slot.try_beside(&successor(&slot).unwrap(), TrialKind::Canary(30)).unwrap();
     let names: Vec<String> = (0..50).map(|number| format!("peer-{number}")).collect();
     for name in &names {
         let decided_by_canary = why(&slot, name).ends_with("of the next");
         assert_eq!(decided_by_canary, falls_to_canary(name, 30), "{name}");
     }
-    slot.try_beside(Arc::new(successor(&slot).unwrap()), TrialKind::Canary(100)).unwrap();
+    slot.try_beside(&successor(&slot).unwrap(), TrialKind::Canary(100)).unwrap();
     assert_eq!(why(&slot, "feared"), "call 1");
     assert_eq!(slot.trial().map(|report| (report.asked, report.failed)), Some((1, 1)));
     assert!(slot.end_trial() && !slot.end_trial());
@@ -144,7 +145,9 @@ fn no_question_is_lost_while_components_take_each_others_place() {
         });
         for turn in 0..50 {
             let name = if turn % 2 == 0 { "lowest-rtt" } else { "sticky" };
-            let candidate = slot.active().candidate(&component(name)).unwrap();
+            let active = slot.active();
+            let spec = PluginSpec { path: component(name), ..active.spec().clone() };
+            let candidate = active.candidate(spec).unwrap();
             slot.rehearse(&candidate).unwrap();
             slowest = slowest.max(slot.take_over(&candidate).unwrap().took);
             let until = asked.load(Ordering::Relaxed) + 20;
@@ -157,4 +160,56 @@ fn no_question_is_lost_while_components_take_each_others_place() {
     let count = asked.load(Ordering::Relaxed);
     println!("{count} questions during 50 swaps; the slowest took {slowest:?}");
     assert!(count >= 1000);
+}
+
+#[test]
+fn who_looks_at_a_place_waits_neither_for_a_call_nor_for_who_takes_over_meanwhile() {
+    let spec = spec("hostile", &[("behaviour", "loop")], Duration::from_secs(2));
+    let slot = PluginSlot::new(WasmPolicy::load(&engine(), spec).unwrap());
+    thread::scope(|scope| {
+        let call = scope.spawn(|| slot.consult(&paths("a")));
+        while slot.active().usage().calls == 0 {
+            thread::yield_now();
+        }
+        let taking = scope.spawn(|| slot.take_over(&successor(&slot).unwrap()).unwrap());
+        for _ in 0..100 {
+            drop((slot.questions(), slot.on_failure(), slot.sha256(), slot.active().state()));
+        }
+        assert!(!call.is_finished(), "the call is still under way");
+        assert!(call.join().unwrap().is_err());
+        taking.join().unwrap();
+    });
+    assert_eq!(why(&slot, "a"), "call 1 of the next");
+}
+
+#[test]
+fn a_question_that_the_other_does_not_answer_is_a_difference_and_a_guard_that_goes_is_told_of() {
+    let hours = [("from", "00:00"), ("to", "24:00")];
+    let slot = PluginSlot::new(load("office-hours", &hours).unwrap());
+    let claim =
+        vpnhost_plugin_lab::questions::Random::new(1).question(vpnhost_policy::QuestionKind::AuthorizePeer);
+    slot.consult(&claim).unwrap();
+    let spec = PluginSpec {
+        path: component("sticky"),
+        settings: [].into_iter().collect(),
+        ..slot.active().spec().clone()
+    };
+    let candidate = slot.active().candidate(spec).unwrap();
+    let rehearsal = slot.rehearse(&candidate).unwrap();
+    assert_eq!((rehearsal.asked, rehearsal.differs), (1, 1));
+    assert!(slot.take_over(&candidate).unwrap().guards_no_more);
+}
+
+#[test]
+fn a_slow_shadow_holds_nobody_up_at_its_end() {
+    let slot = counter(&engine());
+    let slow = spec("hostile", &[("behaviour", "loop")], Duration::from_secs(1));
+    let slow = PluginSpec { name: Some("counter".to_owned()), ..slow };
+    slot.try_beside(&slot.active().candidate(slow).unwrap(), TrialKind::Shadow).unwrap();
+    for number in 0..50 {
+        why(&slot, &format!("peer-{number}"));
+    }
+    let begun = Instant::now();
+    assert!(slot.end_trial());
+    assert!(begun.elapsed() < Duration::from_secs(20), "fifty calls of a second were waited for");
 }

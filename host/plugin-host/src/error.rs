@@ -174,6 +174,12 @@ pub enum LoadError {
         /// How.
         why: String,
     },
+    /// No other component answered in a plugin's place before.
+    #[error("no other component answered for {name} before")]
+    Nobody {
+        /// Whose place.
+        name: String,
+    },
     /// A component does not take over what another version stored.
     #[error("plugin {} does not take over what its version {from} stored: {why}", path.display())]
     Migration {
@@ -234,6 +240,7 @@ impl LoadError {
             | Self::Compile { .. }
             | Self::Start { .. }
             | Self::Rehearsal { .. }
+            | Self::Nobody { .. }
             | Self::Migration { .. }
             | Self::SignatureRead { .. }
             | Self::Store { .. }

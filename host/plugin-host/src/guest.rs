@@ -44,6 +44,8 @@ pub(crate) struct Services {
     pub(crate) engine: Arc<PluginEngine>,
     pub(crate) held: Held,
     pub(crate) tables: Arc<BTreeMap<String, Table>>,
+    /// The component's version, which is noted with what it writes.
+    pub(crate) version: String,
 }
 
 impl Guest {
@@ -115,8 +117,8 @@ impl Guest {
             tracing::debug!(%plugin, dropped = self.numbers_dropped, "plugin's numbers were not taken");
         }
         let writes = std::mem::take(&mut self.writes);
-        if let Some(Services { engine, held, .. }) = self.services.as_ref().filter(|_| returned)
-            && held.store.commit(writes)
+        if let Some(Services { engine, held, version, .. }) = self.services.as_ref().filter(|_| returned)
+            && held.store.commit(writes, version)
         {
             engine.holdings().changed(&held.store);
         }

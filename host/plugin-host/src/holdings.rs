@@ -236,7 +236,7 @@ mod tests {
     fn write(holdings: &Holdings, held: &Held, value: &str) {
         let mut writes = Writes::default();
         held.store.set(&mut writes, "key".to_owned(), value.as_bytes().to_owned()).unwrap();
-        assert!(held.store.commit(writes));
+        assert!(held.store.commit(writes, "0.1.0"));
         holdings.changed(&held.store);
     }
 

@@ -41,6 +41,7 @@ mod table;
 mod trial;
 mod v0_1;
 
+pub use digest::digest_of_file;
 pub use engine::PluginEngine;
 pub use error::LoadError;
 pub use grant::Grant;

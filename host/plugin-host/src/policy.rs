@@ -21,6 +21,7 @@ use crate::holdings::Held;
 use crate::instance::{Instance, StartError};
 use crate::limits::{self, Limits};
 use crate::loader::{self, Admission};
+use crate::store::Store;
 use crate::table::Table;
 use crate::v0_1::Plugin;
 use crate::{Grant, LoadError, Manifest, PluginEngine, PluginSpec, Signer};
@@ -45,19 +46,17 @@ pub struct WasmPolicy {
     signer: Option<Signer>,
     services: Services,
     questions: QuestionSet,
-    running: Mutex<Running>,
+    /// Held for a call.
+    instance: Mutex<Option<Instance>>,
+    /// Held for a moment: who looks at the plugin does not wait for a call.
+    book: Mutex<Book>,
 }
 
-struct Running {
-    instance: Option<Instance>,
+/// What is written down of the calls.
+#[derive(Default)]
+struct Book {
     breakers: Breakers,
     usage: Usage,
-}
-
-impl Running {
-    fn with(instance: Instance) -> Self {
-        Self { instance: Some(instance), breakers: Breakers::default(), usage: Usage::default() }
-    }
 }
 
 /// What a plugin has done so far.
@@ -94,17 +93,50 @@ impl WasmPolicy {
         Ok(policy)
     }
 
-    /// Loads a component that may take this one's place: under its name and settings, with a copy of its store.
+    /// Returns what the operator says of it.
+    pub fn spec(&self) -> &PluginSpec {
+        &self.spec
+    }
+
+    /// Loads a component that may take this one's place: under its name, with a copy of its store, which it takes over.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn candidate(&self, path: &Path) -> Result<Self, LoadError> {
-        let store = Arc::new(self.services.held.store.copy());
-        let held = Held { store, ..Held::default() };
-        let spec = PluginSpec { path: path.to_owned(), ..self.spec.clone() };
-        let policy = Self::start(&self.engine, spec, held, Some(self.name.clone()))?;
+    pub fn candidate(&self, spec: PluginSpec) -> Result<Self, LoadError> {
+        let policy = Self::start(&self.engine, spec, self.held_aside(), Some(self.name.clone()))?;
         policy.migrate()?;
         Ok(policy)
+    }
+
+    /// Returns the same component anew, with a copy of what another has stored: what it was tried with before is forgotten.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn anew(&self, beside: &Self) -> Result<Self, LoadError> {
+        let policy = self.with_held(beside.held_aside())?;
+        policy.migrate()?;
+        Ok(policy)
+    }
+
+    /// Tells whether another is the same component, set up in the same way, with the same tables.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let tables = |it: &Self| -> Vec<Sha256> { it.services.tables.values().map(Table::sha256).collect() };
+        self.sha256 == other.sha256
+            && self.configured == other.configured
+            && self.spec.path == other.spec.path
+            && self.spec.limits == other.spec.limits
+            && self.spec.on_failure == other.spec.on_failure
+            && self.questions == other.questions
+            && tables(self) == tables(other)
+    }
+
+    /// Tells whether its store is kept as another says, so that it can be handed on.
+    pub fn stores_as(&self, spec: &PluginSpec) -> bool {
+        self.spec.store == spec.store
+    }
+
+    fn held_aside(&self) -> Held {
+        Held { store: Arc::new(self.services.held.store.copy()), ..Held::default() }
     }
 
     fn start(
@@ -119,9 +151,10 @@ impl WasmPolicy {
             .map_err(|source| LoadError::Shape { path: spec.path.clone(), source })?;
         let name = name.or_else(|| spec.name.clone());
         let called = name.clone().unwrap_or_else(|| stem(&spec.path));
-        let services = Services { engine: engine.clone(), held, tables: tables(&spec)? };
         let (mut instance, manifest) = Instance::start(engine, &plugin, &called, spec.limits, &spec.settings)
             .map_err(|error| error.at(&spec.path))?;
+        let version = manifest.version.clone();
+        let services = Services { engine: engine.clone(), held, tables: tables(&spec)?, version };
         instance.serve(services.clone());
         let answers = loaded.outside.questions.intersection(manifest.answers);
         if answers.is_empty() {
@@ -149,16 +182,21 @@ impl WasmPolicy {
             signer,
             services,
             questions,
-            running: Mutex::new(Running::with(instance)),
+            instance: Mutex::new(Some(instance)),
+            book: Mutex::default(),
         })
     }
 
     /// Returns the same component as the successor of another: a fresh instance that has what is held for that one.
     pub(crate) fn heir(&self, of: &Self) -> Result<Self, LoadError> {
+        self.with_held(of.services.held.clone())
+    }
+
+    fn with_held(&self, held: Held) -> Result<Self, LoadError> {
         let started =
             Instance::start(&self.engine, &self.plugin, &self.name, self.spec.limits, &self.spec.settings);
         let (mut instance, manifest) = started.map_err(|error| error.at(&self.spec.path))?;
-        let services = Services { held: of.services.held.clone(), ..self.services.clone() };
+        let services = Services { held, ..self.services.clone() };
         instance.serve(services.clone());
         Ok(Self {
             engine: self.engine.clone(),
@@ -172,34 +210,46 @@ impl WasmPolicy {
             signer: self.signer.clone(),
             services,
             questions: self.questions,
-            running: Mutex::new(Running::with(instance)),
+            instance: Mutex::new(Some(instance)),
+            book: Mutex::default(),
         })
+    }
+
+    /// Returns a copy of the store, where it is going to be taken over in another form: for who may want it back.
+    pub(crate) fn store_before(&self) -> Option<Store> {
+        let store = &self.services.held.store;
+        let is_other = store.version().is_some_and(|version| version != self.manifest.version);
+        (is_other && self.plugin.migrates()).then(|| store.copy())
+    }
+
+    /// Has the store hold what it held before.
+    pub(crate) fn restore(&self, before: &Store) {
+        self.services.held.store.restore(before);
+        self.engine.holdings().changed(&self.services.held.store);
     }
 
     /// Takes over what another version stored, if one did.
     pub(crate) fn migrate(&self) -> Result<(), LoadError> {
         let (store, version) = (&self.services.held.store, &self.manifest.version);
-        if !self.asked.contains(&Grant::Kv) {
-            return Ok(());
+        let from = store.version().filter(|from| from != version && self.plugin.migrates());
+        let Some(from) = from else { return Ok(()) };
+        let mut held = self.instance();
+        let Some(mut instance) = held.take() else { return Ok(()) };
+        // What it writes is noted as of its version, together with it.
+        let migrated = instance.call(&self.engine, limits::START, |bindings, store| {
+            bindings.migrate(store, &from)?.map_err(wasmtime::Error::msg)
+        });
+        if let Err(failure) = migrated {
+            let why = match failure {
+                Failure::Trap(how) => how,
+                other => other.to_string(),
+            };
+            return Err(LoadError::Migration { path: self.spec.path.clone(), from, why });
         }
-        if let Some(from) = store.version().filter(|from| from != version) {
-            let mut running = self.running();
-            let Some(mut instance) = running.instance.take() else { return Ok(()) };
-            let migrated = instance.call(&self.engine, limits::START, |bindings, store| {
-                bindings.migrate(store, &from)?.map_err(wasmtime::Error::msg)
-            });
-            if let Err(failure) = migrated {
-                let why = match failure {
-                    Failure::Trap(how) => how,
-                    other => other.to_string(),
-                };
-                return Err(LoadError::Migration { path: self.spec.path.clone(), from, why });
-            }
-            running.instance = Some(instance);
-        }
-        if store.is_of(version) {
-            self.engine.holdings().changed(store);
-        }
+        *held = Some(instance);
+        // It may have found nothing to write.
+        store.note_version(version);
+        self.engine.holdings().changed(store);
         Ok(())
     }
 
@@ -240,12 +290,12 @@ impl WasmPolicy {
 
     /// Returns what it has done so far.
     pub fn usage(&self) -> Usage {
-        self.running().usage
+        self.book().usage
     }
 
     /// Tells whether it is asked.
     pub fn state(&self) -> PluginState {
-        if self.running().breakers.is_any_off(Instant::now()) {
+        if self.book().breakers.is_any_off(Instant::now()) {
             PluginState::Disabled
         } else {
             PluginState::Active
@@ -258,30 +308,30 @@ impl WasmPolicy {
         if !self.questions.contains(kind) {
             return Ok(None);
         }
-        let mut running = self.running();
-        if running.breakers.is_off(Instant::now(), question) {
+        if self.book().breakers.is_off(Instant::now(), question) {
             let whom = if question.peer().is_some() { " on this peer" } else { "" };
             return Err(Failure::Disabled(format!("failed{whom} {} times in a minute", limits::FAULTS)));
         }
-        running.usage.calls += 1;
+        self.book().usage.calls += 1;
         let started = Instant::now();
         let limit = limit.min(self.spec.limits.call);
-        let result = self.call(&mut running, question, limit, record);
+        let result = self.call(question, limit, record);
         let elapsed = started.elapsed();
+        let mut book = self.book();
         match &result {
             Ok(answer) => {
-                running.usage.answers += u64::from(answer.is_some());
+                book.usage.answers += u64::from(answer.is_some());
                 tracing::debug!(plugin = %self.name, question = %kind, ?elapsed, answered = answer.is_some(), "asked");
             }
             Err(failure) => {
-                running.usage.failures += 1;
+                book.usage.failures += 1;
                 tracing::warn!(
                     plugin = %self.name, sha256 = %self.sha256.short(), question = %kind, ?elapsed, %failure,
                     "plugin failed"
                 );
                 // Who is given less time than it is due has done nothing wrong.
                 let is_hurried = *failure == Failure::Deadline && limit < self.spec.limits.call;
-                if !is_hurried && running.breakers.count(Instant::now(), question) {
+                if !is_hurried && book.breakers.count(Instant::now(), question) {
                     let (faults, pause) = (limits::FAULTS, limits::PAUSE);
                     let whom = question.peer().map_or("", |_| " for a peer");
                     tracing::warn!(
@@ -294,24 +344,19 @@ impl WasmPolicy {
         result
     }
 
-    fn call(
-        &self,
-        running: &mut Running,
-        question: &Question,
-        limit: Duration,
-        record: &mut Vec<ImportCall>,
-    ) -> Reply {
-        let mut instance = match running.instance.take() {
+    fn call(&self, question: &Question, limit: Duration, record: &mut Vec<ImportCall>) -> Reply {
+        let mut held = self.instance();
+        let mut instance = match held.take() {
             Some(instance) => instance,
             None => {
-                running.usage.restarts += 1;
+                self.book().usage.restarts += 1;
                 self.restart()?
             }
         };
         let answer = instance.call(&self.engine, limit, |bindings, store| bindings.answer(store, question));
         *record = instance.take_record();
         let answer = answer?;
-        running.instance = Some(instance);
+        *held = Some(instance);
         Ok(answer)
     }
 
@@ -323,13 +368,17 @@ impl WasmPolicy {
         Ok(instance)
     }
 
-    /// A panic while the lock was held left an instance behind at worst, and that is replaced.
-    fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
-            let mut running = poisoned.into_inner();
-            running.instance = None;
-            running
+    /// A panic while the lock was held left no instance behind, or one that is replaced.
+    fn instance(&self) -> MutexGuard<'_, Option<Instance>> {
+        self.instance.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
+            let mut instance = poisoned.into_inner();
+            *instance = None;
+            instance
         })
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

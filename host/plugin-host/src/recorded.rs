@@ -110,7 +110,9 @@ impl StandIn {
     }
 
     pub(crate) fn kv_delete(&mut self, key: &str) {
-        if let Self::Recorded(recorded) = self {
+        if let Self::Recorded(recorded) = self
+            && recorded.written.len() < limits::STORE_KEYS
+        {
             recorded.written.insert(key.to_owned(), None);
         }
     }

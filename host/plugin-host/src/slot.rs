@@ -1,29 +1,42 @@
 //! A plugin's place in the chain: which component answers there, which did before, and which is on trial beside it.
 //!
-//! The place stays while components come and go. One takes over between two questions; whoever asks meanwhile waits for
-//! as long as the call under way takes, and nothing is lost.
+//! The place stays while components come and go. One takes over between two questions: it waits for the call under way, as
+//! the next question does. Who only looks at the place waits for nothing.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use vpnhost_policy::{Metric, OnFailure, Policy, Question, QuestionSet, RecordedReply, Reply, Sha256};
+use vpnhost_policy::{
+    Metric, OnFailure, Policy, Question, QuestionKind, QuestionSet, RecordedReply, Reply, Sha256,
+};
 
+use crate::store::Store;
 use crate::trial::{Trial, TrialKind, TrialReport, is_alike};
 use crate::{LoadError, WasmPolicy, limits};
 
 /// A place in the chain, and who answers there.
 pub struct PluginSlot {
     name: String,
+    /// Held for a call, and for a change.
+    turn: Mutex<()>,
+    /// Held for a moment.
     occupants: RwLock<Occupants>,
     recent: Mutex<VecDeque<(Question, Reply)>>,
 }
 
 struct Occupants {
     active: Arc<WasmPolicy>,
-    previous: Option<Arc<WasmPolicy>>,
-    trial: Option<Trial>,
+    previous: Option<Previous>,
+    trial: Option<Arc<Trial>>,
+}
+
+/// Who answered before.
+struct Previous {
+    policy: Arc<WasmPolicy>,
+    /// What was stored when it went, if its successor took that over in another form.
+    store: Option<Store>,
 }
 
 /// What became of the last questions when another component was asked them.
@@ -44,6 +57,10 @@ pub struct Takeover {
     pub to: Sha256,
     /// From when it was ready until it was the one that is asked.
     pub took: Duration,
+    /// It does not answer for peers, and the one before did.
+    pub guards_no_more: bool,
+    /// What was stored since the one before took over is gone.
+    pub forgot: bool,
 }
 
 impl PluginSlot {
@@ -51,7 +68,8 @@ impl PluginSlot {
     pub fn new(active: WasmPolicy) -> Arc<Self> {
         let name = active.name().to_owned();
         let occupants = Occupants { active: Arc::new(active), previous: None, trial: None };
-        Arc::new(Self { name, occupants: RwLock::new(occupants), recent: Mutex::default() })
+        let (turn, recent) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { name, turn, occupants: RwLock::new(occupants), recent })
     }
 
     /// Returns who answers.
@@ -61,28 +79,28 @@ impl PluginSlot {
 
     /// Returns who answered before, if anybody did.
     pub fn previous(&self) -> Option<Arc<WasmPolicy>> {
-        self.read().previous.clone()
+        self.read().previous.as_ref().map(|previous| Arc::clone(&previous.policy))
     }
 
     /// Returns the component that is on trial, if one is.
     pub fn candidate(&self) -> Option<Arc<WasmPolicy>> {
-        self.read().trial.as_ref().map(Trial::candidate)
+        self.read().trial.as_ref().map(|trial| trial.candidate())
     }
 
     /// Returns how the trial beside it goes, if there is one.
     pub fn trial(&self) -> Option<TrialReport> {
-        self.read().trial.as_ref().map(Trial::report)
+        self.read().trial.as_ref().map(|trial| trial.report())
     }
 
-    /// Asks a component the last questions that were asked here. Neither it nor what is stored is the same afterwards:
-    /// it is a candidate, with a copy of the store.
+    /// Asks a component the last questions that were asked here. What it stores is in its copy of the store.
     ///
     /// # Errors
     /// [`LoadError::Rehearsal`] if it fails at one, or answers off the menu.
     pub fn rehearse(&self, candidate: &WasmPolicy) -> Result<Rehearsal, LoadError> {
         let recent: Vec<(Question, Reply)> = self.recent().iter().cloned().collect();
-        let mut rehearsal = Rehearsal::default();
-        for (question, was) in recent.iter().filter(|(it, _)| candidate.questions().contains(it.kind())) {
+        let on_failure = self.active().on_failure();
+        let mut rehearsal = Rehearsal { asked: recent.len(), differs: 0 };
+        for (question, was) in &recent {
             let would = candidate.consult(question);
             let failure = match &would {
                 Err(failure) => Some(failure.to_string()),
@@ -93,20 +111,18 @@ impl PluginSlot {
                 let (path, question) = (candidate.path().to_owned(), question.kind());
                 return Err(LoadError::Rehearsal { path, question, why });
             }
-            rehearsal.asked += 1;
-            rehearsal.differs += usize::from(!is_alike(question, was, &would));
+            rehearsal.differs += usize::from(!is_alike(question, on_failure, was, &would));
         }
         Ok(rehearsal)
     }
 
-    /// Puts a candidate beside the one that answers.
+    /// Puts a candidate beside the one that answers; what it stored before is forgotten.
     ///
     /// # Errors
-    /// No thread for it.
-    pub fn try_beside(&self, candidate: Arc<WasmPolicy>, kind: TrialKind) -> Result<(), LoadError> {
-        let trial = Trial::begin(candidate, kind)?;
-        // What ends waits for its thread, which must not wait for this lock.
-        let before = self.write().trial.replace(trial);
+    /// No thread for it, or what keeps it from starting anew.
+    pub fn try_beside(&self, candidate: &WasmPolicy, kind: TrialKind) -> Result<(), LoadError> {
+        let trial = Trial::begin(Arc::new(candidate.anew(&self.active())?), kind)?;
+        let before = self.write().trial.replace(Arc::new(trial));
         drop(before);
         Ok(())
     }
@@ -124,19 +140,52 @@ impl PluginSlot {
     pub fn take_over(&self, candidate: &WasmPolicy) -> Result<Takeover, LoadError> {
         let heir = candidate.heir(&self.active())?;
         let ready = Instant::now();
-        let mut occupants = self.write();
+        let turn = self.turn();
+        let store = heir.store_before();
         heir.migrate()?;
+        Ok(self.swap(heir, (ready, turn), store, false))
+    }
+
+    /// Has the component answer again that did before. If its successor took the store over in another form, it is again as
+    /// it was then.
+    ///
+    /// # Errors
+    /// [`LoadError::Nobody`] if no other answered before; what keeps it from starting.
+    pub fn roll_back(&self) -> Result<Takeover, LoadError> {
+        let Some(policy) = self.previous() else { return Err(LoadError::Nobody { name: self.name.clone() }) };
+        let heir = policy.heir(&self.active())?;
+        let ready = Instant::now();
+        let turn = self.turn();
+        let store = self.write().previous.take().and_then(|previous| previous.store);
+        let forgot = store.is_some();
+        match &store {
+            Some(store) => heir.restore(store),
+            None => heir.migrate()?,
+        }
+        Ok(self.swap(heir, (ready, turn), None, forgot))
+    }
+
+    fn swap(
+        &self,
+        heir: WasmPolicy,
+        (ready, turn): (Instant, MutexGuard<'_, ()>),
+        store: Option<Store>,
+        forgot: bool,
+    ) -> Takeover {
+        let mut occupants = self.write();
         let (from, to) = (occupants.active.digest(), heir.digest());
-        let predecessor = std::mem::replace(&mut occupants.active, Arc::new(heir));
+        let guards = |policy: &WasmPolicy| policy.questions().contains(QuestionKind::AuthorizePeer);
+        let guards_no_more = guards(&occupants.active) && !guards(&heir);
+        let policy = std::mem::replace(&mut occupants.active, Arc::new(heir));
+        occupants.previous = Some(Previous { policy, store });
         let trial = occupants.trial.take();
-        occupants.previous = Some(predecessor);
-        drop(occupants);
+        drop((occupants, turn));
         let took = ready.elapsed();
         drop(trial);
         tracing::info!(
             plugin = %self.name, from = %from.short(), to = %to.short(), ?took, "another component answers"
         );
-        Ok(Takeover { from, to, took })
+        Takeover { from, to, took, guards_no_more, forgot }
     }
 
     fn remember(&self, question: &Question, reply: &Reply) {
@@ -145,6 +194,10 @@ impl PluginSlot {
             recent.pop_front();
         }
         recent.push_back((question.clone(), reply.clone()));
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Occupants> {
@@ -166,7 +219,7 @@ impl Policy for PluginSlot {
     }
 
     fn questions(&self) -> QuestionSet {
-        self.read().active.questions()
+        self.active().questions()
     }
 
     fn consult(&self, question: &Question) -> Reply {
@@ -177,32 +230,35 @@ impl Policy for PluginSlot {
         self.consult_within(question, Duration::MAX)
     }
 
-    /// The lock is held for the whole call: who takes over does so between two questions.
     fn consult_within(&self, question: &Question, limit: Duration) -> RecordedReply {
-        let occupants = self.read();
-        let heard = match &occupants.trial {
-            Some(trial) => trial.consult(question, &occupants.active, limit),
-            None => occupants.active.consult_within(question, limit),
+        let turn = self.turn();
+        let (active, trial) = {
+            let occupants = self.read();
+            (Arc::clone(&occupants.active), occupants.trial.clone())
         };
-        drop(occupants);
+        let heard = match trial {
+            Some(trial) => trial.consult(question, &active, limit),
+            None => active.consult_within(question, limit),
+        };
+        drop(turn);
         self.remember(question, &heard.reply);
         heard
     }
 
     fn sha256(&self) -> Option<Sha256> {
-        Some(self.read().active.digest())
+        Some(self.active().digest())
     }
 
     fn configured(&self) -> Option<Sha256> {
-        self.read().active.configured()
+        self.active().configured()
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        self.read().active.metrics()
+        self.active().metrics()
     }
 
     fn on_failure(&self) -> OnFailure {
-        self.read().active.on_failure()
+        self.active().on_failure()
     }
 }
 

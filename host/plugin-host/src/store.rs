@@ -13,15 +13,18 @@ use crate::{digest, limits};
 const MAGIC: &[u8] = b"vpnhost-kv ";
 
 type Pairs = BTreeMap<String, Vec<u8>>;
-/// What a file holds: the pairs, and the version of the component that wrote them.
-type Content = (Pairs, Option<String>);
+
+/// The pairs, and the version of the component that wrote last.
+#[derive(Clone, Debug, Default)]
+struct Content {
+    pairs: Pairs,
+    version: Option<String>,
+}
 
 /// What is stored for one plugin, whichever instance of it runs.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    pairs: Mutex<Pairs>,
-    /// The version of the component that wrote it last.
-    version: Mutex<Option<String>>,
+    content: Mutex<Content>,
     /// Where it is kept over a restart, if it is.
     file: Option<PathBuf>,
 }
@@ -45,24 +48,28 @@ impl Store {
         if held.is_none() {
             tracing::warn!(file = %file.display(), "a plugin's store is damaged: what it held is lost");
         }
-        let (pairs, version) = held.unwrap_or_default();
-        Ok(Self { pairs: Mutex::new(pairs), version: Mutex::new(version), file: Some(file.to_owned()) })
+        Ok(Self { content: Mutex::new(held.unwrap_or_default()), file: Some(file.to_owned()) })
     }
 
-    /// Returns a copy for a component that is tried: what it writes there is gone with it.
+    /// Returns a copy: what is written there is gone with it.
     pub(crate) fn copy(&self) -> Self {
-        Self { pairs: Mutex::new(self.lock().clone()), version: Mutex::new(self.version()), file: None }
+        Self { content: Mutex::new(self.lock().clone()), file: None }
     }
 
-    /// Returns the version of the component that wrote last, if anything was written.
+    /// Takes what a copy holds; what was written here since is gone.
+    pub(crate) fn restore(&self, copy: &Self) {
+        let content = copy.lock().clone();
+        *self.lock() = content;
+    }
+
+    /// Returns the version of the component that wrote last, if one did.
     pub(crate) fn version(&self) -> Option<String> {
-        self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().version.clone()
     }
 
-    /// Notes the version of the component that writes from now on; tells whether it is another.
-    pub(crate) fn is_of(&self, version: &str) -> bool {
-        let mut noted = self.version.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.replace(version.to_owned()).as_deref() != Some(version)
+    /// Notes that what is stored is of this version, as if it had written it.
+    pub(crate) fn note_version(&self, version: &str) {
+        self.lock().version = Some(version.to_owned());
     }
 
     /// Tells whether it is kept over a restart.
@@ -76,7 +83,7 @@ impl Store {
     /// What keeps it from being written; the old file stays then.
     pub(crate) fn write(&self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        let content = encode(&self.lock(), self.version().as_deref());
+        let content = encode(&self.lock());
         let unfinished = file.with_added_extension("new");
         let mut options = OpenOptions::new();
         let mut opened = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
@@ -90,13 +97,13 @@ impl Store {
     pub(crate) fn get(&self, writes: &Writes, key: &str) -> Option<Vec<u8>> {
         match writes.0.get(key) {
             Some(written) => written.clone(),
-            None => self.lock().get(key).cloned(),
+            None => self.lock().pairs.get(key).cloned(),
         }
     }
 
     /// Returns keys as a call sees them that wrote before, in order.
     pub(crate) fn keys(&self, writes: &Writes, prefix: &str, most: usize) -> Vec<String> {
-        let pairs = self.lock();
+        let pairs = &self.lock().pairs;
         let from = |it: &str| it >= prefix;
         let old = pairs.range(prefix.to_owned()..).map(|(key, _)| key.as_str());
         let old = old.take_while(|key| key.starts_with(prefix)).filter(|key| !writes.0.contains_key(*key));
@@ -119,7 +126,7 @@ impl Store {
             return Err(format!("a value has at most {} octets", limits::STORE_VALUE_OCTETS));
         }
         let before = writes.0.insert(key.clone(), Some(value));
-        if fits(&self.lock(), writes) {
+        if fits(&self.lock().pairs, writes) {
             return Ok(());
         }
         match before {
@@ -131,19 +138,20 @@ impl Store {
 
     /// Removes on behalf of a call.
     pub(crate) fn delete(&self, writes: &mut Writes, key: &str) {
-        if writes.0.contains_key(key) || self.lock().contains_key(key) {
+        if writes.0.contains_key(key) || self.lock().pairs.contains_key(key) {
             writes.0.insert(key.to_owned(), None);
         }
     }
 
     /// Takes what a call wrote; tells whether anything changed. Two calls of one plugin, old and new, may have
     /// filled the store together: then the later writes are lost, which is told.
-    pub(crate) fn commit(&self, writes: Writes) -> bool {
+    pub(crate) fn commit(&self, writes: Writes, version: &str) -> bool {
         if writes.0.is_empty() {
             return false;
         }
-        let mut pairs = self.lock();
-        if !fits(&pairs, &writes) {
+        let mut content = self.lock();
+        let Content { pairs, version: noted } = &mut *content;
+        if !fits(pairs, &writes) {
             tracing::warn!("a plugin's store is full: what a call wrote is lost");
             return false;
         }
@@ -153,11 +161,14 @@ impl Store {
                 None => drop(pairs.remove(&key)),
             }
         }
+        if noted.as_deref() != Some(version) {
+            *noted = Some(version.to_owned());
+        }
         true
     }
 
-    fn lock(&self) -> MutexGuard<'_, Pairs> {
-        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -178,9 +189,9 @@ fn fits(pairs: &Pairs, writes: &Writes) -> bool {
 }
 
 /// A pair without a key, which no plugin can have, is the version.
-fn encode(pairs: &Pairs, version: Option<&str>) -> Vec<u8> {
+fn encode(Content { pairs, version }: &Content) -> Vec<u8> {
     let mut content = Vec::new();
-    let version = version.map(|version| [&b""[..], version.as_bytes()]);
+    let version = version.as_deref().map(|version| [&b""[..], version.as_bytes()]);
     let pairs = pairs.iter().map(|(key, value)| [key.as_bytes(), value.as_slice()]);
     for part in version.into_iter().chain(pairs).flatten() {
         content.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -201,7 +212,7 @@ fn decode(octets: &[u8]) -> Option<Content> {
         pairs.insert(key, part(&mut content)?.to_owned());
     }
     let version = pairs.remove("").and_then(|version| String::from_utf8(version).ok());
-    fits(&pairs, &Writes::default()).then_some((pairs, version))
+    fits(&pairs, &Writes::default()).then_some(Content { pairs, version })
 }
 
 fn part<'a>(content: &mut &'a [u8]) -> Option<&'a [u8]> {
@@ -221,7 +232,7 @@ mod tests {
         for (key, value) in pairs {
             store.set(&mut writes, (*key).to_owned(), value.as_bytes().to_owned()).unwrap();
         }
-        store.commit(writes);
+        store.commit(writes, "0.1.0");
         store
     }
 
@@ -236,9 +247,9 @@ mod tests {
         assert_eq!(store.get(&writes, "a/2"), None);
         let other = Writes::default();
         assert_eq!(store.keys(&other, "a/", 9), ["a/1", "a/2"]);
-        assert!(store.commit(writes));
+        assert!(store.commit(writes, "0.1.0"));
         assert_eq!(store.keys(&other, "a/", 9), ["a/0", "a/1"]);
-        assert!(!store.commit(Writes::default()));
+        assert!(!store.commit(Writes::default(), "0.1.0"));
     }
 
     #[test]
@@ -266,8 +277,8 @@ mod tests {
             store.set(&mut one, format!("one {number}"), Vec::new()).unwrap();
             store.set(&mut two, format!("two {number}"), Vec::new()).unwrap();
         }
-        assert!(store.commit(one));
-        assert!(!store.commit(two));
+        assert!(store.commit(one, "0.1.0"));
+        assert!(!store.commit(two, "0.1.0"));
         assert_eq!(store.lock().len(), limits::STORE_KEYS);
     }
 
@@ -278,7 +289,7 @@ mod tests {
         let store = Store::read(&file).unwrap();
         let mut writes = Writes::default();
         store.set(&mut writes, "peer".to_owned(), vec![0, 255]).unwrap();
-        assert!(store.commit(writes));
+        assert!(store.commit(writes, "0.1.0"));
         store.write().unwrap();
         let read = Store::read(&file).unwrap();
         assert_eq!(*read.lock(), *store.lock());
@@ -286,8 +297,8 @@ mod tests {
         for at in 0..good.len() {
             let mut changed = good.clone();
             changed[at] ^= 1;
-            assert_eq!(decode(&changed), None, "octet {at} changed");
-            assert_eq!(decode(&good[..at]), None, "cut at {at}");
+            assert!(decode(&changed).is_none(), "octet {at} changed");
+            assert!(decode(&good[..at]).is_none(), "cut at {at}");
         }
         fs::write(&file, &good[..good.len() - 1]).unwrap();
         assert!(Store::read(&file).unwrap().lock().is_empty());

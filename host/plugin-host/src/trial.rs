@@ -2,12 +2,15 @@
 //! connections.
 
 use std::fmt;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use vpnhost_policy::{Answer, Policy, Question, QuestionKind, RecordedReply, Reply, Sha256};
+use vpnhost_policy::{
+    Answer, Authorization, OnFailure, Policy, Question, QuestionKind, RecordedReply, Reply, Sha256,
+};
 
 use crate::{LoadError, WasmPolicy, digest, limits};
 
@@ -65,9 +68,13 @@ pub(crate) struct Trial {
 
 /// The thread that compares.
 struct Shadow {
-    asked: Option<SyncSender<(Question, Reply)>>,
-    thread: Option<JoinHandle<()>>,
+    asked: SyncSender<Asked>,
+    /// It is to end after the call under way.
+    closing: Arc<AtomicBool>,
 }
+
+/// A question, what a failure at it counts for, and what was replied.
+type Asked = (Question, OnFailure, Reply);
 
 impl Trial {
     pub(crate) fn begin(candidate: Arc<WasmPolicy>, kind: TrialKind) -> Result<Self, LoadError> {
@@ -103,6 +110,7 @@ impl Trial {
         let kind = lock(&self.report).kind;
         match (kind, &self.shadow) {
             (TrialKind::Canary(percent), _) if falls_to_canary(question.connection(), percent) => {
+                let begun = Instant::now();
                 let heard = self.candidate.consult_within(question, limit);
                 let mut report = lock(&self.report);
                 report.asked += 1;
@@ -113,13 +121,15 @@ impl Trial {
                 }
                 report.failed += 1;
                 drop(report);
-                active.consult_within(question, limit)
+                match limit.checked_sub(begun.elapsed()) {
+                    Some(left) => active.consult_within(question, left),
+                    // Nobody waits any more: what the other would store must not count.
+                    None => heard,
+                }
             }
             (TrialKind::Shadow, Some(shadow)) => {
                 let heard = active.consult_within(question, limit);
-                if self.candidate.questions().contains(question.kind())
-                    && !shadow.give(question.clone(), heard.reply.clone())
-                {
+                if !shadow.give((question.clone(), active.on_failure(), heard.reply.clone())) {
                     lock(&self.report).missed += 1;
                 }
                 heard
@@ -132,34 +142,38 @@ impl Trial {
 impl Shadow {
     fn start(candidate: Arc<WasmPolicy>, report: Arc<Mutex<TrialReport>>) -> Result<Self, LoadError> {
         let (asked, questions) = sync_channel(limits::SHADOW_QUESTIONS);
-        let thread = thread::Builder::new()
+        let closing = Arc::new(AtomicBool::new(false));
+        let closes = Arc::clone(&closing);
+        thread::Builder::new()
             .name("plugin-shadow".to_owned())
-            .spawn(move || compare(&questions, &candidate, &report))
+            .spawn(move || compare(&questions, &closes, &candidate, &report))
             .map_err(|source| LoadError::Engine { source: source.into() })?;
-        Ok(Self { asked: Some(asked), thread: Some(thread) })
+        Ok(Self { asked, closing })
     }
 
     /// Gives a question away; false if too many wait.
-    fn give(&self, question: Question, was: Reply) -> bool {
-        match self.asked.as_ref().map(|asked| asked.try_send((question, was))) {
-            Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => false,
-            Some(Ok(())) => true,
-        }
+    fn give(&self, asked: Asked) -> bool {
+        self.asked.try_send(asked).is_ok()
     }
 }
 
+/// Nobody waits for the thread: it ends after its call, which has a deadline.
 impl Drop for Shadow {
     fn drop(&mut self) {
-        self.asked = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of its own would have been reported already.
-            let _ = thread.join();
-        }
+        self.closing.store(true, Ordering::Relaxed);
     }
 }
 
-fn compare(questions: &Receiver<(Question, Reply)>, candidate: &WasmPolicy, report: &Mutex<TrialReport>) {
-    while let Ok((question, was)) = questions.recv() {
+fn compare(
+    questions: &Receiver<Asked>,
+    closing: &AtomicBool,
+    candidate: &WasmPolicy,
+    report: &Mutex<TrialReport>,
+) {
+    while let Ok((question, on_failure, was)) = questions.recv() {
+        if closing.load(Ordering::Relaxed) {
+            return;
+        }
         let would = candidate.consult(&question);
         let is_bad = match &would {
             Ok(answer) => answer.as_ref().is_some_and(|it| !question.admits(it)),
@@ -169,7 +183,7 @@ fn compare(questions: &Receiver<(Question, Reply)>, candidate: &WasmPolicy, repo
         report.asked += 1;
         if is_bad {
             report.failed += 1;
-        } else if is_alike(&question, &was, &would) {
+        } else if is_alike(&question, on_failure, &was, &would) {
             report.alike += 1;
         } else {
             report.differs += 1;
@@ -183,15 +197,20 @@ fn compare(questions: &Receiver<(Question, Reply)>, candidate: &WasmPolicy, repo
     }
 }
 
-/// Tells whether two replies decide the same: reasons are words, and what is off the menu is an abstention, as a failure is.
-pub(crate) fn is_alike(question: &Question, one: &Reply, other: &Reply) -> bool {
-    decides(question, one) == decides(question, other)
+/// Tells whether two replies decide the same: reasons are words; a failure, and what is off the menu, is a refusal where
+/// leave is asked and the operator says so, else an abstention.
+pub(crate) fn is_alike(question: &Question, on_failure: OnFailure, one: &Reply, other: &Reply) -> bool {
+    decides(question, on_failure, one) == decides(question, on_failure, other)
 }
 
-fn decides(question: &Question, reply: &Reply) -> Option<Answer> {
+fn decides(question: &Question, on_failure: OnFailure, reply: &Reply) -> Option<Answer> {
     match reply {
+        Ok(None) => None,
         Ok(Some(answer)) if question.admits(answer) => Some(answer.clone().without_reason()),
-        Ok(_) | Err(_) => None,
+        Ok(Some(_)) | Err(_) => {
+            let refuses = question.kind().fails_closed() && on_failure == OnFailure::Deny;
+            refuses.then(|| Answer::AuthorizePeer(Authorization::refuse("")))
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::cli::{self, Choice, Global};
 use crate::config::{self, Configuration, Connection, HostSettings, Place, Problem, Problems};
 use crate::exit::{self, Failure, Outcome};
 use crate::grade::{Graded, Leave, Policy};
-use crate::plugins;
+use crate::plugins::{self, Loaded};
 
 /// A configuration that would run, with what it names.
 pub(crate) struct Prepared {
@@ -23,17 +23,25 @@ pub(crate) struct Prepared {
     /// The backends.
     pub(crate) assembly: Assembly,
     /// The plugins, loaded, in the order in which they are asked.
-    pub(crate) plugins: Vec<Arc<PluginSlot>>,
+    pub(crate) plugins: Vec<Loaded>,
+}
+
+impl Prepared {
+    /// Returns the plugins' places in the chain.
+    pub(crate) fn slots(&self) -> Vec<Arc<PluginSlot>> {
+        self.plugins.iter().map(|plugin| Arc::clone(plugin.slot())).collect()
+    }
 }
 
 /// Reads a configuration, lays the command line over it, and loads all that it names, plugins with an engine that
-/// is asked for if there are any.
+/// is asked for if there are any, beside those that run.
 ///
 /// # Errors
 /// Everything that is wrong, warnings included.
 pub(crate) fn prepare(
     file: &Path,
     choice: &Choice,
+    running: &[Arc<PluginSlot>],
     engine: impl FnOnce(&HostSettings) -> Result<Arc<PluginEngine>, LoadError>,
 ) -> Result<Prepared, Problems> {
     let mut configuration = config::load(file)?;
@@ -57,7 +65,7 @@ pub(crate) fn prepare(
     };
     configuration.plugins = plugins::chosen(&choice.plugins, &configuration.plugins);
     let host = &configuration.host;
-    let plugins = match plugins::load(&configuration.plugins, &host.plugin_keys, || engine(host)) {
+    let plugins = match plugins::load(&configuration.plugins, &host.plugin_keys, running, || engine(host)) {
         Ok(plugins) => plugins,
         Err(failed) => {
             problems.extend(failed.0.into_iter().map(|failed| {
@@ -171,7 +179,7 @@ fn authentication(connection: &Connection) -> Option<Policy> {
 /// `vpnhost check [FILE]`.
 pub(crate) fn run(options: &cli::Check, global: &Global) -> Outcome {
     // It keeps nothing: whoever checks a configuration need not be who runs it.
-    let prepared = prepare(&options.file, &options.choice, |_| PluginEngine::new());
+    let prepared = prepare(&options.file, &options.choice, &[], |_| PluginEngine::new());
     let problems = match &prepared {
         Ok(prepared) => &prepared.configuration.warnings,
         Err(problems) => &problems.0,
@@ -198,7 +206,7 @@ fn grades(prepared: &Prepared) -> Vec<Graded> {
 fn summary(file: &Path, prepared: &Prepared) -> String {
     let Prepared { configuration, assembly, plugins } = prepared;
     let names = configuration.connections.iter().map(|connection| connection.peer.name.as_str());
-    let plugins = plugins.iter().map(|plugin| vpnhost_policy::Policy::name(&**plugin));
+    let plugins = plugins.iter().map(|plugin| vpnhost_policy::Policy::name(&**plugin.slot()));
     let list = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     format!(
         "{}: good\n  connections  {}\n  plugins      {}\n  backends     {}\n{}",
@@ -232,7 +240,7 @@ mod tests {
 
     fn prepared(more: &str, choice: &Choice) -> Result<Prepared, Problems> {
         let dir = tempfile::tempdir().unwrap();
-        prepare(&written(dir.path(), more), choice, |_| PluginEngine::new())
+        prepare(&written(dir.path(), more), choice, &[], |_| PluginEngine::new())
     }
 
     fn text(result: Result<Prepared, Problems>) -> String {
@@ -255,7 +263,7 @@ mod tests {
         let prepared = prepared("", &choose("rustcrypto")).map_err(|p| p.to_string()).unwrap();
         assert_eq!(prepared.assembly.crypto.name(), "rustcrypto");
         let dir = tempfile::tempdir().unwrap();
-        let text = text(prepare(&written(dir.path(), ""), &choose("openssl"), |_| PluginEngine::new()));
+        let text = text(prepare(&written(dir.path(), ""), &choose("openssl"), &[], |_| PluginEngine::new()));
         assert!(text.starts_with("error: --crypto: there is no backend \"openssl\"\n"), "{text}");
     }
 
@@ -297,7 +305,7 @@ mod tests {
         let file = written(dir.path(), "");
         let whole = format!("{}[[plugin]]\npath = \"a.wasm\"\n", std::fs::read_to_string(&file).unwrap());
         std::fs::write(&file, whole).unwrap();
-        let text = text(prepare(&file, &choice, |_| PluginEngine::new()));
+        let text = text(prepare(&file, &choice, &[], |_| PluginEngine::new()));
         assert!(text.contains("vpnhost.toml:10: plugin: cannot read plugin"), "{text}");
         assert!(
             text.contains("error: --plugin: cannot read plugin /nonexistent/b.wasm (no such file"),

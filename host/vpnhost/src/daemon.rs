@@ -118,7 +118,7 @@ impl Daemon {
         current.lists.is_news = false;
         current.records = Records::open(&prepared.configuration, &Records::default())?;
         let state = wiring::state(&host.state)?;
-        self.keep_slots(prepared.plugins.clone());
+        self.keep_slots(prepared.slots());
         let config = wiring::host(&prepared, &self.slots(), current.places(), &current.records);
         let config = HostConfig { state, ..config };
         let summary = summary(&prepared);
@@ -224,7 +224,8 @@ impl Daemon {
             // One configuration is read at a time: nobody else makes one meanwhile.
             None => PluginEngine::keeping(&host.state).map(|engine| Arc::clone(known.get_or_init(|| engine))),
         };
-        let reading = tokio::task::spawn_blocking(move || check::prepare(&config, &choice, engine));
+        let running = self.slots();
+        let reading = tokio::task::spawn_blocking(move || check::prepare(&config, &choice, &running, engine));
         match reading.await {
             Ok(prepared) => prepared.map_err(Failure::from),
             Err(error) => {
@@ -236,12 +237,12 @@ impl Daemon {
     async fn take(&self) -> Result<String, Failure> {
         let Some(host) = self.host.get() else { return Err(Failure::failed("the host has not started")) };
         let mut current = self.current.lock().await;
-        let prepared = self.read().await?;
+        let mut prepared = self.read().await?;
         let records = Records::open(&prepared.configuration, &current.records)?;
         let before = (current.gateways.clone(), current.lists.clone());
         current.look_up_all(&prepared.configuration).await;
         current.lists.fetch(&prepared.configuration, prepared.assembly.crypto).await;
-        let config = wiring::host(&prepared, &prepared.plugins, current.places(), &records);
+        let config = wiring::host(&prepared, &prepared.slots(), current.places(), &records);
         let taken = host.reload(config).await;
         match &taken {
             Ok(_) => current.lists.is_news = false,
@@ -254,9 +255,8 @@ impl Daemon {
         if prepared.configuration.host.state != current.state {
             kept.push("host.state");
         }
-        let summary = summary(&prepared);
+        let summary = summary(&prepared) + &self.take_slots(&mut prepared).await;
         current.records = records;
-        self.keep_slots(prepared.plugins.clone());
         current.prepared = Some(Arc::new(prepared));
         self.tell(&current);
         self.notify.ready(&summary);

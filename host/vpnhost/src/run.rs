@@ -1,5 +1,6 @@
 //! `vpnhost run`: the daemon in the foreground, from its start to its orderly end.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -115,7 +116,7 @@ async fn follow(daemon: Arc<Daemon>, moved: Arc<Notify>) {
 
 /// Looks at the files of plugins that are watched.
 async fn look_after_files(daemon: Arc<Daemon>) {
-    let mut watched = Vec::new();
+    let mut watched = BTreeMap::new();
     let mut look = interval_at(Instant::now() + limits::FILES_LOOKED_AT, limits::FILES_LOOKED_AT);
     loop {
         look.tick().await;

@@ -51,7 +51,7 @@ impl WasmPolicy {
         let store = &self.services.held.store;
         let mut writes = crate::store::Writes::default();
         store.set(&mut writes, key.to_owned(), value.to_owned())?;
-        store.commit(writes);
+        store.commit(writes, &self.manifest.version);
         Ok(())
     }
 

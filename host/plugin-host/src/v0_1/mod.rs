@@ -67,6 +67,11 @@ pub(crate) struct Bindings {
 }
 
 impl Plugin {
+    /// Tells whether it takes over what another version stored.
+    pub(crate) fn migrates(&self) -> bool {
+        self.migrate.is_some()
+    }
+
     /// Links what is granted and looks up the exports.
     pub(crate) fn new(component: &Component, asks: &Outside) -> Result<Self> {
         let mut linker = Linker::new(component.engine());

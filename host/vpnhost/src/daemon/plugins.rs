@@ -1,19 +1,22 @@
 //! Components that come and go while the daemon runs: loaded, tried beside the one that answers, taken back; and files
 //! that are watched.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
-use std::time::SystemTime;
 
 use vpnhost_plugin_host::{
-    LoadError, PluginEngine, PluginSlot, Rehearsal, Takeover, TrialKind, WasmPolicy, falls_to_canary,
+    LoadError, PluginEngine, PluginSlot, PluginSpec, Rehearsal, Takeover, TrialKind, WasmPolicy,
+    digest_of_file, falls_to_canary,
 };
 use vpnhost_policy::{Policy as _, QuestionKind};
 
 use super::{Current, Daemon};
+use crate::check::Prepared;
 use crate::config::PluginSettings;
 use crate::exit::Failure;
-use crate::plugins::{self, PluginProblem, PluginProblems};
+use crate::plugins::{self, Loaded, PluginProblem, PluginProblems};
 use crate::roles::nearest;
 use crate::wiring;
 
@@ -37,16 +40,6 @@ pub(crate) enum PluginOrder {
     Rollback(String),
 }
 
-/// What has become of a component.
-enum Loaded {
-    /// A plugin more.
-    Added(Arc<PluginSlot>),
-    /// Another took its place.
-    Swapped(Rehearsal, Takeover),
-    /// It is tried.
-    OnTrial(Rehearsal),
-}
-
 impl Daemon {
     /// Returns the plugins in the order in which they are asked.
     pub(super) fn slots(&self) -> Vec<Arc<PluginSlot>> {
@@ -57,22 +50,64 @@ impl Daemon {
         *self.slots.lock().unwrap_or_else(PoisonError::into_inner) = slots;
     }
 
+    /// Takes the plugins of a configuration that is in force now: what is to answer in the place of another does so from now
+    /// on. Returns what should be told beside, or nothing.
+    pub(super) async fn take_slots(&self, prepared: &mut Prepared) -> String {
+        let before = self.slots();
+        let slots = prepared.slots();
+        let mut told = String::new();
+        for gone in before.iter().filter(|slot| !slots.iter().any(|other| Arc::ptr_eq(slot, other))) {
+            if gone.trial().is_some() {
+                told += &format!("; the trial beside {} has ended with it", gone.name());
+            }
+            if !slots.iter().any(|other| other.name() == gone.name()) {
+                told += &format!("; {} is asked no more", gone.name());
+            }
+        }
+        self.keep_slots(slots);
+        for plugin in &mut prepared.plugins {
+            let slot = Arc::clone(plugin.slot());
+            let Loaded::Other(_, candidate) = std::mem::replace(plugin, Loaded::Same(Arc::clone(&slot)))
+            else {
+                continue;
+            };
+            let had_trial = slot.trial().is_some();
+            let place = Arc::clone(&slot);
+            told += &match blocking(move || place.take_over(&candidate)).await {
+                Ok(takeover) => format!("; {}", swapped(slot.name(), None, &takeover)),
+                // The rest of the configuration is in force.
+                Err(failure) => {
+                    format!("; {} stays as it is: {}", slot.name(), failure.reasons().join("; "))
+                }
+            };
+            if had_trial {
+                told += &format!("; the trial beside {} has ended", slot.name());
+            }
+        }
+        if !told.is_empty()
+            && let Err(failure) = self.tell_host().await
+        {
+            told += &format!("; {}", failure.reasons().join("; "));
+        }
+        told
+    }
+
     /// Changes the plugins; returns what was done, as a sentence.
     ///
     /// # Errors
     /// Why nothing has changed.
     pub(super) async fn change_plugins(&self, order: PluginOrder) -> Result<String, Failure> {
         let current = self.current.lock().await;
-        let text = match order {
-            PluginOrder::Load { file, name, trial } => self.load(&current, file, name, trial).await?,
+        match order {
+            PluginOrder::Load { file, name, trial } => return self.load(&current, file, name, trial).await,
             PluginOrder::Unload(name) => {
                 let slot = self.slot(&name)?;
                 let mut slots = self.slots();
                 slots.retain(|other| !Arc::ptr_eq(other, &slot));
-                self.keep_slots(slots);
+                self.ask_from_now_on(slots).await?;
                 let guards = slot.questions().contains(QuestionKind::AuthorizePeer);
                 let risk = if guards { "; peers are let in without it" } else { "" };
-                format!("{name} is asked no more{risk}")
+                Ok(format!("{name} is asked no more{risk}"))
             }
             PluginOrder::Promote(name) => {
                 let slot = self.slot(&name)?;
@@ -80,24 +115,21 @@ impl Daemon {
                     let failure = Failure::failed(format!("nothing is tried beside {name}"));
                     return Err(failure.hint("vpnhost plugin load FILE.wasm --shadow begins a trial"));
                 };
-                swapped(&name, None, &blocking(move || slot.take_over(&candidate)).await?)
+                let takeover = blocking(move || slot.take_over(&candidate)).await?;
+                self.tell_host().await?;
+                Ok(swapped(&name, None, &takeover) + "; what it stored on trial is gone")
             }
             PluginOrder::Rollback(name) => {
                 let slot = self.slot(&name)?;
                 if slot.end_trial() {
-                    format!("the trial beside {name} has ended; {} answers", slot.active().digest().short())
-                } else {
-                    let Some(previous) = slot.previous() else {
-                        return Err(Failure::failed(format!(
-                            "no other component answered for {name} before"
-                        )));
-                    };
-                    swapped(&name, None, &blocking(move || slot.take_over(&previous)).await?)
+                    let answers = slot.active().digest().short();
+                    return Ok(format!("the trial beside {name} has ended; {answers} answers"));
                 }
+                let takeover = blocking(move || slot.roll_back()).await?;
+                self.tell_host().await?;
+                Ok(swapped(&name, None, &takeover))
             }
-        };
-        self.tell_host().await?;
-        Ok(text)
+        }
     }
 
     async fn load(
@@ -120,26 +152,27 @@ impl Daemon {
         };
         let (place, path) = (Arc::clone(&slot), file.clone());
         let loaded = blocking(move || {
-            let candidate = place.active().candidate(&path)?;
+            let active = place.active();
+            let candidate = active.candidate(PluginSpec { path, ..active.spec().clone() })?;
+            if trial.is_none() && candidate.is_same(&active) {
+                return Ok(None);
+            }
             let rehearsal = place.rehearse(&candidate)?;
             match trial {
-                None => place.take_over(&candidate).map(|takeover| Loaded::Swapped(rehearsal, takeover)),
-                Some(kind) => {
-                    place.try_beside(Arc::new(candidate), kind).map(|()| Loaded::OnTrial(rehearsal))
-                }
+                None => place.take_over(&candidate).map(|takeover| Some((rehearsal, Some(takeover)))),
+                Some(kind) => place.try_beside(&candidate, kind).map(|()| Some((rehearsal, None))),
             }
         });
         Ok(match loaded.await? {
-            Loaded::Swapped(rehearsal, takeover) => swapped(&wanted, Some(rehearsal), &takeover),
-            Loaded::OnTrial(rehearsal) => {
-                format!(
-                    "{} is tried beside {wanted}: {}{}",
-                    file.display(),
-                    self.share(current, trial),
-                    told(rehearsal)
-                )
+            None => format!("{wanted}: {} answers already", slot.active().digest().short()),
+            Some((rehearsal, Some(takeover))) => {
+                self.tell_host().await?;
+                swapped(&wanted, Some(rehearsal), &takeover)
             }
-            Loaded::Added(slot) => added(&slot),
+            Some((rehearsal, None)) => {
+                let (file, share) = (file.display(), self.share(current, trial));
+                format!("{file} is tried beside {wanted}: {share}{}", told(rehearsal))
+            }
         })
     }
 
@@ -158,18 +191,31 @@ impl Daemon {
                     PluginEngine::keeping(&state).map(|engine| Arc::clone(known.get_or_init(|| engine)))?
                 }
             };
-            WasmPolicy::load(&engine, plugins::spec(&settings, &keys)).map(PluginSlot::new).map(Loaded::Added)
+            WasmPolicy::load(&engine, plugins::spec(&settings, &keys)).map(PluginSlot::new)
         });
-        let Loaded::Added(slot) = loaded.await? else { return Err(Failure::failed("nothing was loaded")) };
+        let slot = loaded.await?;
         let mut slots = self.slots();
         if slots.iter().any(|other| other.name() == slot.name()) {
             let failure = Failure::failed(format!("there is a plugin {} already", slot.name()));
             return Err(failure.hint("--name NAME takes its place, or gives this one another name"));
         }
-        let text = added(&slot);
+        let active = slot.active();
+        let version = &active.manifest().version;
+        let text = format!("{} {version} ({}) is asked from now on", slot.name(), active.digest().short());
         slots.insert(0, slot);
-        self.keep_slots(slots);
+        self.ask_from_now_on(slots).await?;
         Ok(text)
+    }
+
+    /// Has the host ask other plugins; if it cannot, nothing has changed.
+    async fn ask_from_now_on(&self, slots: Vec<Arc<PluginSlot>>) -> Result<(), Failure> {
+        let before = self.slots();
+        self.keep_slots(slots);
+        let told = self.tell_host().await;
+        if told.is_err() {
+            self.keep_slots(before);
+        }
+        told
     }
 
     /// Has the host ask the plugins that there are now, and decide anew what they may decide otherwise.
@@ -210,29 +256,16 @@ impl Daemon {
     }
 
     /// Takes components whose files have changed, where the operator has them watched.
-    pub(crate) async fn look_after_files(self: Arc<Self>, watched: &mut Vec<Watched>) {
-        let slots = self.slots();
-        let wanted = {
-            let current = self.current.lock().await;
-            let plugins = current.prepared.iter().flat_map(|prepared| &prepared.configuration.plugins);
-            plugins.filter(|plugin| plugin.watch).map(|plugin| plugin.path.clone()).collect::<Vec<_>>()
-        };
-        watched.retain(|it| wanted.contains(&it.file));
-        for slot in slots {
-            let file = slot.active().path().to_owned();
-            if !wanted.contains(&file) {
-                continue;
-            }
-            let Some(seen) = watched.iter_mut().find(|it| it.file == file) else {
-                let stamp = Stamp::of(&file);
-                watched.push(Watched { file, taken: stamp, seen: stamp });
-                continue;
-            };
+    pub(crate) async fn look_after_files(self: Arc<Self>, watched: &mut BTreeMap<String, Watched>) {
+        let wanted = self.watched().await;
+        watched.retain(|name, it| wanted.iter().any(|(slot, file)| slot.name() == name && *file == it.file));
+        for (slot, file) in wanted {
+            let name = slot.name().to_owned();
+            let seen = watched.entry(name.clone()).or_insert_with(|| Watched::new(&file, &slot));
             if !seen.is_to_be_taken() {
                 continue;
             }
-            let name = Some(slot.name().to_owned());
-            let order = PluginOrder::Load { file: file.clone(), name, trial: None };
+            let order = PluginOrder::Load { file: file.clone(), name: Some(name), trial: None };
             match self.change_plugins(order).await {
                 Ok(text) => tracing::info!(file = %file.display(), "a plugin's file has changed: {text}"),
                 Err(failure) => {
@@ -241,6 +274,21 @@ impl Daemon {
                 }
             }
         }
+    }
+
+    /// Returns the plugins whose files are watched, as the configuration names these.
+    async fn watched(&self) -> Vec<(Arc<PluginSlot>, PathBuf)> {
+        let current = self.current.lock().await;
+        let plugins = current.prepared.iter().flat_map(|prepared| &prepared.configuration.plugins);
+        let slots = self.slots();
+        let of = |plugin: &PluginSettings| {
+            let is_it = |slot: &&Arc<PluginSlot>| match &plugin.name {
+                Some(name) => slot.name() == name,
+                None => slot.active().spec().name.is_none() && slot.active().path() == plugin.path,
+            };
+            Some((Arc::clone(slots.iter().find(is_it)?), plugin.path.clone()))
+        };
+        plugins.filter(|plugin| plugin.watch).filter_map(of).collect()
     }
 }
 
@@ -254,21 +302,34 @@ pub(crate) struct Watched {
     seen: Option<Stamp>,
 }
 
-/// By what a file is seen to be another.
+/// By what a component and its signature are seen to be others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
-    modified: SystemTime,
-    octets: u64,
+    component: Mark,
+    signature: Option<Mark>,
 }
+
+/// Inode, length, and when it was changed: seconds and nanoseconds.
+type Mark = (u64, u64, i64, i64);
 
 impl Stamp {
     fn of(file: &Path) -> Option<Self> {
-        let found = std::fs::metadata(file).ok()?;
-        Some(Self { modified: found.modified().ok()?, octets: found.len() })
+        let mark = |file: &Path| {
+            let found = std::fs::metadata(file).ok()?;
+            Some((found.ino(), found.len(), found.ctime(), found.ctime_nsec()))
+        };
+        Some(Self { component: mark(file)?, signature: mark(&file.with_added_extension("minisig")) })
     }
 }
 
 impl Watched {
+    /// Begins; a file that is another by now than what answers is to be taken.
+    fn new(file: &Path, slot: &PluginSlot) -> Self {
+        let stamp = Stamp::of(file);
+        let is_taken = digest_of_file(file).is_ok_and(|digest| digest == slot.active().digest());
+        Self { file: file.to_owned(), taken: stamp.filter(|_| is_taken), seen: stamp }
+    }
+
     /// Looks; tells whether the file is another than was taken, and was not being written since the last look.
     fn is_to_be_taken(&mut self) -> bool {
         let stamp = Stamp::of(&self.file);
@@ -294,21 +355,22 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
-fn added(slot: &PluginSlot) -> String {
-    let active = slot.active();
-    let version = &active.manifest().version;
-    format!("{} {version} ({}) is asked from now on", slot.name(), active.digest().short())
-}
-
 fn swapped(name: &str, rehearsal: Option<Rehearsal>, takeover: &Takeover) -> String {
-    let Takeover { from, to, took } = takeover;
+    let Takeover { from, to, took, guards_no_more, forgot } = takeover;
     let micros = took.as_micros();
-    let rehearsed = rehearsal.map_or_else(String::new, told);
-    format!(
-        "{name}: {} answers in the place of {}, {micros} µs after it was ready{rehearsed}",
+    let mut text = format!(
+        "{name}: {} answers in the place of {}, {micros} µs after it was ready{}",
         to.short(),
-        from.short()
-    )
+        from.short(),
+        rehearsal.map_or_else(String::new, told)
+    );
+    if *guards_no_more {
+        text += "; it does not answer for peers as the other did: they are let in without it";
+    }
+    if *forgot {
+        text += "; its store is as it was then, and what the other stored is gone";
+    }
+    text
 }
 
 fn told(Rehearsal { asked, differs }: Rehearsal) -> String {
@@ -336,6 +398,14 @@ mod tests {
         assert!(!watched.is_to_be_taken());
         assert!(watched.is_to_be_taken());
         assert!(!watched.is_to_be_taken(), "it is taken once");
+        std::fs::write(file.with_added_extension("minisig"), b"by somebody").unwrap();
+        assert!(!watched.is_to_be_taken());
+        assert!(watched.is_to_be_taken(), "who signed it is another");
+        let other = dir.path().join("other");
+        std::fs::write(&other, b"the whole").unwrap();
+        std::fs::rename(&other, &file).unwrap();
+        assert!(!watched.is_to_be_taken());
+        assert!(watched.is_to_be_taken(), "it was put in its place");
         std::fs::remove_file(&file).unwrap();
         assert!(!watched.is_to_be_taken() && !watched.is_to_be_taken());
     }

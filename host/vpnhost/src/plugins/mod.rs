@@ -16,7 +16,7 @@ use vpnhost_plugin_host::{
     Inspection, Limits, LoadError, PluginEngine, PluginKey, PluginSlot, PluginSpec, Signer, WasmPolicy,
     inspect,
 };
-use vpnhost_policy::{QuestionKind, QuestionSet};
+use vpnhost_policy::{Policy as _, QuestionKind, QuestionSet};
 
 use crate::cli::{Global, PluginOption};
 use crate::config::{Place, PluginSettings, written};
@@ -72,15 +72,36 @@ impl From<PluginProblems> for Failure {
     }
 }
 
-/// Loads every plugin, in order; where keys are given, one of them must have signed it.
+/// A plugin of a configuration that would run.
+#[derive(Debug)]
+pub(crate) enum Loaded {
+    /// It is asked already, as it is.
+    Same(Arc<PluginSlot>),
+    /// It is asked already, and another component, or the same with other settings, is to answer there.
+    Other(Arc<PluginSlot>, Box<WasmPolicy>),
+    /// It is new.
+    New(Arc<PluginSlot>),
+}
+
+impl Loaded {
+    /// Returns its place in the chain.
+    pub(crate) fn slot(&self) -> &Arc<PluginSlot> {
+        let (Self::Same(slot) | Self::Other(slot, _) | Self::New(slot)) = self;
+        slot
+    }
+}
+
+/// Loads every plugin, in order; where keys are given, one of them must have signed it. Those of a host that runs keep their
+/// places: what is to answer there has a copy of the store, and has been asked the last questions.
 ///
 /// # Errors
 /// Every plugin that cannot be loaded, not only the first.
 pub(crate) fn load(
     settings: &[PluginSettings],
     keys: &[PluginKey],
+    running: &[Arc<PluginSlot>],
     engine: impl FnOnce() -> Result<Arc<PluginEngine>, LoadError>,
-) -> Result<Vec<Arc<PluginSlot>>, PluginProblems> {
+) -> Result<Vec<Loaded>, PluginProblems> {
     if settings.is_empty() {
         return Ok(Vec::new());
     }
@@ -88,12 +109,38 @@ pub(crate) fn load(
     let mut loaded = Vec::new();
     let mut problems = Vec::new();
     for settings in settings {
-        match WasmPolicy::load(&engine, spec(settings, keys)) {
-            Ok(policy) => loaded.push(PluginSlot::new(policy)),
+        match one(&engine, settings, spec(settings, keys), running) {
+            Ok(plugin) => loaded.push(plugin),
             Err(error) => problems.push(PluginProblem { place: settings.place.clone(), error }),
         }
     }
     if problems.is_empty() { Ok(loaded) } else { Err(PluginProblems(problems)) }
+}
+
+fn one(
+    engine: &Arc<PluginEngine>,
+    settings: &PluginSettings,
+    spec: PluginSpec,
+    running: &[Arc<PluginSlot>],
+) -> Result<Loaded, LoadError> {
+    let is_there = |slot: &&Arc<PluginSlot>| {
+        let active = slot.active();
+        let is_it = match &settings.name {
+            Some(name) => slot.name() == name && active.spec().name.is_some(),
+            None => active.spec().name.is_none() && active.spec().path == settings.path,
+        };
+        is_it && active.stores_as(&spec)
+    };
+    let Some(slot) = running.iter().find(is_there) else {
+        return WasmPolicy::load(engine, spec).map(|policy| Loaded::New(PluginSlot::new(policy)));
+    };
+    let active = slot.active();
+    let candidate = active.candidate(spec)?;
+    if candidate.is_same(&active) {
+        return Ok(Loaded::Same(Arc::clone(slot)));
+    }
+    slot.rehearse(&candidate)?;
+    Ok(Loaded::Other(Arc::clone(slot), Box::new(candidate)))
 }
 
 pub(crate) fn spec(settings: &PluginSettings, keys: &[PluginKey]) -> PluginSpec {
@@ -235,7 +282,7 @@ mod tests {
             (file("empty.wasm", COMPONENT), "is no plugin of this host: it exports nothing"),
         ] {
             let failure =
-                Failure::from(load(&[PluginSettings::new(&path)], &[], PluginEngine::new).unwrap_err());
+                Failure::from(load(&[PluginSettings::new(&path)], &[], &[], PluginEngine::new).unwrap_err());
             let text = failure.to_string();
             assert_eq!(failure.code(), Code::Usage);
             assert!(text.starts_with("error: ") && text.contains(words), "{text}");
@@ -248,9 +295,9 @@ mod tests {
     fn every_plugin_that_fails_is_told() {
         let settings =
             [PluginSettings::new("/nonexistent/a.wasm"), PluginSettings::new("/nonexistent/b.wasm")];
-        let text = Failure::from(load(&settings, &[], PluginEngine::new).unwrap_err()).to_string();
+        let text = Failure::from(load(&settings, &[], &[], PluginEngine::new).unwrap_err()).to_string();
         assert!(text.contains("a.wasm") && text.contains("b.wasm"), "{text}");
-        assert!(load(&[], &[], PluginEngine::new).unwrap().is_empty());
+        assert!(load(&[], &[], &[], PluginEngine::new).unwrap().is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::exit::{self, Failure, Outcome};
 /// Has the daemon load a component. The daemon may be in another directory: it is told the whole path.
 pub(crate) fn load(options: &LoadPlugin, global: &Global) -> Outcome {
     let LoadPlugin { file, name, shadow, canary } = options;
-    let whole = std::fs::canonicalize(file).map_err(|error| {
+    let whole = std::path::absolute(file).map_err(|error| {
         Failure::usage(format!("cannot read plugin {}", file.display())).because(exit::plain(&error))
     })?;
     let Some(whole) = whole.to_str() else {
