@@ -22,7 +22,7 @@ use vpnhost_policy::{
 
 use crate::component;
 use crate::hostile::paths;
-use crate::questions::Random;
+use vpnhost_plugin_lab::questions::Random;
 
 /// Each language, and how its components are named.
 const LANGUAGES: [(Language, &str); 3] =
@@ -65,7 +65,7 @@ fn a_template_in_each_language_answers_as_the_native_policy_does() {
                 load(spec(language, &format!("template-{word}")), &[("metered", flag(metered))]).unwrap();
             let mut abstained = 0;
             for seed in 0..QUESTIONS {
-                let question = Random(seed).question(QuestionKind::RankPaths);
+                let question = Random::new(seed).question(QuestionKind::RankPaths);
                 let Question::RankPaths(menu) = &question else { panic!("{question:?}") };
                 let expected = native.rank_paths(menu).filter(|_| menu.paths.len() >= 2);
                 abstained += u64::from(expected.is_none());

@@ -267,15 +267,17 @@ impl IkeEndpoint {
         }
     }
 
-    /// Has decided anew what other policies may decide otherwise: which way each IKE SA takes, and how it is kept alive.
+    /// Has decided anew what other policies may decide otherwise: which way each IKE SA takes, how it is kept alive, what its
+    /// peer is told, and when its Child SAs are replaced. With many IKE SAs one after the other, over some time: questions
+    /// about peers that come meanwhile must find room.
     pub fn review(&mut self, now: Now) {
         let all: Vec<IkeSaId> = self.sas.keys().copied().collect();
+        let spread = limits::REVIEW_EACH * u32::try_from(all.len()).unwrap_or(u32::MAX).saturating_sub(1);
         for id in all {
-            self.visit(now, id, |sa, host| {
-                sa.plan_maintenance(host, now, SituationCause::REVIEW);
-                sa.consider_paths(host, now, PathCause::REVIEW);
-                sa.start_next(host, now);
-            });
+            let later = Duration::from_nanos(
+                self.host.draw_up_to(u64::try_from(spread.as_nanos()).unwrap_or(u64::MAX)),
+            );
+            self.visit(now, id, |sa, _| sa.review_later(now.instant + later));
         }
     }
 

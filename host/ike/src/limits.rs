@@ -60,6 +60,8 @@ pub const OPEN_QUESTIONS: usize = 256;
 /// Jobs under way at a time; beyond it a peer's IKE_SA_INIT is dropped.
 pub const JOBS: usize = 1024;
 
+/// For so long on average other policies are asked about one IKE SA before the next, when they take over.
+pub const REVIEW_EACH: Duration = Duration::from_millis(20);
 /// Child SAs of an IKE SA; a further one is refused with NO_ADDITIONAL_SAS.
 pub const CHILDREN_PER_IKE_SA: usize = 256;
 

@@ -51,6 +51,8 @@ pub enum Timer {
     Resume,
     /// A maintenance plan is made anew.
     Review,
+    /// Other policies decide now: what they may decide otherwise is asked anew.
+    Policies,
     /// Packets go out and none come in.
     Suspect,
     /// A peer that may be gone is begun with anew.

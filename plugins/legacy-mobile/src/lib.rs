@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-use vpnhost_plugin_sdk::model::{Encryption, KeyExchange, LinkKind, TransformType};
+use vpnhost_plugin_sdk::model::{Encryption, Integrity, KeyExchange, LinkKind, Prf, Role, TransformType};
 use vpnhost_plugin_sdk::policy::{MaintenancePlan, OfferedSuite, Policy, ProposalMenu, Ranking, Situation};
 use vpnhost_plugin_sdk::{Configure, SettingKind, SettingProblem, SettingSpec, Settings};
 use vpnhost_policy_standard::Standard;
@@ -18,6 +18,10 @@ impl Policy for LegacyMobile {
     }
 
     fn rank_proposals(&self, menu: &ProposalMenu) -> Option<Ranking> {
+        // A phone of 2008 that begins offers nothing else; a newer one would only be given less than it can.
+        if menu.role == Role::Responder {
+            return None;
+        }
         let (old, new): (Vec<usize>, Vec<usize>) =
             (0..menu.suites.len()).partition(|&at| is_of_2008(&menu.suites[at]));
         let turned = !old.is_empty() && !new.is_empty();
@@ -96,10 +100,12 @@ mod tests {
             "aes128-sha256-ecp256",
             "3des-sha1-modp1024",
         ];
-        let ranking = OLD.rank_proposals(&fixtures::proposal_menu(&suites).unwrap()).unwrap();
+        let menu = |suites: &[&str], role| ProposalMenu { role, ..fixtures::proposal_menu(suites).unwrap() };
+        let ranking = OLD.rank_proposals(&menu(&suites, Role::Initiator)).unwrap();
         assert_eq!(ranking.order, [1, 3, 0, 2]);
-        let alone = OLD.rank_proposals(&fixtures::proposal_menu(&suites[..1]).unwrap()).unwrap();
+        let alone = OLD.rank_proposals(&menu(&suites[..1], Role::Initiator)).unwrap();
         assert_eq!((alone.order, alone.why), (vec![0], None));
+        assert_eq!(OLD.rank_proposals(&menu(&suites, Role::Responder)), None, "nobody is given less");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+use vpnhost_plugin_sdk::model::Identity;
 use vpnhost_plugin_sdk::policy::{Authorization, PeerClaim, Policy};
 use vpnhost_plugin_sdk::{Configure, SettingKind, SettingProblem, SettingSpec, Settings, kv};
 
@@ -23,7 +24,7 @@ impl Policy for OneDevicePerUser {
             let is_second = claim.other_sas > 0 && !claim.initial_contact;
             return is_second.then(|| Authorization::refuse(format!("{user} is up from another device")));
         };
-        let key = format!("device/{user}");
+        let key = key(&user);
         let known = kv::get_text(&key);
         let (seen, bound) = known.as_deref().and_then(|it| it.split_once(' ')).unwrap_or_default();
         let days = claim.unix_secs.saturating_sub(seen.parse().unwrap_or(0)) / DAY;
@@ -44,9 +45,34 @@ impl Policy for OneDevicePerUser {
     }
 }
 
+impl OneDevicePerUser {
+    /// Makes room: of the first devices in the store those go that have not come for long.
+    fn forget(&self, unix_secs: u64) {
+        for key in kv::keys("device/") {
+            let seen = kv::get_text(&key).and_then(|it| it.split_once(' ')?.0.parse::<u64>().ok());
+            if unix_secs.saturating_sub(seen.unwrap_or(0)) / DAY >= self.forget_days.into() {
+                kv::delete(&key);
+            }
+        }
+    }
+}
+
+/// A store's key is at most 128 octets long: of a longer name its end counts, and a sum of the whole.
+fn key(user: &str) -> String {
+    let sum = user
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |sum, octet| (sum ^ u64::from(octet)).wrapping_mul(0x100_0000_01b3));
+    match user.len() {
+        0..=120 => format!("device/{user}"),
+        long => format!("device/{sum:016x} {}", user.get(long - 90..).unwrap_or_default()),
+    }
+}
+
 fn device(claim: &PeerClaim) -> Option<String> {
     let certificate = claim.certificate.as_ref().map(|certificate| certificate.sha256.clone());
-    let said = claim.eap.as_ref().map(|eap| eap.claimed_id.to_string());
+    // Some say where they are there, and not who.
+    let names = |id: &&Identity| !matches!(id, Identity::Ipv4(_) | Identity::Ipv6(_));
+    let said = claim.eap.as_ref().map(|eap| &eap.claimed_id).filter(names).map(ToString::to_string);
     certificate.filter(|digest| !digest.is_empty()).or(said)
 }
 
@@ -91,6 +117,12 @@ mod tests {
         assert!(asked("laptop", 40).is_some(), "it was seen 20 days ago");
         assert_eq!(asked("laptop", 51), None);
         assert!(asked("phone", 52).is_some(), "the laptop is the device now");
+    }
+
+    #[test]
+    fn a_long_name_has_a_device_too() {
+        let user = |end: char| format!("C=CH, O={}, CN=carol{end}", "Example ".repeat(20));
+        assert!(key(&user('a')).len() <= 128 && key(&user('a')) != key(&user('b')));
     }
 
     #[test]

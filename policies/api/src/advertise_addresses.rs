@@ -23,7 +23,8 @@ pub struct AdvertisementMenu {
     pub remote: SocketAddr,
     /// Whether the peer is behind a NAT.
     pub peer_behind_nat: bool,
-    /// The machine's addresses beside the one in use, without those that the tunnel itself brought.
+    /// The machine's addresses, the one in use too, without those that the tunnel itself brought; at most
+    /// [`crate::limits::ADDRESSES`].
     pub addresses: Vec<AddressFacts>,
     /// What the configuration says: an answer may be as careful or more.
     pub return_routability: CheckTime,

@@ -252,7 +252,7 @@ impl IkeSa {
             if let Some(established) = self.established_mut() {
                 established.estate.answers_late = idle_probe::is_supported(message);
             }
-            self.want_introduction(now);
+            self.want_introduction(host, now);
         }
         both
     }

@@ -17,7 +17,7 @@ pub(crate) fn question(sa: &IkeSa, child: &ChildSa) -> Option<Question> {
     let established = sa.established()?;
     let config = established.connection.children.get(child.index)?;
     let suite = child.suite.transforms();
-    let native = native(&child.lifetime);
+    let native = native(&child.configured);
     let safe = LifetimesBounds::SAFE;
     let rekey_mib = match child::most_octets(child.suite) {
         // An algorithm's limit is no matter of taste.

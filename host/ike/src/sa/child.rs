@@ -94,6 +94,7 @@ impl IkeSa {
             local: new.local,
             remote: new.remote,
             mode: new.mode,
+            configured: lifetime,
             lifetime,
             is_planned: false,
             rekeys: replaces.is_some(),

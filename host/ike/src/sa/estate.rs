@@ -49,6 +49,8 @@ pub(crate) struct ChildSa {
     pub(crate) remote: Vec<TrafficSelector>,
     /// Tunnel or transport mode.
     pub(crate) mode: Mode,
+    /// When it is to be replaced, as configured.
+    pub(crate) configured: Lifetime,
     /// When it is to be replaced.
     pub(crate) lifetime: Lifetime,
     /// Whether that was decided; as configured until then.

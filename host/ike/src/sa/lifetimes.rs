@@ -42,12 +42,11 @@ impl IkeSa {
         // It may be gone by now.
         if let Some(child) = established.estate.children.get_mut(&id) {
             child.is_planned = true;
-            let configured = child.lifetime;
-            child.lifetime = plan_lifetimes::planned(answer, configured).unwrap_or(configured);
-            let (index, planned) = (child.index, child.lifetime);
-            if planned != configured {
+            let planned = plan_lifetimes::planned(answer, child.configured).unwrap_or(child.configured);
+            let (index, before) = (child.index, std::mem::replace(&mut child.lifetime, planned));
+            if planned != before {
                 let name = established.connection.children.get(index).map(|config| config.name.clone());
-                let changes = changes(&configured, &planned, why.as_deref());
+                let changes = changes(&before, &planned, why.as_deref());
                 host.output(Output::LimitChildSa(id, planned));
                 self.set_child_timer(host, id);
                 self.decided(host, "plan_lifetimes", by, format!("{}: {changes}", name.unwrap_or_default()));

@@ -175,6 +175,7 @@ impl IkeSa {
             Timer::PathReview => self.on_path_review_timer(host, now),
             Timer::Resume => self.on_resume_timer(now),
             Timer::Review => self.plan_maintenance(host, now, SituationCause::REVIEW),
+            Timer::Policies => self.review(host, now),
             // These are the endpoint's own.
             Timer::Answer | Timer::OldInbound(_) | Timer::Retry => {}
         }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use vpnhost_model::Now;
-use vpnhost_policy::{Answer, SituationCause};
+use vpnhost_model::{Instant, Now};
+use vpnhost_policy::{Answer, PathCause, SituationCause};
 
 use crate::host::Host;
 use crate::limits;
@@ -23,6 +23,25 @@ impl IkeSa {
             mobility.planned_for = round_trip;
         }
         self.ask(host, now, Track::Plan, question);
+    }
+
+    /// Has decided anew, later, what other policies may decide otherwise.
+    pub(crate) fn review_later(&mut self, at: Instant) {
+        if self.established().is_some() {
+            self.timers.set_earlier(Timer::Policies, at);
+        }
+    }
+
+    /// Other policies decide now.
+    pub(crate) fn review(&mut self, host: &mut Host, now: Now) {
+        if let Some(established) = self.established_mut() {
+            established.estate.mobility.advertising.doubt();
+            established.estate.children.values_mut().for_each(|child| child.is_planned = false);
+        }
+        self.plan_maintenance(host, now, SituationCause::REVIEW);
+        self.consider_paths(host, now, PathCause::REVIEW);
+        self.want_announcement(host, now);
+        self.plan_lifetimes(host, now);
     }
 
     /// Has the plan made anew where it was made for a path that is much faster or slower than the one in use, or for one

@@ -21,6 +21,15 @@ pub(crate) struct Advertising {
     asked: Vec<IpAddr>,
     /// The menu that was answered last, and the answer.
     decided: Option<(Vec<IpAddr>, Chosen)>,
+    /// Another policy may choose others; until it has, the last choice holds.
+    is_doubted: bool,
+}
+
+impl Advertising {
+    /// Has it asked anew at the next occasion.
+    pub(crate) fn doubt(&mut self) {
+        self.is_doubted = true;
+    }
 }
 
 impl IkeSa {
@@ -76,9 +85,11 @@ impl IkeSa {
         let addresses: Vec<IpAddr> = outer.iter().map(|link| link.address).collect();
         let question = advertise_addresses::question(self, host, outer);
         let Some(mobility) = self.mobility_mut() else { return false };
-        let is_decided = mobility.advertising.decided.as_ref().is_some_and(|(of, _)| *of == addresses);
+        let Advertising { decided, is_doubted, .. } = &mobility.advertising;
+        let is_decided = !is_doubted && decided.as_ref().is_some_and(|(of, _)| *of == addresses);
         let Some(question) = question.filter(|_| !is_decided) else { return false };
         mobility.advertising.asked = addresses;
+        mobility.advertising.is_doubted = false;
         self.ask(host, now, Track::Advertisement, question);
         true
     }
@@ -101,6 +112,7 @@ impl IkeSa {
             self.decided(host, "advertise_addresses", by, text);
         }
         self.want_announcement(host, now);
+        self.want_introduction(host, now);
     }
 }
 

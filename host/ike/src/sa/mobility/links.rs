@@ -35,7 +35,7 @@ impl IkeSa {
         if change.added {
             self.renew_doubt(now);
             self.hope_for_introductions();
-            self.want_introduction(now);
+            self.want_introduction(host, now);
         }
         self.want_announcement(host, now);
         if self.current_pair().is_none() {
@@ -155,20 +155,20 @@ impl IkeSa {
     /// Has the peer asked something from each address that it never heard of this host at: it finds out that this host is
     /// there while the path in use works, and follows at once when it does not. Other implementations check an address
     /// when it is moved to, whatever they saw.
-    pub(crate) fn want_introduction(&mut self, now: Now) {
+    pub(crate) fn want_introduction(&mut self, host: &Host, now: Now) {
         let is_ours = self.established().is_some_and(|established| established.estate.answers_late);
-        if is_ours && self.new_pair().is_some() {
+        if is_ours && self.new_pair(host).is_some() {
             self.put_off_for(now, limits::INTRODUCTION, Task::Path(PathTask::Introduce));
         }
     }
 
     /// Asks the peer something from an address that it never heard of this host at.
     pub(crate) fn begin_introduce(&mut self, host: &mut Host, now: Now) {
-        let Some(pair) = self.new_pair() else { return };
+        let Some(pair) = self.new_pair(host) else { return };
         if let Some(mobility) = self.mobility_mut() {
             mobility.introduced.note(now.instant, pair.local);
         }
-        self.want_introduction(now);
+        self.want_introduction(host, now);
         self.begin_introduction(host, now, self.path_of(pair));
     }
 
@@ -190,11 +190,12 @@ impl IkeSa {
         }
     }
 
-    /// Returns a pair with such an address.
-    fn new_pair(&self) -> Option<AddressPair> {
+    /// Returns a pair with such an address, of those that the peer is told.
+    fn new_pair(&self, host: &Host) -> Option<AddressPair> {
         let mobility = self.mobility().filter(|_| self.chooses_path())?;
+        let told = self.advertised(host);
         let mut pairs = mobility.paths.all().iter().map(|candidate| candidate.pair);
-        pairs.find(|pair| pair.local != self.path.local.ip() && !mobility.introduced.contains(pair.local))
+        pairs.find(|pair| told.contains(&pair.local) && !mobility.introduced.contains(pair.local))
     }
 
     /// Tells whether the initiator does not know the address that this responder has now: only to tell it, the responder

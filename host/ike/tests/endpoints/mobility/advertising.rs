@@ -95,3 +95,44 @@ fn a_policy_may_check_before_a_move_where_the_operator_would_check_after_it() {
 fn path_of_esp(pump: &Pump) -> SocketAddr {
     pump.sides[B].installed[&pump.child_sa(B)].path.remote
 }
+
+#[test]
+fn a_client_does_not_come_from_an_address_that_its_policy_leaves_out_only_to_be_known_there() {
+    for leaves_out in [true, false] {
+        let mut pump = pair_of(mobile(ReturnRoutability::Never));
+        pump.set_addresses(B, &[GATEWAY]);
+        pump.set_addresses(A, &[HOME, AWAY]);
+        pump.sides[A].endpoint.delegate([QuestionKind::AdvertiseAddresses].into_iter().collect());
+        pump.command(A, Command::Initiate("b".into()));
+        pump.settle();
+        pump.run_for(Duration::from_secs(5));
+        let came_from = |pump: &Pump| {
+            let away: IpAddr = AWAY.parse().unwrap();
+            pump.sides[A].sent.iter().any(|transmit| transmit.path.local.ip() == away)
+        };
+        assert!(!came_from(&pump), "nobody has chosen yet");
+        let (id, question) = pump.sides[A].questions.pop().expect("it asks");
+        let Question::AdvertiseAddresses(menu) = question else { panic!("{question:?}") };
+        let chosen = if leaves_out { 0..1 } else { 0..menu.addresses.len() };
+        let answer = Advertisement::of(chosen, menu.return_routability);
+        let now = pump.now;
+        pump.sides[A].endpoint.handle_answer(now, id, Some(Answer::AdvertiseAddresses(answer)));
+        pump.settle();
+        pump.run_for(Duration::from_secs(20));
+        assert_eq!(came_from(&pump), !leaves_out);
+    }
+}
+
+#[test]
+fn another_policy_is_asked_anew_and_until_then_the_last_choice_holds() {
+    let mut pump = asking();
+    answer(&mut pump, |_| Advertisement::of([0], CheckTime::AFTER));
+    let now = pump.now;
+    pump.sides[B].endpoint.review(now);
+    pump.run_for(Duration::from_millis(100));
+    assert!(!known(&pump).contains(&second()));
+    let menu = answer(&mut pump, |menu| Advertisement::of(0..menu.addresses.len(), CheckTime::AFTER));
+    assert_eq!(menu.addresses.len(), 2);
+    pump.run_for(Duration::from_secs(5));
+    assert!(known(&pump).contains(&second()));
+}
