@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use vpnhost_crypto::{CryptoBackend, SecureRandom};
 use vpnhost_model::{
