@@ -63,7 +63,10 @@ pub(crate) fn said_in(header: &Header, datagram: &[u8]) -> Option<ChildSpi> {
     let is_it = header.exchange == ExchangeType::INFORMATIONAL
         && !header.flags.response
         && header.next_payload == PayloadType::NOTIFY;
-    let message = Message::decode(datagram).ok().filter(|_| is_it)?;
+    if !is_it {
+        return None;
+    }
+    let message = Message::decode(datagram).ok()?;
     let spi = message.notify(NotifyType::INVALID_SPI)?.data.as_slice().try_into().ok()?;
     Some(ChildSpi(u32::from_be_bytes(spi)))
 }
