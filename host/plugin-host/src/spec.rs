@@ -49,8 +49,8 @@ impl PluginSpec {
     }
 
     /// Returns the digest of what answers depend on beside the component, the question and what imports tell: the
-    /// settings in their order, the grants, and the memory. Each part stands with its length before it, so that no two
-    /// specifications read alike.
+    /// settings in their order, and the memory. Without the grants that it needs it is not loaded, and others change
+    /// nothing. Each part stands with its length before it, so that no two specifications read alike.
     pub fn digest(&self) -> Sha256 {
         let mut octets = Vec::new();
         let mut part = |text: &str| {
@@ -58,9 +58,6 @@ impl PluginSpec {
             octets.extend(text.as_bytes());
         };
         part(&self.limits.memory.to_string());
-        let mut grants: Vec<&str> = self.grants.iter().map(|grant| grant.name()).collect();
-        grants.sort_unstable();
-        part(&grants.join(","));
         for (key, value) in &self.settings {
             part(key);
             let (kind, content) = match value {
@@ -89,13 +86,10 @@ mod tests {
         };
         let texts = |texts: &[&str]| SettingValue::Texts(texts.iter().map(|&it| it.to_owned()).collect());
         let text = |text: &str| SettingValue::Text(text.to_owned());
-        let mut granted = spec(&[]);
-        granted.grants = vec![Grant::Kv];
         let mut roomy = spec(&[]);
         roomy.limits.memory *= 2;
         let all = [
             spec(&[]),
-            granted,
             roomy,
             spec(&[("a", text("b"))]),
             spec(&[("a", texts(&["b"]))]),
@@ -108,7 +102,8 @@ mod tests {
         ];
         let digests: std::collections::BTreeSet<Sha256> = all.iter().map(PluginSpec::digest).collect();
         assert_eq!(digests.len(), all.len());
-        let elsewhere = PluginSpec { name: Some("x".into()), ..PluginSpec::new("b.wasm") };
-        assert_eq!(elsewhere.digest(), all[0].digest(), "a name and a place change no answer");
+        let grants = vec![Grant::Kv];
+        let elsewhere = PluginSpec { name: Some("x".into()), grants, ..PluginSpec::new("b.wasm") };
+        assert_eq!(elsewhere.digest(), all[0].digest(), "a name, a place and a grant change no answer");
     }
 }

@@ -41,10 +41,19 @@ fn compare(at: String, old: Option<&Value>, new: Option<&Value>, lines: &mut Vec
         }
         (old, new) if old == new => {}
         (old, new) => {
-            let text = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+            let there = |value: Option<&Value>| value.filter(|it| !it.is_null()).map(excerpt);
+            let text = |value| there(value).unwrap_or_else(|| "nothing".to_owned());
             let place = if at.is_empty() { String::new() } else { format!("{at}: ") };
             lines.push(format!("{place}{} → {}", text(old), text(new)));
         }
+    }
+}
+
+fn excerpt(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(limits::VALUE_LETTERS) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text,
     }
 }
 
@@ -62,7 +71,9 @@ mod tests {
             between(&old, &new),
             ["order[0]: 0 → 1", "order[1]: 1 → 0", "x: 1 → nothing", "y: nothing → 2"]
         );
-        assert_eq!(between(&Value::Null, &json!({ "refuse": "late" })), ["null → {\"refuse\":\"late\"}"]);
+        assert_eq!(between(&Value::Null, &json!({ "refuse": "late" })), ["nothing → {\"refuse\":\"late\"}"]);
         assert!(between(&old, &old).is_empty());
+        let long = between(&json!("ä".repeat(1000)), &Value::Null);
+        assert!(long[0].ends_with("… → nothing") && long[0].chars().count() < 200, "{}", long[0]);
     }
 }

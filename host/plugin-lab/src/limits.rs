@@ -10,6 +10,8 @@ pub const ODD: u64 = 20;
 pub const FAULTS: usize = 3;
 /// Differences between two documents that are told.
 pub const DIFFERENCES: usize = 12;
+/// Letters of a value that differs.
+pub(crate) const VALUE_LETTERS: usize = 120;
 /// The longest that one question is measured.
 pub const MEASURED: Duration = Duration::from_secs(2);
 /// Calls after which a measurement of one question ends.

@@ -103,7 +103,7 @@ pub trait Policy: Send + Sync {
     }
 
     /// Returns the digest of what the component's answers depend on beside the component, the question and what its
-    /// imports tell: its settings, and what it may have and take of the host.
+    /// imports tell: its settings, and the memory that it may take.
     fn configured(&self) -> Option<Sha256> {
         None
     }

@@ -64,7 +64,7 @@ and its tables stands there as it is.
 | `trace` | list | Every plugin that was asked, in order: |
 | `trace[].plugin` | text | its name, |
 | `trace[].sha256` | text or null | its component, |
-| `trace[].configured_sha256` | text or null | the digest of its settings, grants and memory, |
+| `trace[].configured_sha256` | text or null | the digest of its settings and of the memory that it may take, |
 | `trace[].on_failure` | text | `deny` or `native`, |
 | `trace[].asked` | object or null | the menu that it saw, where others had restricted it before; its answer's indices are of this one, |
 | `trace[].outcome` | text | `answered`, `abstained`, `off-the-menu` or `failed`, |

@@ -136,8 +136,9 @@ fn tell_set_up(cast: &Cast, part: &Part, plugin: &WasmPolicy, options: &Replay) 
         Some(_) => "the configuration was another one then",
         None => "--config FILE sets it up as a [[plugin]] says, --set KEY=VALUE sets one",
     };
-    let what =
-        format!("of {asked} questions {otherwise} were put under other settings, grants or memory than now");
+    let what = format!(
+        "of {asked} questions {otherwise} were put under other settings or with another memory than now"
+    );
     exit::warn(what, Some(hint));
 }
 
@@ -272,6 +273,10 @@ fn lines(finding: &Finding) -> String {
     // Writing to a String does not fail.
     for line in differences {
         let _ = writeln!(text, "    {line}");
+    }
+    if matches!(finding.difference, Difference::Strayed(_)) {
+        // Nothing is known of what it would say.
+        return text;
     }
     match &finding.effect {
         Effect::Same => {
