@@ -6,9 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use vpnhost_plugin_host::{
-    LoadError, PluginEngine, PluginSlot, PluginSpec, StoreKind, TrialKind, WasmPolicy, falls_to_canary,
+    LoadError, PluginEngine, PluginSlot, PluginSpec, PluginState, StoreKind, TrialKind, WasmPolicy,
+    falls_to_canary,
 };
-use vpnhost_policy::{Answer, Policy as _, Question};
+use vpnhost_policy::{Answer, OnFailure, Policy as _, Question};
 
 use crate::hostile::paths;
 use crate::{component, engine, load, spec};
@@ -173,7 +174,8 @@ fn who_looks_at_a_place_waits_neither_for_a_call_nor_for_who_takes_over_meanwhil
         }
         let taking = scope.spawn(|| slot.take_over(&successor(&slot).unwrap()).unwrap());
         for _ in 0..100 {
-            drop((slot.questions(), slot.on_failure(), slot.sha256(), slot.active().state()));
+            assert!(slot.sha256().is_some() && !slot.questions().is_empty());
+            assert_eq!((slot.on_failure(), slot.active().state()), (OnFailure::Deny, PluginState::Active));
         }
         assert!(!call.is_finished(), "the call is still under way");
         assert!(call.join().unwrap().is_err());

@@ -53,13 +53,14 @@ impl Policy for LegacyMobile {
 }
 
 fn is_of_2008(suite: &OfferedSuite) -> bool {
-    let knows = |kind, known: &dyn Fn(u16) -> bool| suite.transform(kind).is_none_or(|it| known(it.id));
-    knows(TransformType::ENCRYPTION, &|id| {
-        [Encryption::AES_CBC, Encryption::TRIPLE_DES].contains(&Encryption(id))
-    }) && knows(TransformType::KEY_EXCHANGE, &|id| {
-        let groups = [KeyExchange::MODP_1024, KeyExchange::MODP_1536, KeyExchange::MODP_2048];
-        groups.contains(&KeyExchange(id))
-    })
+    let knows = |kind, known: &[u16]| suite.transform(kind).is_none_or(|it| known.contains(&it.id));
+    knows(TransformType::ENCRYPTION, &[Encryption::AES_CBC.0, Encryption::TRIPLE_DES.0])
+        && knows(TransformType::PRF, &[Prf::HMAC_SHA1.0, Prf::HMAC_SHA2_256.0])
+        && knows(TransformType::INTEGRITY, &[Integrity::HMAC_SHA1_96.0, Integrity::HMAC_SHA2_256_128.0])
+        && knows(
+            TransformType::KEY_EXCHANGE,
+            &[KeyExchange::MODP_1024.0, KeyExchange::MODP_1536.0, KeyExchange::MODP_2048.0],
+        )
 }
 
 impl Configure for LegacyMobile {

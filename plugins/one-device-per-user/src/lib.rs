@@ -36,10 +36,13 @@ impl Policy for OneDevicePerUser {
         }
         // Once a day is enough, and wears no disk out.
         if bound != device || days > 0 {
-            let kept = kv::set(&key, format!("{} {device}", claim.unix_secs));
-            return kept
-                .err()
-                .map(|refused| Authorization::refuse(format!("no room to remember {user}: {refused}")));
+            let value = format!("{} {device}", claim.unix_secs);
+            let kept = kv::set(&key, &value).or_else(|_| {
+                self.forget(claim.unix_secs);
+                kv::set(&key, &value)
+            });
+            let full = |refused| Authorization::refuse(format!("no room to remember {user}: {refused}"));
+            return kept.err().map(full);
         }
         None
     }

@@ -107,7 +107,9 @@ impl Hostile {
         match self.behaviour {
             Behaviour::Loop => run_for_ever(),
             Behaviour::Dawdle => {
-                (0..20_000_000_000u64).for_each(|turn| drop(black_box(turn)));
+                for turn in 0..20_000_000_000u64 {
+                    black_box(turn);
+                }
                 Some(honest)
             }
             Behaviour::Hoard => hoard(),
