@@ -54,6 +54,10 @@ pub(crate) fn paths(connection: &str) -> Question {
     Question::RankPaths(PathMenu {
         connection: connection.into(),
         cause: PathCause::ADDED,
+        role: Role::Initiator,
+        peer_id: Identity::Fqdn("moon".into()),
+        labels: Vec::new(),
+        unix_secs: 0,
         current: None,
         paths: vec![path.clone(), path],
         since_move_ms: None,

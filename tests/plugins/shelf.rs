@@ -35,6 +35,7 @@ fn strongest_first_turns_the_configured_order_and_is_named_for_it() {
             local: ([192, 0, 2, 1], 500).into(),
             behind_nat: None,
             peer_behind_nat: None,
+            hints: Vec::new(),
         },
         peer_id: None,
         labels: Vec::new(),

@@ -155,6 +155,7 @@ impl Directory {
             connection: entry.connection.clone(),
             remote: entry.remote,
             up_secs: u32::try_from(now.saturating_since(entry.since).as_secs()).unwrap_or(u32::MAX),
+            hints: Vec::new(),
         };
         entries.into_iter().take(OTHER_SAS).map(other).collect()
     }

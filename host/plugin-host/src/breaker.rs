@@ -83,6 +83,7 @@ impl Breakers {
 mod tests {
     use std::time::Duration;
 
+    use vpnhost_model::Role;
     use vpnhost_policy::{AddressMenu, PathCause, PathMenu, Power};
 
     use super::*;
@@ -148,6 +149,10 @@ mod tests {
         let paths = Question::RankPaths(PathMenu {
             connection: "corp".into(),
             cause: PathCause::ADDED,
+            role: Role::Initiator,
+            peer_id: Identity::Fqdn("moon".into()),
+            labels: Vec::new(),
+            unix_secs: 0,
             current: None,
             paths: Vec::new(),
             since_move_ms: None,

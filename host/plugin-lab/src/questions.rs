@@ -94,6 +94,7 @@ impl Random {
                 local: self.socket(),
                 behind_nat: self.option(Self::flag),
                 peer_behind_nat: self.option(Self::flag),
+                hints: self.list(2, Self::attribute),
             },
             peer_id: self.option(Self::identity),
             labels: self.menu(4, limits::LABELS, Self::attribute),
@@ -130,6 +131,7 @@ impl Random {
             local_id: self.identity(),
             peer_id: self.identity(),
             auth_method: self.code(u8::MAX),
+            key: self.text(),
             certificate: self.option(|it| PeerCertificate {
                 subject: it.text(),
                 issuer: it.text(),
@@ -138,7 +140,6 @@ impl Random {
                 serial: it.text(),
                 sha256: it.text(),
                 purposes: it.menu(4, limits::NAMES, Self::text),
-                key: it.text(),
                 expires_unix_secs: it.next().cast_signed(),
                 hints: it.list(2, Self::attribute),
             }),
@@ -146,6 +147,7 @@ impl Random {
                 identity: it.text(),
                 method: it.text(),
                 claimed_id: it.identity(),
+                hints: it.list(2, Self::attribute),
             }),
             suite: self.list(6, Self::transform),
             strength: Strength(self.code(u8::MAX)),
@@ -159,6 +161,7 @@ impl Random {
                 connection: it.text(),
                 remote: it.socket(),
                 up_secs: it.word(),
+                hints: it.list(2, Self::attribute),
             }),
             initial_contact: self.flag(),
             hints: self.menu(4, limits::HINTS, Self::attribute),
@@ -219,6 +222,10 @@ impl Random {
         PathMenu {
             connection: self.text(),
             cause: PathCause(self.code(8)),
+            role: self.role(),
+            peer_id: self.identity(),
+            labels: self.menu(4, limits::LABELS, Self::attribute),
+            unix_secs: self.next(),
             current: self.option(Self::word).filter(|_| count > 0).map(|at| at % count.max(1)),
             paths,
             since_move_ms: self.option(Self::word),
@@ -250,6 +257,8 @@ impl Random {
             connection: self.text(),
             cause: SituationCause(self.code(u8::MAX)),
             role: self.role(),
+            peer_id: self.identity(),
+            unix_secs: self.next(),
             local_behind_nat: self.flag(),
             peer_behind_nat: self.flag(),
             labels: self.menu(4, limits::LABELS, Self::attribute),
@@ -326,6 +335,7 @@ impl Random {
             role: self.role(),
             peer_id: self.identity(),
             labels: self.menu(4, limits::LABELS, Self::attribute),
+            unix_secs: self.next(),
             local: self.socket(),
             remote: self.socket(),
             peer_behind_nat: self.flag(),
@@ -343,7 +353,12 @@ impl Random {
     }
 
     fn lifetime_menu(&mut self) -> LifetimeMenu {
-        let native = Lifetimes { rekey_secs: self.word(), rekey_mib: self.word(), why: None };
+        let native = Lifetimes {
+            rekey_secs: self.word(),
+            rekey_mib: self.word(),
+            rekey_packets: self.word(),
+            why: None,
+        };
         let safe = LifetimesBounds::SAFE;
         LifetimeMenu {
             connection: self.text(),
@@ -351,6 +366,7 @@ impl Random {
             role: self.role(),
             peer_id: self.identity(),
             labels: self.menu(4, limits::LABELS, Self::attribute),
+            unix_secs: self.next(),
             rekeys: self.flag(),
             suite: self.list(4, Self::transform),
             strength: Strength(self.code(4)),
@@ -359,6 +375,7 @@ impl Random {
             bounds: LifetimesBounds {
                 rekey_secs: safe.rekey_secs.including(native.rekey_secs),
                 rekey_mib: safe.rekey_mib.including(native.rekey_mib),
+                rekey_packets: safe.rekey_packets.including(native.rekey_packets),
             },
             native,
             hints: self.menu(4, limits::HINTS, Self::attribute),

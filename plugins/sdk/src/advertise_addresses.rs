@@ -16,6 +16,7 @@ pub fn advertise_addresses<P: Policy>(
         role: role(menu.role),
         peer_id: identity(menu.peer_id),
         labels: attributes(menu.labels),
+        unix_secs: menu.unix_secs,
         local: endpoint(menu.local),
         remote: endpoint(menu.remote),
         peer_behind_nat: menu.peer_behind_nat,

@@ -13,6 +13,7 @@ pub fn authorize_peer<P: Policy>(policy: &P, claim: wit::PeerClaim) -> Option<wi
         local_id: identity(claim.local_id),
         peer_id: identity(claim.peer_id),
         auth_method: claim.auth_method,
+        key: claim.key,
         certificate: claim.certificate.map(certificate),
         eap: claim.eap.map(eap),
         suite: transforms(claim.suite),
@@ -42,16 +43,25 @@ fn certificate(certificate: wit::PeerCertificate) -> PeerCertificate {
         serial: certificate.serial,
         sha256: certificate.sha256,
         purposes: certificate.purposes,
-        key: certificate.key,
         expires_unix_secs: certificate.expires_unix_secs,
         hints: attributes(certificate.hints),
     }
 }
 
 fn eap(eap: wit::PeerEap) -> PeerEap {
-    PeerEap { identity: eap.identity, method: eap.method, claimed_id: identity(eap.claimed_id) }
+    PeerEap {
+        identity: eap.identity,
+        method: eap.method,
+        claimed_id: identity(eap.claimed_id),
+        hints: attributes(eap.hints),
+    }
 }
 
 fn other(other: wit::OtherSa) -> OtherSa {
-    OtherSa { connection: other.connection, remote: endpoint(other.remote), up_secs: other.up_secs }
+    OtherSa {
+        connection: other.connection,
+        remote: endpoint(other.remote),
+        up_secs: other.up_secs,
+        hints: attributes(other.hints),
+    }
 }

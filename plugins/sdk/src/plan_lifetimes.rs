@@ -13,6 +13,7 @@ pub fn plan_lifetimes<P: Policy>(policy: &P, menu: wit::LifetimeMenu) -> Option<
         role: role(menu.role),
         peer_id: identity(menu.peer_id),
         labels: attributes(menu.labels),
+        unix_secs: menu.unix_secs,
         rekeys: menu.rekeys,
         suite: transforms(menu.suite),
         strength: Strength(menu.strength),
@@ -21,14 +22,16 @@ pub fn plan_lifetimes<P: Policy>(policy: &P, menu: wit::LifetimeMenu) -> Option<
         native: Lifetimes {
             rekey_secs: menu.native.rekey_secs,
             rekey_mib: menu.native.rekey_mib,
+            rekey_packets: menu.native.rekey_packets,
             why: menu.native.why,
         },
         bounds: LifetimesBounds {
             rekey_secs: bounds(menu.bounds.rekey_secs),
             rekey_mib: bounds(menu.bounds.rekey_mib),
+            rekey_packets: bounds(menu.bounds.rekey_packets),
         },
         hints: attributes(menu.hints),
     };
-    let Lifetimes { rekey_secs, rekey_mib, why } = policy.plan_lifetimes(&menu)?;
-    Some(wit::Lifetimes { rekey_secs, rekey_mib, why })
+    let Lifetimes { rekey_secs, rekey_mib, rekey_packets, why } = policy.plan_lifetimes(&menu)?;
+    Some(wit::Lifetimes { rekey_secs, rekey_mib, rekey_packets, why })
 }

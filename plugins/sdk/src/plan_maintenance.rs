@@ -4,7 +4,7 @@ use vpnhost_model::LinkKind;
 use vpnhost_policy::{MaintenanceBounds, MaintenancePlan, Policy, Situation, SituationCause};
 
 use crate::bindings::plan_maintenance::exports::vpnhost::policy::plan_maintenance as wit;
-use crate::convert::{attributes, bounds, power, role};
+use crate::convert::{attributes, bounds, identity, power, role};
 
 /// Asks the policy.
 pub fn plan_maintenance<P: Policy>(policy: &P, situation: wit::Situation) -> Option<wit::MaintenancePlan> {
@@ -12,6 +12,8 @@ pub fn plan_maintenance<P: Policy>(policy: &P, situation: wit::Situation) -> Opt
         connection: situation.connection,
         cause: SituationCause(situation.cause),
         role: role(situation.role),
+        peer_id: identity(situation.peer_id),
+        unix_secs: situation.unix_secs,
         local_behind_nat: situation.local_behind_nat,
         peer_behind_nat: situation.peer_behind_nat,
         labels: attributes(situation.labels),

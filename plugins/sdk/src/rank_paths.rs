@@ -4,13 +4,17 @@ use vpnhost_model::LinkKind;
 use vpnhost_policy::{PathCause, PathFacts, PathMenu, PathStanding, Policy};
 
 use crate::bindings::rank_paths::exports::vpnhost::policy::rank_paths as wit;
-use crate::convert::{address, attributes, endpoint, power};
+use crate::convert::{address, attributes, endpoint, identity, power, role};
 
 /// Asks the policy.
 pub fn rank_paths<P: Policy>(policy: &P, menu: wit::PathMenu) -> Option<wit::PathRanking> {
     let menu = PathMenu {
         connection: menu.connection,
         cause: PathCause(menu.cause),
+        role: role(menu.role),
+        peer_id: identity(menu.peer_id),
+        labels: attributes(menu.labels),
+        unix_secs: menu.unix_secs,
         current: menu.current,
         paths: menu.paths.into_iter().map(path).collect(),
         since_move_ms: menu.since_move_ms,

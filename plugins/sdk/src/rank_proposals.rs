@@ -17,6 +17,7 @@ pub fn rank_proposals<P: Policy>(policy: &P, menu: wit::ProposalMenu) -> Option<
             local: endpoint(menu.peer.local),
             behind_nat: menu.peer.behind_nat,
             peer_behind_nat: menu.peer.peer_behind_nat,
+            hints: attributes(menu.peer.hints),
         },
         peer_id: menu.peer_id.map(identity),
         labels: attributes(menu.labels),

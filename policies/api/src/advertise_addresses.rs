@@ -17,6 +17,8 @@ pub struct AdvertisementMenu {
     pub peer_id: Identity,
     /// The labels of its authorization.
     pub labels: Vec<Attribute>,
+    /// The wall clock: seconds since 1970.
+    pub unix_secs: u64,
     /// This host's end of the path in use.
     pub local: SocketAddr,
     /// The peer's.
@@ -117,6 +119,7 @@ mod tests {
             role: Role::Initiator,
             peer_id: Identity::Fqdn("moon".into()),
             labels: Vec::new(),
+            unix_secs: 0,
             local: ([192, 0, 2, 1], 4500).into(),
             remote: ([198, 51, 100, 1], 4500).into(),
             peer_behind_nat: false,

@@ -20,6 +20,9 @@ pub struct PeerClaim {
     pub peer_id: Identity,
     /// How it proved that: IANA's "IKEv2 Authentication Method" number.
     pub auth_method: u8,
+    /// The public key that it proved itself by, with a certificate or known beforehand (RFC 7670): `rsa-2048`,
+    /// `ecdsa-p256`, `ed25519`, `dsa-1024-160`; empty where it is another's, or none.
+    pub key: String,
     /// Its certificate, if it showed one in IKE or within EAP.
     pub certificate: Option<PeerCertificate>,
     /// The EAP conversation that it proved itself by, if there was one.
@@ -65,8 +68,6 @@ pub struct PeerCertificate {
     pub sha256: String,
     /// What its key is for (extended key usage), as dotted numbers; empty where it does not say.
     pub purposes: Vec<String>,
-    /// Its public key: `rsa-2048`, `ecdsa-p256`, `ed25519`, `dsa-1024-160`.
-    pub key: String,
     /// When it or a CA above it expires, in seconds since 1970.
     pub expires_unix_secs: i64,
     /// What a later host may add.
@@ -82,6 +83,8 @@ pub struct PeerEap {
     pub method: String,
     /// Who the peer said it is in IKE's own ID payload, which nothing proves.
     pub claimed_id: Identity,
+    /// What a later host may add.
+    pub hints: Vec<Attribute>,
 }
 
 /// Another IKE SA of the same identity.
@@ -93,6 +96,8 @@ pub struct OtherSa {
     pub remote: SocketAddr,
     /// How long it has been up.
     pub up_secs: u32,
+    /// What a later host may add.
+    pub hints: Vec<Attribute>,
 }
 
 /// The answer: one refusal in the chain refuses.

@@ -23,6 +23,8 @@
 //! let chain = Chain::new(vec![std::sync::Arc::new(LastFirst)]);
 //! # let menu = PathMenu {
 //! #     connection: "corp".into(), cause: vpnhost_policy::PathCause::REVIEW, current: None,
+//! #     role: vpnhost_model::Role::Initiator, peer_id: vpnhost_model::Identity::Fqdn("moon".into()),
+//! #     labels: Vec::new(), unix_secs: 0,
 //! #     paths: Vec::new(), since_move_ms: None, moves: 0, power: vpnhost_policy::Power::UNKNOWN, hints: Vec::new(),
 //! # };
 //! let decision = chain.decide(&Question::RankPaths(menu));

@@ -17,6 +17,8 @@ pub struct LifetimeMenu {
     pub peer_id: Identity,
     /// The labels of its authorization.
     pub labels: Vec<Attribute>,
+    /// The wall clock: seconds since 1970.
+    pub unix_secs: u64,
     /// Whether it takes the place of a Child SA that was up.
     pub rekeys: bool,
     /// What protects it.
@@ -42,6 +44,8 @@ pub struct Lifetimes {
     pub rekey_secs: u32,
     /// MiB of inner packets in one direction; 0 never.
     pub rekey_mib: u32,
+    /// Packets in one direction; 0 never.
+    pub rekey_packets: u32,
     /// The reason, for the operator.
     pub why: Option<String>,
 }
@@ -53,18 +57,25 @@ pub struct LifetimesBounds {
     pub rekey_secs: Bounds,
     /// Of [`Lifetimes::rekey_mib`].
     pub rekey_mib: Bounds,
+    /// Of [`Lifetimes::rekey_packets`].
+    pub rekey_packets: Bounds,
 }
 
 impl LifetimesBounds {
     /// Bounds that harm neither the peer nor the SA; the host narrows them where an algorithm asks for it, and widens them
     /// with [`Bounds::including`] where the operator configured more.
-    pub const SAFE: Self =
-        Self { rekey_secs: Bounds::new(120, 86_400), rekey_mib: Bounds::new(1, u32::MAX).or_zero() };
+    pub const SAFE: Self = Self {
+        rekey_secs: Bounds::new(120, 86_400),
+        rekey_mib: Bounds::new(1, u32::MAX).or_zero(),
+        rekey_packets: Bounds::new(1_000, u32::MAX).or_zero(),
+    };
 }
 
 /// Tells whether an answer keeps within its bounds.
 pub(crate) fn admits(bounds: &LifetimesBounds, answer: &Lifetimes) -> bool {
-    bounds.rekey_secs.admit(answer.rekey_secs) && bounds.rekey_mib.admit(answer.rekey_mib)
+    bounds.rekey_secs.admit(answer.rekey_secs)
+        && bounds.rekey_mib.admit(answer.rekey_mib)
+        && bounds.rekey_packets.admit(answer.rekey_packets)
 }
 
 #[cfg(test)]
@@ -73,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_child_sa_may_not_live_for_ever_unless_the_operator_said_so() {
-        let answer = |rekey_secs| Lifetimes { rekey_secs, rekey_mib: 0, why: None };
+        let answer = |rekey_secs| Lifetimes { rekey_secs, rekey_mib: 0, rekey_packets: 0, why: None };
         assert!(admits(&LifetimesBounds::SAFE, &answer(3_600)));
         assert!(!admits(&LifetimesBounds::SAFE, &answer(0)));
         let widened = LifetimesBounds {

@@ -1,6 +1,6 @@
 //! How an IKE SA is kept alive and when it is rekeyed: numbers for the core's timers, never a tick.
 
-use vpnhost_model::{LinkKind, Role};
+use vpnhost_model::{Identity, LinkKind, Role};
 
 use crate::{Attribute, Power};
 
@@ -13,6 +13,10 @@ pub struct Situation {
     pub cause: SituationCause,
     /// This host's role in the IKE SA.
     pub role: Role,
+    /// Who the peer has proved to be.
+    pub peer_id: Identity,
+    /// The wall clock: seconds since 1970.
+    pub unix_secs: u64,
     /// Whether this host is behind a NAT.
     pub local_behind_nat: bool,
     /// Whether the peer is behind a NAT.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use vpnhost_model::LinkKind;
+use vpnhost_model::{Identity, LinkKind, Role};
 
 use crate::{Attribute, Power, limits, ranking};
 
@@ -14,6 +14,14 @@ pub struct PathMenu {
     pub connection: String,
     /// Why the question is asked.
     pub cause: PathCause,
+    /// This host's role in the IKE SA.
+    pub role: Role,
+    /// Who the peer has proved to be.
+    pub peer_id: Identity,
+    /// The labels of its authorization.
+    pub labels: Vec<Attribute>,
+    /// The wall clock: seconds since 1970.
+    pub unix_secs: u64,
     /// The index of the path in use.
     pub current: Option<u32>,
     /// The paths that the configuration allows, at most [`crate::limits::PATHS`].

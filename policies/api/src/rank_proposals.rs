@@ -45,6 +45,8 @@ pub struct PeerHint {
     pub behind_nat: Option<bool>,
     /// Whether the peer is behind a NAT, where known.
     pub peer_behind_nat: Option<bool>,
+    /// What a later host may add.
+    pub hints: Vec<Attribute>,
 }
 
 /// One suite that both sides can do and the floor allows.

@@ -55,7 +55,7 @@ questions! {
 }
 
 record!(ProposalMenu { connection, role, protocol, peer, peer_id, labels, suites, not_offered, hints });
-record!(PeerHint { remote, local, behind_nat, peer_behind_nat });
+record!(PeerHint { remote, local, behind_nat, peer_behind_nat, hints });
 record!(OfferedSuite { transforms, strength, backend, overhead_octets, packet_ns, key_share_present, hints });
 record!(Ranking { order, why });
 
@@ -65,6 +65,7 @@ record!(PeerClaim {
     local_id,
     peer_id,
     auth_method,
+    key,
     certificate,
     eap,
     suite,
@@ -79,20 +80,9 @@ record!(PeerClaim {
     initial_contact,
     hints,
 });
-record!(PeerCertificate {
-    subject,
-    issuer,
-    ca,
-    names,
-    serial,
-    sha256,
-    purposes,
-    key,
-    expires_unix_secs,
-    hints
-});
-record!(PeerEap { identity, method, claimed_id });
-record!(OtherSa { connection, remote, up_secs });
+record!(PeerCertificate { subject, issuer, ca, names, serial, sha256, purposes, expires_unix_secs, hints });
+record!(PeerEap { identity, method, claimed_id, hints });
+record!(OtherSa { connection, remote, up_secs, hints });
 
 impl Form for Authorization {
     fn write(&self, spell: Spell) -> Value {
@@ -132,7 +122,20 @@ record!(SelectorMenu {
 });
 record!(Narrowing { local, remote, why });
 
-record!(PathMenu { connection, cause, current, paths, since_move_ms, moves, power, hints });
+record!(PathMenu {
+    connection,
+    cause,
+    role,
+    peer_id,
+    labels,
+    unix_secs,
+    current,
+    paths,
+    since_move_ms,
+    moves,
+    power,
+    hints,
+});
 record!(PathFacts {
     local,
     remote,
@@ -157,6 +160,8 @@ record!(Situation {
     connection,
     cause,
     role,
+    peer_id,
+    unix_secs,
     local_behind_nat,
     peer_behind_nat,
     labels,
@@ -222,6 +227,7 @@ record!(AdvertisementMenu {
     role,
     peer_id,
     labels,
+    unix_secs,
     local,
     remote,
     peer_behind_nat,
@@ -238,6 +244,7 @@ record!(LifetimeMenu {
     role,
     peer_id,
     labels,
+    unix_secs,
     rekeys,
     suite,
     strength,
@@ -247,5 +254,5 @@ record!(LifetimeMenu {
     bounds,
     hints,
 });
-record!(Lifetimes { rekey_secs, rekey_mib, why });
-record!(LifetimesBounds { rekey_secs, rekey_mib });
+record!(Lifetimes { rekey_secs, rekey_mib, rekey_packets, why });
+record!(LifetimesBounds { rekey_secs, rekey_mib, rekey_packets });

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::mpsc as std_mpsc;
 
-use vpnhost_model::Identity;
+use vpnhost_model::{Identity, Role};
 use vpnhost_policy::{
     Answer, Authorization, OnFailure, PathCause, PathMenu, PathRanking, PeerClaim, PeerHint, Policy, Power,
     ProposalMenu, Strength,
@@ -129,6 +129,10 @@ fn paths() -> Question {
     Question::RankPaths(PathMenu {
         connection: "corp".into(),
         cause: PathCause::REVIEW,
+        role: Role::Initiator,
+        peer_id: Identity::Fqdn("moon".into()),
+        labels: Vec::new(),
+        unix_secs: 0,
         current: None,
         paths: Vec::new(),
         since_move_ms: None,
@@ -140,7 +144,13 @@ fn paths() -> Question {
 
 /// What a stranger makes the host ask.
 fn proposals() -> Question {
-    let peer = PeerHint { remote: address(), local: address(), behind_nat: None, peer_behind_nat: None };
+    let peer = PeerHint {
+        remote: address(),
+        local: address(),
+        behind_nat: None,
+        peer_behind_nat: None,
+        hints: Vec::new(),
+    };
     Question::RankProposals(ProposalMenu {
         connection: "corp".into(),
         role: Role::Responder,

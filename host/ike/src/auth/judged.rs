@@ -52,8 +52,6 @@ pub struct CertificateFacts {
     pub sha256: String,
     /// What its key is for (extended key usage), as dotted numbers.
     pub purposes: Vec<String>,
-    /// Its public key: `rsa-2048`.
-    pub key: String,
     /// When it or a CA above it expires, in seconds since 1970.
     pub not_after: i64,
 }
@@ -123,7 +121,6 @@ impl CertificateFacts {
             }),
             sha256: own.map_or_else(String::new, |own| fingerprint(crypto, own)),
             purposes: own.map_or_else(Vec::new, |own| own.purposes().take(NAMES).collect()),
-            key: verified.key.kind().to_string(),
             not_after: verified.not_after,
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vpnhost_crypto::{CryptoBackend, PrfAlgorithm, SecretBytes};
+use vpnhost_crypto::{CryptoBackend, KeyKind, PrfAlgorithm, SecretBytes};
 use vpnhost_model::Identity;
 use vpnhost_pki::{Certificate, Crl, Refusal, identity};
 
@@ -21,12 +21,19 @@ pub struct AuthVerified {
     method: AuthMethod,
     certificate: Option<Arc<JudgedCertificate>>,
     eap: Option<Arc<EapFacts>>,
+    /// What key it was made with, where one was.
+    key: Option<KeyKind>,
 }
 
 impl AuthVerified {
     /// Returns how the peer proved itself.
     pub(crate) fn method(&self) -> AuthMethod {
         self.method
+    }
+
+    /// Returns the kind of the key that the peer proved itself by, if it did by one.
+    pub(crate) fn key(&self) -> Option<KeyKind> {
+        self.key
     }
 
     /// Returns who the peer is as EAP has proved it, if it is a client that proved itself so.
@@ -54,7 +61,7 @@ pub(crate) fn verify_shared_key(
         shared_key::compute(prf, secret, octets).map_err(|_| AuthenticationFailure::WrongSecret)?;
     // `SecretBytes` compares in constant time.
     if expected == SecretBytes::copy_of(auth_data) {
-        Ok(AuthVerified { method: AuthMethod::SHARED_KEY, certificate: None, eap: None })
+        Ok(AuthVerified { method: AuthMethod::SHARED_KEY, certificate: None, eap: None, key: None })
     } else {
         Err(AuthenticationFailure::WrongSecret)
     }
@@ -117,7 +124,8 @@ impl VerifyJob {
         let judged = self.court.judge(sent, Some(self.peer)).map_err(refused)?;
         let proof = &self.authentication;
         signature::verify(crypto, judged.key(), proof, &self.octets, leave)?;
-        Ok(AuthVerified { method: proof.method, certificate: Some(Arc::new(judged)), eap: None })
+        let key = Some(judged.key().kind());
+        Ok(AuthVerified { method: proof.method, certificate: Some(Arc::new(judged)), eap: None, key })
     }
 
     /// RFC 7670: the key itself is who the peer is, whatever it sends of it.
@@ -128,7 +136,10 @@ impl VerifyJob {
         let mut failure = AuthenticationFailure::WrongSignature;
         for key in trust.keys.iter().filter(|key| key.kind().admit(leave.legacy).is_ok()) {
             match signature::verify(self.court.crypto, key, proof, &self.octets, leave) {
-                Ok(()) => return Ok(AuthVerified { method: proof.method, certificate: None, eap: None }),
+                Ok(()) => {
+                    let (method, key) = (proof.method, Some(key.kind()));
+                    return Ok(AuthVerified { method, certificate: None, eap: None, key });
+                }
                 Err(other) => failure = other,
             }
         }

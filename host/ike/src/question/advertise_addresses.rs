@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use vpnhost_model::LocalAddress;
+use vpnhost_model::{LocalAddress, Now};
 use vpnhost_pki::identity::folded;
 use vpnhost_policy::{AddressFacts, AdvertisementMenu, Answer, CheckTime, Question};
 
@@ -19,7 +19,7 @@ pub(crate) struct Chosen {
 }
 
 /// Builds the menu of these addresses.
-pub(crate) fn question(sa: &IkeSa, host: &Host, addresses: &[&LocalAddress]) -> Option<Question> {
+pub(crate) fn question(now: Now, sa: &IkeSa, host: &Host, addresses: &[&LocalAddress]) -> Option<Question> {
     let established = sa.established()?;
     let facts = |link: &&LocalAddress| AddressFacts {
         address: link.address,
@@ -34,6 +34,7 @@ pub(crate) fn question(sa: &IkeSa, host: &Host, addresses: &[&LocalAddress]) -> 
         role: sa.role,
         peer_id: folded(&established.peer_id),
         labels: established.labels.clone(),
+        unix_secs: now.unix.as_secs(),
         local: sa.path.local,
         remote: sa.path.remote,
         peer_behind_nat: sa.nat.peer,

@@ -28,6 +28,7 @@ pub(crate) fn question(
         local_id: local_id.clone(),
         peer_id: folded(peer_id),
         auth_method: proof.method().0,
+        key: proof.key().map_or_else(String::new, |key| key.to_string()),
         certificate: proof.certificate().map(certificate),
         eap: proof.eap().map(eap),
         strength: Strength::of(&suite),
@@ -45,7 +46,7 @@ pub(crate) fn question(
 }
 
 fn certificate(facts: &CertificateFacts) -> PeerCertificate {
-    let CertificateFacts { subject, issuer, ca, serial, names, sha256, purposes, key, not_after } = facts;
+    let CertificateFacts { subject, issuer, ca, serial, names, sha256, purposes, not_after } = facts;
     PeerCertificate {
         subject: subject.clone(),
         issuer: issuer.clone(),
@@ -54,7 +55,6 @@ fn certificate(facts: &CertificateFacts) -> PeerCertificate {
         serial: serial.clone(),
         sha256: sha256.clone(),
         purposes: purposes.clone(),
-        key: key.clone(),
         expires_unix_secs: *not_after,
         hints: Vec::new(),
     }
@@ -62,7 +62,12 @@ fn certificate(facts: &CertificateFacts) -> PeerCertificate {
 
 fn eap(facts: &EapFacts) -> PeerEap {
     let EapFacts { identity, method, ike_id } = facts;
-    PeerEap { identity: identity.clone(), method: (*method).to_owned(), claimed_id: ike_id.clone() }
+    PeerEap {
+        identity: identity.clone(),
+        method: (*method).to_owned(),
+        claimed_id: ike_id.clone(),
+        hints: Vec::new(),
+    }
 }
 
 /// Reads the answer: the labels that the peer has from now on. None is a refusal.

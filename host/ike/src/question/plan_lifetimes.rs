@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vpnhost_model::Lifetime;
+use vpnhost_model::{Lifetime, Now};
 use vpnhost_pki::identity::folded;
 use vpnhost_policy::{Answer, Bounds, LifetimeMenu, Lifetimes, LifetimesBounds, Question, Strength};
 
@@ -13,7 +13,7 @@ use crate::sa::estate::ChildSa;
 const MIB: u64 = 1 << 20;
 
 /// Builds the menu of a Child SA.
-pub(crate) fn question(sa: &IkeSa, child: &ChildSa) -> Option<Question> {
+pub(crate) fn question(now: Now, sa: &IkeSa, child: &ChildSa) -> Option<Question> {
     let established = sa.established()?;
     let config = established.connection.children.get(child.index)?;
     let suite = child.suite.transforms();
@@ -30,6 +30,7 @@ pub(crate) fn question(sa: &IkeSa, child: &ChildSa) -> Option<Question> {
         role: sa.role,
         peer_id: folded(&established.peer_id),
         labels: established.labels.clone(),
+        unix_secs: now.unix.as_secs(),
         rekeys: child.rekeys,
         strength: Strength::of(&suite),
         suite,
@@ -38,6 +39,7 @@ pub(crate) fn question(sa: &IkeSa, child: &ChildSa) -> Option<Question> {
         bounds: LifetimesBounds {
             rekey_secs: safe.rekey_secs.including(native.rekey_secs),
             rekey_mib: rekey_mib.including(native.rekey_mib),
+            rekey_packets: safe.rekey_packets.including(native.rekey_packets),
         },
         native,
         hints: Vec::new(),
@@ -55,6 +57,9 @@ pub(crate) fn planned(answer: Option<Answer>, configured: Lifetime) -> Option<Li
     if answer.rekey_mib != native.rekey_mib {
         planned.rekey_bytes = (answer.rekey_mib > 0).then(|| u64::from(answer.rekey_mib) * MIB);
     }
+    if answer.rekey_packets != native.rekey_packets {
+        planned.rekey_packets = (answer.rekey_packets > 0).then(|| answer.rekey_packets.into());
+    }
     Some(planned)
 }
 
@@ -63,6 +68,7 @@ fn native(lifetime: &Lifetime) -> Lifetimes {
     Lifetimes {
         rekey_secs: secs.map_or(0, |secs| u32::try_from(secs).unwrap_or(u32::MAX)),
         rekey_mib: lifetime.rekey_bytes.map_or(0, mib),
+        rekey_packets: lifetime.rekey_packets.map_or(0, |it| u32::try_from(it).unwrap_or(u32::MAX).max(1)),
         why: None,
     }
 }
@@ -85,7 +91,7 @@ mod tests {
             jitter_percent: 10,
         };
         let answer = |rekey_secs, rekey_mib| {
-            Some(Answer::PlanLifetimes(Lifetimes { rekey_secs, rekey_mib, why: None }))
+            Some(Answer::PlanLifetimes(Lifetimes { rekey_secs, rekey_mib, rekey_packets: 9, why: None }))
         };
         assert_eq!(planned(answer(90, 5), configured), Some(configured));
         let other = Lifetime { rekey_after: None, rekey_bytes: Some(MIB), ..configured };

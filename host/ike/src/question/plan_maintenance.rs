@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vpnhost_model::{LinkKind, Now};
+use vpnhost_pki::identity::folded;
 use vpnhost_policy::{Answer, MaintenanceBounds, MaintenancePlan, Question, Situation, SituationCause};
 
 use crate::config::PeerConfig;
@@ -31,6 +32,8 @@ pub(crate) fn question(
         connection: connection.name.clone(),
         cause,
         role: sa.role,
+        peer_id: folded(&established.peer_id),
+        unix_secs: now.unix.as_secs(),
         local_behind_nat: sa.nat.local,
         peer_behind_nat: sa.nat.peer,
         labels: established.labels.clone(),

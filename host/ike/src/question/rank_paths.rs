@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vpnhost_model::{Instant, LinkKind, Now};
+use vpnhost_pki::identity::folded;
 use vpnhost_policy::{PathCause, PathFacts, PathMenu, Question};
 
 use crate::host::Host;
@@ -22,6 +23,10 @@ pub(crate) fn question(sa: &IkeSa, host: &Host, now: Now, cause: PathCause) -> O
     Some(Question::RankPaths(PathMenu {
         connection: established.connection.name.clone(),
         cause,
+        role: sa.role,
+        peer_id: folded(&established.peer_id),
+        labels: established.labels.clone(),
+        unix_secs: now.unix.as_secs(),
         current: at.and_then(|at| u32::try_from(at).ok()),
         paths,
         since_move_ms: since_move,

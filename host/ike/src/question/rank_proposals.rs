@@ -28,6 +28,7 @@ pub(crate) fn question(
             local: sa.path.local,
             behind_nat: known.then_some(sa.nat.local),
             peer_behind_nat: known.then_some(sa.nat.peer),
+            hints: Vec::new(),
         },
         peer_id: sa.established().map(|established| folded(&established.peer_id)),
         labels: sa.established().map(|established| established.labels.clone()).unwrap_or_default(),

@@ -21,7 +21,7 @@ impl IkeSa {
         let Some(child) = established.estate.children.values().find(|child| !child.is_planned) else {
             return;
         };
-        let (id, question) = (child.id, plan_lifetimes::question(self, child));
+        let (id, question) = (child.id, plan_lifetimes::question(now, self, child));
         if let (Some(question), Some(established)) = (question, self.established_mut()) {
             established.planning = Some(id);
             self.ask(host, now, Track::Lifetimes, question);
@@ -62,7 +62,14 @@ fn changes(old: &Lifetime, new: &Lifetime, why: Option<&str>) -> String {
     let amount = |octets: Option<u64>| {
         octets.map_or_else(|| "never".to_owned(), |octets| format!("{} MiB", octets >> 20))
     };
-    let texts = |it: &Lifetime| [("rekey", age(it.rekey_after)), ("rekey_bytes", amount(it.rekey_bytes))];
+    let count = |count: Option<u64>| count.map_or_else(|| "never".to_owned(), |count| count.to_string());
+    let texts = |it: &Lifetime| {
+        [
+            ("rekey", age(it.rekey_after)),
+            ("rekey_bytes", amount(it.rekey_bytes)),
+            ("rekey_packets", count(it.rekey_packets)),
+        ]
+    };
     let pairs = texts(old).into_iter().zip(texts(new)).filter(|((_, old), (_, new))| old != new);
     let changes: Vec<String> = pairs.map(|((name, old), (_, new))| format!("{name} {old} → {new}")).collect();
     changes.join(", ") + &why.map_or_else(String::new, |why| format!(" ({why})"))

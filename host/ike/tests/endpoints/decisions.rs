@@ -190,7 +190,12 @@ fn a_child_sa_lives_as_long_as_a_policy_plans_and_its_rekey_is_planned_anew() {
     let short = |question: &Question| {
         let Question::PlanLifetimes(menu) = question else { return None };
         menus.borrow_mut().push((menu.child.clone(), menu.rekeys, menu.native.clone()));
-        let planned = vpnhost_policy::Lifetimes { rekey_secs: 120, rekey_mib: 5, why: Some("short".into()) };
+        let planned = vpnhost_policy::Lifetimes {
+            rekey_secs: 120,
+            rekey_mib: 5,
+            rekey_packets: 0,
+            why: Some("short".into()),
+        };
         Some(Answer::PlanLifetimes(planned))
     };
     answer_all(&mut pump, short);

@@ -19,6 +19,7 @@ impl Bindings {
             role: types::role(menu.role),
             peer_id: types::identity(&menu.peer_id),
             labels: types::attributes(&menu.labels),
+            unix_secs: menu.unix_secs,
             local: types::endpoint(menu.local),
             remote: types::endpoint(menu.remote),
             peer_behind_nat: menu.peer_behind_nat,

@@ -20,6 +20,7 @@ impl Bindings {
             local_id: types::identity(&claim.local_id),
             peer_id: types::identity(&claim.peer_id),
             auth_method: claim.auth_method,
+            key: claim.key.clone(),
             certificate: claim.certificate.as_ref().map(certificate),
             eap: claim.eap.as_ref().map(eap),
             suite: types::transforms(&claim.suite),
@@ -50,7 +51,6 @@ fn certificate(certificate: &PeerCertificate) -> wit::PeerCertificate {
         serial: certificate.serial.clone(),
         sha256: certificate.sha256.clone(),
         purposes: certificate.purposes.clone(),
-        key: certificate.key.clone(),
         expires_unix_secs: certificate.expires_unix_secs,
         hints: types::attributes(&certificate.hints),
     }
@@ -61,6 +61,7 @@ fn eap(eap: &PeerEap) -> wit::PeerEap {
         identity: eap.identity.clone(),
         method: eap.method.clone(),
         claimed_id: types::identity(&eap.claimed_id),
+        hints: types::attributes(&eap.hints),
     }
 }
 
@@ -69,5 +70,6 @@ fn other(other: &OtherSa) -> wit::OtherSa {
         connection: other.connection.clone(),
         remote: types::endpoint(other.remote),
         up_secs: other.up_secs,
+        hints: types::attributes(&other.hints),
     }
 }

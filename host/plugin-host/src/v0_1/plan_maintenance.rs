@@ -18,6 +18,8 @@ impl Bindings {
             connection: situation.connection.clone(),
             cause: situation.cause.0,
             role: types::role(situation.role),
+            peer_id: types::identity(&situation.peer_id),
+            unix_secs: situation.unix_secs,
             local_behind_nat: situation.local_behind_nat,
             peer_behind_nat: situation.peer_behind_nat,
             labels: types::attributes(&situation.labels),

@@ -17,6 +17,10 @@ impl Bindings {
         let menu = wit::PathMenu {
             connection: menu.connection.clone(),
             cause: menu.cause.0,
+            role: types::role(menu.role),
+            peer_id: types::identity(&menu.peer_id),
+            labels: types::attributes(&menu.labels),
+            unix_secs: menu.unix_secs,
             current: menu.current,
             paths: menu.paths.iter().map(path).collect(),
             since_move_ms: menu.since_move_ms,

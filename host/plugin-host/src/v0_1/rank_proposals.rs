@@ -23,6 +23,7 @@ impl Bindings {
                 local: types::endpoint(menu.peer.local),
                 behind_nat: menu.peer.behind_nat,
                 peer_behind_nat: menu.peer.peer_behind_nat,
+                hints: types::attributes(&menu.peer.hints),
             },
             peer_id: menu.peer_id.as_ref().map(types::identity),
             labels: types::attributes(&menu.labels),

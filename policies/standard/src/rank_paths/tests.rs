@@ -1,3 +1,4 @@
+use vpnhost_model::{Identity, Role};
 use vpnhost_policy::{PathCause, PathStanding, Power};
 
 use super::*;
@@ -48,6 +49,10 @@ fn menu(cause: PathCause, current: Option<u32>, paths: Vec<PathFacts>) -> PathMe
     PathMenu {
         connection: "corp".into(),
         cause,
+        role: Role::Initiator,
+        peer_id: Identity::Fqdn("moon".into()),
+        labels: Vec::new(),
+        unix_secs: 0,
         current,
         paths,
         since_move_ms: None,

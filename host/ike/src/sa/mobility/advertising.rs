@@ -83,7 +83,7 @@ impl IkeSa {
         let outer = self.outer_addresses(host);
         let outer = &outer[..outer.len().min(limits::OWN_ADDRESSES)];
         let addresses: Vec<IpAddr> = outer.iter().map(|link| link.address).collect();
-        let question = advertise_addresses::question(self, host, outer);
+        let question = advertise_addresses::question(now, self, host, outer);
         let Some(mobility) = self.mobility_mut() else { return false };
         let Advertising { decided, is_doubted, .. } = &mobility.advertising;
         let is_decided = !is_doubted && decided.as_ref().is_some_and(|(of, _)| *of == addresses);
