@@ -8,7 +8,7 @@ use vpnhost_plugin_lab::questions::Random;
 use vpnhost_plugin_lab::replay::{Cast, Difference, Effect, Finding, Part, Replay, Tally};
 use vpnhost_policy::{Answer, Chain, Failure, Outcome, Policy, QuestionKind};
 use vpnhost_policy_standard::Standard;
-use vpnhost_record::{Entry, Scribe, Verifier, spelled};
+use vpnhost_record::{Entry, Scribe, Verifier};
 
 use crate::hostile::paths;
 use crate::{engine, load, spec};
@@ -42,7 +42,7 @@ fn log(chain: &Chain, kinds: &[QuestionKind], seeds: u64) -> String {
             let question = Random::new(seed).question(kind);
             let decision = chain.decide(&question);
             let entry = Entry::new(Duration::from_secs(seed), question, decision, &Standard);
-            log.push_str(&scribe.line(entry.write(spelled)));
+            log.push_str(&scribe.line(entry.write()));
         }
     }
     log

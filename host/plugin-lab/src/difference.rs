@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use vpnhost_policy::Answer;
-use vpnhost_record::spelled;
 
 use crate::limits;
 
@@ -22,7 +21,7 @@ pub fn between(old: &Value, new: &Value) -> Vec<String> {
 
 /// Writes what was said to a question: an answer as it stands in a log, or nothing.
 pub fn said(answer: Option<&Answer>) -> Value {
-    answer.map_or(Value::Null, |it| vpnhost_record::answer(it, spelled))
+    answer.map_or(Value::Null, vpnhost_record::answer)
 }
 
 fn compare(at: String, old: Option<&Value>, new: Option<&Value>, lines: &mut Vec<String>) {

@@ -8,7 +8,7 @@ use vpnhost_policy::{
     PathRanking, Policy, Question, QuestionKind, RecordedReply, Sha256, settle,
 };
 use vpnhost_policy_standard::Standard;
-use vpnhost_record::{Entry, Scribe, Verifier, answer, question, read_answer, read_question, spelled};
+use vpnhost_record::{Entry, Scribe, Verifier, answer, question, read_answer, read_question};
 
 use crate::questions::{Random, Shape};
 
@@ -27,12 +27,12 @@ fn all() -> impl Iterator<Item = (QuestionKind, Shape, u64)> {
 fn every_question_and_every_answer_comes_back_as_it_was() {
     for (kind, shape, seed) in all() {
         let asked = Random::shaped(seed, shape).question(kind);
-        let written = question(&asked, spelled).to_string();
+        let written = question(&asked).to_string();
         let read = read_question(kind, &serde_json::from_str(&written).unwrap());
         assert_eq!(read, Ok(asked.clone()), "{kind}, {}, {seed}", shape.name());
         // Empty menus of certificates are never asked about; everything else the built-in policy answers.
         if let Some(said) = asked.put_to(&Standard) {
-            let written = answer(&said, spelled).to_string();
+            let written = answer(&said).to_string();
             assert_eq!(read_answer(kind, &serde_json::from_str(&written).unwrap()), Ok(said));
         }
     }
@@ -48,7 +48,7 @@ fn answers_that_the_built_in_policy_never_gives_come_back_too() {
         Answer::RankPaths(PathRanking::of([7, 7]).settling(u32::MAX).because("")),
         Answer::ChooseCredential(CredentialChoice { index: u32::MAX, why: None }),
     ] {
-        assert_eq!(read_answer(said.kind(), &answer(&said, spelled)), Ok(said));
+        assert_eq!(read_answer(said.kind(), &answer(&said)), Ok(said));
     }
 }
 
@@ -137,7 +137,7 @@ fn decisions_come_back_with_every_menu_answer_and_import_and_their_lines_follow_
         );
         let entry =
             Entry { lost: seed, ..Entry::new(Duration::from_millis(seed), asked, decision, &Standard) };
-        let line = scribe.line(entry.write(spelled));
+        let line = scribe.line(entry.write());
         let line = line.trim_end();
         verifier.take(line.as_bytes()).unwrap();
         assert_eq!(Entry::read(&serde_json::from_str(line).unwrap()), Ok(entry), "{kind}, {seed}");
@@ -150,9 +150,9 @@ fn decisions_come_back_with_every_menu_answer_and_import_and_their_lines_follow_
 fn who_decided_is_named_and_so_is_why_it_was_the_native_policy() {
     let silent = Chain::new(Vec::new());
     let asked = Random::new(1).question(QuestionKind::RankPaths);
-    let written = Entry::new(Duration::ZERO, asked.clone(), silent.decide(&asked), &Standard).write(spelled);
+    let written = Entry::new(Duration::ZERO, asked.clone(), silent.decide(&asked), &Standard).write();
     assert_eq!((&written["by"], &written["native"]), (&"native".into(), &"nobody-answered".into()));
-    assert_eq!(written["answer"], answer(&asked.put_to(&Standard).unwrap(), spelled));
+    assert_eq!(written["answer"], answer(&asked.put_to(&Standard).unwrap()));
 
     struct Allows;
     impl Policy for Allows {
@@ -177,7 +177,7 @@ fn who_decided_is_named_and_so_is_why_it_was_the_native_policy() {
     let claim = Random::new(1).question(QuestionKind::AuthorizePeer);
     let decision = Chain::new(vec![Arc::new(Allows)]).decide(&claim);
     let entry = Entry::new(Duration::ZERO, claim.clone(), decision.clone(), &Refuses);
-    let written = entry.write(spelled);
+    let written = entry.write();
     assert_eq!((&written["by"], &written["native"]), (&"native".into(), &"refused".into()));
     assert_eq!(
         (&written["answer"]["refuse"], &written["plugins"]["by"]),
@@ -192,7 +192,7 @@ fn who_decided_is_named_and_so_is_why_it_was_the_native_policy() {
 #[test]
 fn what_an_earlier_host_did_not_know_is_empty_and_what_this_one_does_not_know_is_told() {
     let asked = Random::new(5).question(QuestionKind::RankPaths);
-    let mut written = question(&asked, spelled);
+    let mut written = question(&asked);
     written.as_object_mut().unwrap().remove("hints");
     assert!(read_question(QuestionKind::RankPaths, &written).is_ok());
     written["paths"] = serde_json::json!([{}]);

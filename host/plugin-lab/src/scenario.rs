@@ -24,7 +24,7 @@ use vpnhost_plugin_host::{
     LoadError, PluginSpec, SettingValue, Settings, TableKeys, TableSpec, Told, WasmPolicy,
 };
 use vpnhost_policy::{Answer, Policy as _, Question, QuestionKind};
-use vpnhost_record::{Fields, Form as _, Wrong, read_question, spelled};
+use vpnhost_record::{Fields, Form as _, Wrong, read_question};
 
 use crate::conformance::{Check, dependence, wrong_reply};
 use crate::difference::{between, said};
@@ -342,7 +342,7 @@ fn tables(base: &Path, value: &Value) -> Result<Vec<TableSpec>, Wrong> {
 fn laid_over_a_plain_one(kind: QuestionKind, written: &Value) -> Value {
     let menu = |shape| {
         let question = Random::shaped(0, shape).with_candidates(1).question(kind);
-        vpnhost_record::question(&question, spelled)
+        vpnhost_record::question(&question)
     };
     lay(&menu(Shape::Plain), &menu(Shape::Whole), Some(written).filter(|it| !it.is_null()))
 }

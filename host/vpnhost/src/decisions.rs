@@ -128,7 +128,7 @@ impl Pages {
     }
 
     fn write(&mut self, entry: &Entry) -> io::Result<()> {
-        let mut document = entry.write(vpnhost_record::spelled);
+        let mut document = entry.write();
         document.insert("lost".to_owned(), (entry.lost + self.lost).into());
         let mut open = match self.open.take() {
             Some(open) => open,

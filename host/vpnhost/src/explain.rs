@@ -52,7 +52,7 @@ pub(crate) fn recorded(log: &Path, name: Option<&str>, global: &Global) -> Outco
     }
     last.iter().try_for_each(|entry| {
         if global.json {
-            exit::print(format_args!("{}\n", serde_json::Value::from(entry.write(vpnhost_record::spelled))))
+            exit::print(format_args!("{}\n", serde_json::Value::from(entry.write())))
         } else {
             exit::print(format_args!("{}\n", sentence::of(entry)))
         }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256 as Hasher};
 use vpnhost_policy::Sha256;
 
-use crate::form::{Form as _, spelled};
+use crate::form::Form as _;
 
 /// The key that a line holds the digest of the one before under; `null` in the very first.
 const BEFORE: &str = "before";
@@ -28,7 +28,7 @@ impl Scribe {
 
     /// Returns the line of a document, with its line feed.
     pub fn line(&mut self, mut document: Map<String, Value>) -> String {
-        document.insert(BEFORE.to_owned(), self.last.write(spelled));
+        document.insert(BEFORE.to_owned(), self.last.write());
         let mut line = Value::from(document).to_string();
         self.last = Some(digest(line.as_bytes()));
         line.push('\n');

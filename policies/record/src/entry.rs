@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use vpnhost_policy::{Answer, Decision, NativePart, Policy, Question, QuestionKind, Settlement, settle};
 
-use crate::form::{Fields, Form, Spell, Wrong};
+use crate::form::{Fields, Form, Wrong};
 use crate::{question, step};
 
 /// What a native answer is signed with.
@@ -35,11 +35,11 @@ impl Entry {
     }
 
     /// Writes the document, without its place in a chain.
-    pub fn write(&self, spell: Spell) -> Map<String, Value> {
+    pub fn write(&self) -> Map<String, Value> {
         let Self { unix_ms, lost, question, decision, settlement } = self;
         let by = if settlement.native.is_some() { Some(NATIVE) } else { decision.decided_by.as_deref() };
         let stands = settlement.answer.as_ref();
-        let written = |it: &Answer| question::answer(it, spell);
+        let written = |it: &Answer| question::answer(it);
         // What plugins had said is another answer only where the native policy refused.
         let said = decision.answer.as_ref().filter(|_| settlement.native.is_some());
         let said = said.map(|it| json!({ "answer": written(it), "by": decision.decided_by }));
@@ -49,16 +49,16 @@ impl Entry {
         for (key, value) in [
             ("unix_ms", json!(unix_ms)),
             ("lost", json!(lost)),
-            ("question", question.kind().write(spell)),
+            ("question", question.kind().write()),
             ("connection", json!(question.connection())),
-            ("asked", question::question(question, spell)),
+            ("asked", question::question(question)),
             ("answer", stands.map_or(Value::Null, written)),
             ("why", json!(stands.and_then(Answer::why))),
             ("by", json!(by)),
-            ("sha256", sha256.write(spell)),
+            ("sha256", sha256.write()),
             ("native", json!(settlement.native.map(NativePart::name))),
             ("plugins", json!(said)),
-            ("trace", decision.trace.iter().map(|it| step::write(it, spell)).collect()),
+            ("trace", decision.trace.iter().map(|it| step::write(it)).collect()),
         ] {
             map.insert(key.to_owned(), value);
         }

@@ -6,18 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use serde_json::{Map, Value};
 use vpnhost_model::Identity;
 
-/// How an identity is spelled for people. It is not read again.
-pub type Spell = fn(&Identity) -> String;
-
-/// Spells an identity as plugins see it.
-pub fn spelled(identity: &Identity) -> String {
-    identity.to_string()
-}
-
 /// What can be written as JSON and read again.
 pub trait Form: Sized {
     /// Writes it.
-    fn write(&self, spell: Spell) -> Value;
+    fn write(&self) -> Value;
 
     /// Reads it.
     ///
@@ -136,10 +128,10 @@ impl<'a> Fields<'a> {
 macro_rules! record {
     ($type:ident { $($field:ident),* $(,)? }) => {
         impl $crate::form::Form for $type {
-            fn write(&self, spell: $crate::form::Spell) -> serde_json::Value {
+            fn write(&self) -> serde_json::Value {
                 let Self { $($field),* } = self;
                 let mut map = serde_json::Map::new();
-                $(map.insert(stringify!($field).to_owned(), $crate::form::Form::write($field, spell));)*
+                $(map.insert(stringify!($field).to_owned(), $crate::form::Form::write($field));)*
                 map.into()
             }
 
@@ -157,8 +149,8 @@ macro_rules! record {
 macro_rules! numbers {
     ($($type:ident),* $(,)?) => {$(
         impl $crate::form::Form for $type {
-            fn write(&self, spell: $crate::form::Spell) -> serde_json::Value {
-                $crate::form::Form::write(&self.0, spell)
+            fn write(&self) -> serde_json::Value {
+                $crate::form::Form::write(&self.0)
             }
 
             fn read(value: &serde_json::Value) -> Result<Self, $crate::form::Wrong> {
@@ -173,7 +165,7 @@ pub(crate) use {numbers, record};
 macro_rules! integers {
     ($($type:ident),*) => {$(
         impl Form for $type {
-            fn write(&self, _: Spell) -> Value {
+            fn write(&self) -> Value {
                 (*self).into()
             }
 
@@ -190,7 +182,7 @@ macro_rules! integers {
 integers!(u8, u16, u32, u64, i32, i64);
 
 impl Form for bool {
-    fn write(&self, _: Spell) -> Value {
+    fn write(&self) -> Value {
         (*self).into()
     }
 
@@ -200,7 +192,7 @@ impl Form for bool {
 }
 
 impl Form for String {
-    fn write(&self, _: Spell) -> Value {
+    fn write(&self) -> Value {
         self.as_str().into()
     }
 
@@ -210,8 +202,8 @@ impl Form for String {
 }
 
 impl<T: Form> Form for Option<T> {
-    fn write(&self, spell: Spell) -> Value {
-        self.as_ref().map_or(Value::Null, |it| it.write(spell))
+    fn write(&self) -> Value {
+        self.as_ref().map_or(Value::Null, |it| it.write())
     }
 
     fn read(value: &Value) -> Result<Self, Wrong> {
@@ -224,8 +216,8 @@ impl<T: Form> Form for Option<T> {
 }
 
 impl<T: Form> Form for Vec<T> {
-    fn write(&self, spell: Spell) -> Value {
-        self.iter().map(|it| it.write(spell)).collect()
+    fn write(&self) -> Value {
+        self.iter().map(|it| it.write()).collect()
     }
 
     fn read(value: &Value) -> Result<Self, Wrong> {
@@ -245,7 +237,7 @@ pub(crate) fn parsed<T: std::str::FromStr>(what: &str, value: &Value) -> Result<
 }
 
 impl Form for IpAddr {
-    fn write(&self, _: Spell) -> Value {
+    fn write(&self) -> Value {
         self.to_string().into()
     }
 
@@ -255,7 +247,7 @@ impl Form for IpAddr {
 }
 
 impl Form for SocketAddr {
-    fn write(&self, _: Spell) -> Value {
+    fn write(&self) -> Value {
         self.to_string().into()
     }
 

@@ -16,5 +16,5 @@ mod values;
 
 pub use chain::{Break, Scribe, Verifier, digest};
 pub use entry::Entry;
-pub use form::{Fields, Form, Spell, Wrong, spelled};
+pub use form::{Fields, Form, Wrong};
 pub use question::{answer, question, read_answer, read_question};

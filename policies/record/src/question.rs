@@ -9,14 +9,14 @@ use vpnhost_policy::{
     SelectorMenu, Situation,
 };
 
-use crate::form::{Fields, Form, Spell, Wrong, record};
+use crate::form::{Fields, Form, Wrong, record};
 
 /// Names each question's menu and answer: a further question is one more line.
 macro_rules! questions {
     ($($kind:ident: $menu:ty => $answer:ty;)*) => {
         /// Writes a question's menu.
-        pub fn question(question: &Question, spell: Spell) -> Value {
-            match question { $(Question::$kind(menu) => menu.write(spell),)* }
+        pub fn question(question: &Question) -> Value {
+            match question { $(Question::$kind(menu) => menu.write(),)* }
         }
 
         /// Reads a question's menu.
@@ -28,8 +28,8 @@ macro_rules! questions {
         }
 
         /// Writes an answer.
-        pub fn answer(answer: &Answer, spell: Spell) -> Value {
-            match answer { $(Answer::$kind(it) => it.write(spell),)* }
+        pub fn answer(answer: &Answer) -> Value {
+            match answer { $(Answer::$kind(it) => it.write(),)* }
         }
 
         /// Reads an answer to a question.
@@ -85,9 +85,9 @@ record!(PeerEap { identity, method, claimed_id, hints });
 record!(OtherSa { connection, remote, up_secs, hints });
 
 impl Form for Authorization {
-    fn write(&self, spell: Spell) -> Value {
+    fn write(&self) -> Value {
         match self {
-            Self::Allow { labels } => json!({ "allow": labels.write(spell) }),
+            Self::Allow { labels } => json!({ "allow": labels.write() }),
             Self::Refuse { reason } => json!({ "refuse": reason }),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vpnhost_policy::{ImportCall, ImportValue, Outcome, QuestionKind, Sha256, Step};
 
-use crate::form::{Fields, Form, Spell, Wrong};
+use crate::form::{Fields, Form, Wrong};
 use crate::question::{answer, question, read_answer, read_question};
 use crate::values::{Hex, hex};
 
@@ -13,7 +13,7 @@ use crate::values::{Hex, hex};
 const IMPORTS: [&str; 5] = ["kv.get", "kv.keys", "kv.set", "data.tables", "data.get"];
 
 /// Writes a policy's part.
-pub(crate) fn write(step: &Step, spell: Spell) -> Value {
+pub(crate) fn write(step: &Step) -> Value {
     let (outcome, how) = match &step.outcome {
         Outcome::Answered => ("answered", None),
         Outcome::Abstained => ("abstained", None),
@@ -23,15 +23,15 @@ pub(crate) fn write(step: &Step, spell: Spell) -> Value {
     let elapsed = step.elapsed.map(|elapsed| u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX));
     json!({
         "plugin": step.policy,
-        "sha256": step.sha256.write(spell),
-        "configured_sha256": step.configured.write(spell),
-        "on_failure": step.on_failure.write(spell),
-        "asked": step.asked.as_deref().map(|asked| question(asked, spell)),
+        "sha256": step.sha256.write(),
+        "configured_sha256": step.configured.write(),
+        "on_failure": step.on_failure.write(),
+        "asked": step.asked.as_deref().map(|asked| question(asked)),
         "outcome": outcome,
         "how": how,
-        "answer": step.answer.as_ref().map(|it| answer(it, spell)),
+        "answer": step.answer.as_ref().map(|it| answer(it)),
         "elapsed_us": elapsed,
-        "imports": step.imports.write(spell),
+        "imports": step.imports.write(),
     })
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn read(kind: QuestionKind, value: &Value) -> Result<Step, Wrong> {
 
 /// A value that a policy was told: with the question, what a replay needs. Octets that are text stand there as text.
 impl Form for ImportCall {
-    fn write(&self, spell: Spell) -> Value {
+    fn write(&self) -> Value {
         let value = match &self.value {
             ImportValue::Nothing => Value::Null,
             ImportValue::Octets(octets) => match std::str::from_utf8(octets) {
@@ -84,7 +84,7 @@ impl Form for ImportCall {
             "import": self.import,
             "arguments": self.arguments,
             "value": value,
-            "table_sha256": self.table.write(spell),
+            "table_sha256": self.table.write(),
         })
     }
 

@@ -9,7 +9,7 @@ use vpnhost_policy::{
     Sha256, SituationCause, Strength,
 };
 
-use crate::form::{Fields, Form, Spell, Wrong, numbers, record};
+use crate::form::{Fields, Form, Wrong, numbers, record};
 
 numbers!(
     CheckTime,
@@ -31,7 +31,7 @@ record!(Bounds { min, max, or_zero });
 macro_rules! words {
     ($type:ident: $($variant:ident = $word:literal),*) => {
         impl Form for $type {
-            fn write(&self, _: Spell) -> Value {
+            fn write(&self) -> Value {
                 match self { $(Self::$variant => $word,)* }.into()
             }
 
@@ -49,7 +49,7 @@ words!(Role: Initiator = "initiator", Responder = "responder");
 words!(OnFailure: Deny = "deny", Native = "native");
 
 impl Form for QuestionKind {
-    fn write(&self, _: Spell) -> Value {
+    fn write(&self) -> Value {
         self.name().into()
     }
 
@@ -62,7 +62,7 @@ impl Form for QuestionKind {
 
 /// A pair: keys may come twice, and their order counts.
 impl Form for Attribute {
-    fn write(&self, _: Spell) -> Value {
+    fn write(&self) -> Value {
         json!([self.key, self.value])
     }
 
@@ -76,9 +76,9 @@ impl Form for Attribute {
 
 /// The text is for people; where it stands alone it is read as an operator writes identities.
 impl Form for Identity {
-    fn write(&self, spell: Spell) -> Value {
+    fn write(&self) -> Value {
         let (kind, octets) = self.to_wire();
-        json!({ "kind": kind, "data": hex(&octets), "text": spell(self) })
+        json!({ "kind": kind, "data": hex(&octets), "text": self.to_string() })
     }
 
     fn read(value: &Value) -> Result<Self, Wrong> {
@@ -101,11 +101,11 @@ impl Form for Identity {
 
 /// A prefix such as `10.20.0.0/24` stands for all its traffic.
 impl Form for TrafficSelector {
-    fn write(&self, spell: Spell) -> Value {
+    fn write(&self) -> Value {
         json!({
             "protocol": self.protocol,
-            "start": self.start.write(spell),
-            "end": self.end.write(spell),
+            "start": self.start.write(),
+            "end": self.end.write(),
             "start_port": self.start_port,
             "end_port": self.end_port,
         })
@@ -133,7 +133,7 @@ impl Form for TrafficSelector {
 }
 
 impl Form for Sha256 {
-    fn write(&self, _: Spell) -> Value {
+    fn write(&self) -> Value {
         self.to_string().into()
     }
 
@@ -147,7 +147,7 @@ impl Form for Sha256 {
 pub(crate) struct Hex(pub(crate) Vec<u8>);
 
 impl Form for Hex {
-    fn write(&self, _: Spell) -> Value {
+    fn write(&self) -> Value {
         hex(&self.0).into()
     }
 

@@ -164,7 +164,7 @@ fn every_key_of_a_decision_is_listed() {
         decision,
         &vpnhost_policy_standard::Standard,
     );
-    let written = entry.write(vpnhost_record::spelled);
+    let written = entry.write();
     for name in written.keys() {
         assert!(DECISIONS.contains(&format!("| `{name}` |")), "{name}");
     }

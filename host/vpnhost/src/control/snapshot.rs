@@ -279,7 +279,7 @@ impl Trial {
             missed: report.missed,
             last: report.last.as_ref().map(|it| {
                 let told = |reply: &Reply| match reply {
-                    Ok(Some(answer)) => vpnhost_record::answer(answer, vpnhost_record::spelled).to_string(),
+                    Ok(Some(answer)) => vpnhost_record::answer(answer).to_string(),
                     Ok(None) => "nothing".to_owned(),
                     Err(failure) => failure.to_string(),
                 };

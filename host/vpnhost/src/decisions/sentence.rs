@@ -78,7 +78,7 @@ fn substance(question: &Question, answer: &Answer) -> String {
             or_none(ranking.pick(&menu.paths).iter().map(path).collect::<Vec<_>>().join(", then "))
         }
         (Question::PlanMaintenance(menu), Answer::PlanMaintenance(plan)) => {
-            let written = |it| vpnhost_record::answer(&Answer::PlanMaintenance(it), vpnhost_record::spelled);
+            let written = |it| vpnhost_record::answer(&Answer::PlanMaintenance(it));
             let without_reason = |it: &vpnhost_policy::MaintenancePlan| {
                 written(vpnhost_policy::MaintenancePlan { why: None, ..it.clone() })
             };

@@ -332,7 +332,7 @@ mod tests {
     use vpnhost_plugin_lab::questions::Random;
     use vpnhost_policy::{Chain, QuestionKind};
     use vpnhost_policy_standard::Standard;
-    use vpnhost_record::{Entry, Scribe, spelled};
+    use vpnhost_record::{Entry, Scribe};
 
     use super::*;
 
@@ -342,7 +342,7 @@ mod tests {
             let asked = Random::new(seed).question(QuestionKind::RankPaths);
             let decision = Chain::default().decide(&asked);
             let entry = Entry::new(Duration::from_secs(seed), asked, decision, &Standard);
-            scribe.line(entry.write(spelled))
+            scribe.line(entry.write())
         };
         (0..count).map(line).collect()
     }
