@@ -66,10 +66,6 @@ fn a_network_of_ipv6_alone_is_entered_and_left_with_the_same_keys() {
     let keys: Vec<_> = pump.sides[A].installed.keys().copied().collect();
     let before = pump.sides[A].sent.len();
 
-    // The address on the interface that the NAT64 is found on stays where it is.
-    pump.sides[A]
-        .endpoint
-        .handle_translators(pump.now, &[Translator { interface: 2, ..pump.nat64.unwrap().0 }]);
     pump.set_addresses(A, &[IPV6_ONLY]);
     pump.settle();
     assert_behind_nat64(&pump);
