@@ -334,7 +334,7 @@ pub(crate) struct Setup {
     /// The most memory that it may take [default: 16MiB, or what the configuration says]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub(crate) memory: Option<usize>,
-    /// A configuration: settings, memory, grants and tables are those of the [[plugin]] of that name or file
+    /// A configuration: settings, memory, grants and tables are what it gives the plugin of that name or file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Which plugin, by its name in the configuration, and in the log [default: that of the file; in the log whoever is
