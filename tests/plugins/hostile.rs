@@ -78,6 +78,7 @@ fn claim_of(peer: &str, connection: &str) -> Question {
         local_id: Identity::Fqdn("moon".into()),
         peer_id: Identity::Fqdn(peer.into()),
         auth_method: 2,
+        key: String::new(),
         certificate: None,
         eap: None,
         suite: Vec::new(),

@@ -64,6 +64,7 @@ fn office_hours_refuse_at_night_and_say_why() {
             local_id: Identity::Fqdn("moon".into()),
             peer_id: Identity::Email("carol@example.org".into()),
             auth_method: 2,
+            key: String::new(),
             certificate: None,
             eap: None,
             suite: Vec::new(),

@@ -206,6 +206,10 @@ mod tests {
         let menu = PathMenu {
             connection: "corp".into(),
             cause: PathCause::REVIEW,
+            role: Role::Initiator,
+            peer_id: Identity::Fqdn("moon".into()),
+            labels: Vec::new(),
+            unix_secs: 0,
             current: None,
             paths: Vec::new(),
             since_move_ms: None,

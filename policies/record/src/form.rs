@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Map, Value};
-use vpnhost_model::Identity;
 
 /// What can be written as JSON and read again.
 pub trait Form: Sized {

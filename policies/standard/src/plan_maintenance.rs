@@ -48,7 +48,7 @@ fn span(ms: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use vpnhost_model::{LinkKind, Role};
+    use vpnhost_model::{Identity, LinkKind, Role};
     use vpnhost_policy::{Bounds, MaintenanceBounds, Power, SituationCause};
 
     use super::*;
@@ -58,6 +58,8 @@ mod tests {
             connection: "corp".into(),
             cause: SituationCause::ESTABLISHED,
             role: Role::Initiator,
+            peer_id: Identity::Fqdn("moon".into()),
+            unix_secs: 0,
             local_behind_nat,
             peer_behind_nat: true,
             labels: Vec::new(),

@@ -164,6 +164,10 @@ fn a_plugin_that_failed_is_named_with_what_its_failure_counts_for() {
     let menu = PathMenu {
         connection: "corp".into(),
         cause: PathCause::REVIEW,
+        role: Role::Initiator,
+        peer_id: Identity::Fqdn("moon".into()),
+        labels: Vec::new(),
+        unix_secs: 0,
         current: None,
         paths: Vec::new(),
         since_move_ms: None,

@@ -109,6 +109,7 @@ fn claim() -> Question {
         local_id: Identity::Fqdn("moon".into()),
         peer_id: Identity::Fqdn("carol".into()),
         auth_method: 2,
+        key: String::new(),
         certificate: None,
         eap: None,
         suite: Vec::new(),
