@@ -240,10 +240,7 @@ impl WasmPolicy {
             bindings.migrate(store, &from)?.map_err(wasmtime::Error::msg)
         });
         if let Err(failure) = migrated {
-            let why = match failure {
-                Failure::Trap(how) => how,
-                other => other.to_string(),
-            };
+            let why = if let Failure::Trap(how) = failure { how } else { failure.to_string() };
             return Err(LoadError::Migration { path: self.spec.path.clone(), from, why });
         }
         *held = Some(instance);

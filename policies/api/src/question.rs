@@ -14,6 +14,7 @@ use crate::{
 
 /// A question with its menu.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "made once and lent: no list of questions is kept")]
 pub enum Question {
     /// Which suite protects the SA?
     RankProposals(ProposalMenu),

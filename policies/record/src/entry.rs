@@ -58,7 +58,7 @@ impl Entry {
             ("sha256", sha256.write()),
             ("native", json!(settlement.native.map(NativePart::name))),
             ("plugins", json!(said)),
-            ("trace", decision.trace.iter().map(|it| step::write(it)).collect()),
+            ("trace", decision.trace.iter().map(step::write).collect()),
         ] {
             map.insert(key.to_owned(), value);
         }

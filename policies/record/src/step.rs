@@ -26,10 +26,10 @@ pub(crate) fn write(step: &Step) -> Value {
         "sha256": step.sha256.write(),
         "configured_sha256": step.configured.write(),
         "on_failure": step.on_failure.write(),
-        "asked": step.asked.as_deref().map(|asked| question(asked)),
+        "asked": step.asked.as_deref().map(question),
         "outcome": outcome,
         "how": how,
-        "answer": step.answer.as_ref().map(|it| answer(it)),
+        "answer": step.answer.as_ref().map(answer),
         "elapsed_us": elapsed,
         "imports": step.imports.write(),
     })

@@ -310,6 +310,6 @@ pub struct IkeSaFacts {
 impl IkeSaFacts {
     /// Returns who the two are, this host first, as people write it: distinguished names as text.
     pub fn peers(&self) -> String {
-        format!("{} to {}", self.local_id.to_string(), self.peer_id.to_string())
+        format!("{} to {}", self.local_id, self.peer_id)
     }
 }

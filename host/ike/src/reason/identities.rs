@@ -62,9 +62,9 @@ impl IdentityGap {
     }
 
     pub(super) fn detail(&self) -> String {
-        let mut text = format!("they say they are {}", self.peer.to_string());
+        let mut text = format!("they say they are {}", self.peer);
         if let Some(wanted) = &self.wanted {
-            text = format!("{text} and ask for {}", wanted.to_string());
+            text = format!("{text} and ask for {wanted}");
         }
         let Some(nearest) = &self.nearest else { return text };
         let (local, expected) = (nearest.local.to_string(), &nearest.peer);

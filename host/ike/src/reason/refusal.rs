@@ -132,9 +132,9 @@ impl Asked {
     pub(super) fn detail(&self, notify: &str) -> Option<String> {
         match self {
             Self::Login { local, remote: Some(remote), .. } => {
-                Some(format!("we said we are {}, and asked for {}", local.to_string(), remote.to_string()))
+                Some(format!("we said we are {local}, and asked for {remote}"))
             }
-            Self::Login { local, remote: None, .. } => Some(format!("we said we are {}", local.to_string())),
+            Self::Login { local, remote: None, .. } => Some(format!("we said we are {local}")),
             Self::Child { selectors: (local, remote), .. } if notify == "TS_UNACCEPTABLE" => {
                 Some(format!("we asked for {} === {}", some_of(local), some_of(remote)))
             }

@@ -161,11 +161,7 @@ pub(super) fn local_id(
         if identity::bind(certificate, &id, false).is_err() {
             let names: Vec<String> =
                 identity::identities(certificate).iter().map(ToString::to_string).collect();
-            let wrong = Wrong::new(format!(
-                "the certificate of {} is not for {}",
-                certificate.subject(),
-                id.to_string()
-            ));
+            let wrong = Wrong::new(format!("the certificate of {} is not for {}", certificate.subject(), id));
             item.error(wrong.hint(format!("it is for {}", names.join("; "))));
             return None;
         }

@@ -87,10 +87,10 @@ pub(super) fn many(item: &Item<'_>, directories: &Directories) -> Option<BTreeMa
     let mut secrets = BTreeMap::new();
     let complete = each_line(item, directories, "IDENTITY SECRET", &mut |line| {
         let (identity, secret) = entry(line)?;
-        let warning = (secret.len() < limits::SHORT_SECRET)
-            .then(|| short(&format!("the secret of {}", identity.to_string())));
+        let warning =
+            (secret.len() < limits::SHORT_SECRET).then(|| short(&format!("the secret of {identity}")));
         if secrets.insert(identity::folded(&identity), secret).is_some() {
-            return Err(format!("{} has a secret already", identity.to_string()));
+            return Err(format!("{identity} has a secret already"));
         }
         Ok(warning)
     })?;
