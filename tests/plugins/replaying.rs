@@ -169,7 +169,11 @@ fn whose_decisions_are_put_is_found_by_the_component_or_else_by_the_name() {
     let strongest = load("strongest-first", &[]).unwrap();
     let part = cast.part_of(strongest.sha256(), "whatever").unwrap();
     assert_eq!(part, Part::Component(strongest.sha256().unwrap()));
-    assert_eq!(cast.tally(&part, strongest.configured()), (3, 0));
+    // Where the first leaves nothing to choose, it is not asked.
+    let asked = |entry: &&Entry| entry.decision.trace.iter().any(|step| step.policy == "strongest");
+    let asked = entries.iter().filter(asked).count();
+    assert!(asked > 0);
+    assert_eq!(cast.tally(&part, strongest.configured()), (u64::try_from(asked).unwrap(), 0));
     let counter = load("hostile", &[("behaviour", "lie")]).unwrap();
     let part = cast.part_of(counter.sha256(), "hostile").unwrap();
     assert_eq!(cast.tally(&part, counter.configured()), (3, 3), "its settings were others");

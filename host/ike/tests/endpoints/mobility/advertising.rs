@@ -3,13 +3,22 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use vpnhost_ike::EndpointConfig;
 use vpnhost_policy::{Advertisement, AdvertisementMenu, Answer, CheckTime};
 
 use super::*;
 
-/// A client with two addresses whose policy is asked, and its gateway, which looks for the client where it is told.
+/// Two hosts whose policies take their time.
+fn patient(routability: ReturnRoutability) -> Pump {
+    let patient = |peer| EndpointConfig { answer_deadline: Duration::from_secs(60), ..config(peer) };
+    let a = mobile(routability);
+    let b = responder(&a);
+    Pump::new(patient(a), patient(b))
+}
+
+/// A client, and its gateway with two addresses whose policy is asked which of them the client is told.
 fn asking() -> Pump {
-    let mut pump = pair_of(mobile(ReturnRoutability::After));
+    let mut pump = patient(ReturnRoutability::After);
     pump.set_addresses(B, &[GATEWAY, SECOND_GATEWAY]);
     pump.set_addresses(A, &[HOME]);
     pump.sides[B].endpoint.delegate([QuestionKind::AdvertiseAddresses].into_iter().collect());
@@ -99,7 +108,7 @@ fn path_of_esp(pump: &Pump) -> SocketAddr {
 #[test]
 fn a_client_does_not_come_from_an_address_that_its_policy_leaves_out_only_to_be_known_there() {
     for leaves_out in [true, false] {
-        let mut pump = pair_of(mobile(ReturnRoutability::Never));
+        let mut pump = patient(ReturnRoutability::Never);
         pump.set_addresses(B, &[GATEWAY]);
         pump.set_addresses(A, &[HOME, AWAY]);
         pump.sides[A].endpoint.delegate([QuestionKind::AdvertiseAddresses].into_iter().collect());
