@@ -57,7 +57,7 @@ fn a_peer_is_told_no_address_before_the_policy_has_chosen_and_then_what_it_chose
         menu.addresses.iter().map(|it| it.address).collect::<Vec<_>>(),
         [GATEWAY.parse().unwrap(), second()]
     );
-    assert_eq!((menu.return_routability, menu.local), (CheckTime::AFTER, address(GATEWAY, 500)));
+    assert_eq!((menu.return_routability, menu.local), (CheckTime::AFTER, address(GATEWAY, 4500)));
     pump.run_for(Duration::from_secs(5));
     assert!(known(&pump).contains(&second()), "{:?}", known(&pump));
 }
