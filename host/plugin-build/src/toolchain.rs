@@ -97,17 +97,27 @@ impl Toolchain {
     }
 }
 
-/// Paths of this machine do not belong into a component: who builds it elsewhere gets the same one.
+/// Paths of this machine do not belong into a component: who builds it elsewhere gets the same one. What comes last wins.
 fn remapped(root: &Path) -> OsString {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
-    let mut flags = OsString::from("--remap-path-prefix=");
-    flags.push(root);
-    flags.push("=.");
+    let mut prefixes = vec![(root.to_owned(), ".")];
     if let Some(home) = home {
-        flags.push("\u{1f}--remap-path-prefix=");
-        flags.push(home);
-        flags.push("=cargo");
+        // A directory for each registry, called by a digest of where it is.
+        let registries = fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten();
+        let registries: Vec<PathBuf> = registries.map(|it| it.path()).collect();
+        prefixes.push((home, "cargo"));
+        prefixes.extend(registries.into_iter().map(|it| (it, "crates")));
+    }
+    let mut flags = OsString::new();
+    for (prefix, instead) in prefixes {
+        if !flags.is_empty() {
+            flags.push("\u{1f}");
+        }
+        flags.push("--remap-path-prefix=");
+        flags.push(prefix);
+        flags.push("=");
+        flags.push(instead);
     }
     flags
 }
