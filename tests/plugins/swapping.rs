@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use vpnhost_plugin_host::{
-    LoadError, PluginEngine, PluginSlot, PluginSpec, PluginState, StoreKind, TrialKind, WasmPolicy,
+    Grant, LoadError, PluginEngine, PluginSlot, PluginSpec, PluginState, StoreKind, TrialKind, WasmPolicy,
     falls_to_canary,
 };
 use vpnhost_policy::{Answer, OnFailure, Policy as _, Question};
@@ -47,6 +47,44 @@ fn who_takes_over_has_the_name_and_what_was_stored_in_its_own_form() {
     let back = slot.roll_back().unwrap();
     assert!(back.to == before && back.forgot);
     assert_eq!(why(&slot, "a"), "call 4", "the store is as it was when it went");
+    assert!(!slot.roll_back().unwrap().forgot);
+    assert_eq!(why(&slot, "a"), "call 5 of the next", "back again it takes over anew");
+    assert!(slot.roll_back().unwrap().forgot);
+    assert_eq!(why(&slot, "a"), "call 5");
+}
+
+#[test]
+fn who_takes_over_sees_all_that_was_stored_though_a_question_may_not_ask_so_much() {
+    let slot = counter(&engine());
+    let peers = vpnhost_plugin_host::limits::STORE_KEYS_LISTED + 44;
+    for peer in 0..peers {
+        assert_eq!(why(&slot, &format!("peer-{peer}")), "call 1");
+    }
+    let candidate = successor(&slot).unwrap();
+    slot.take_over(&candidate).unwrap();
+    for peer in 0..peers {
+        assert_eq!(why(&slot, &format!("peer-{peer}")), "call 2 of the next");
+    }
+}
+
+#[test]
+fn who_answers_again_does_so_on_the_terms_of_today() {
+    let slot = counter(&engine());
+    let spec = slot.active().spec().clone();
+    let other = |spec| slot.active().candidate(spec).unwrap();
+    assert_eq!(slot.on_failure(), OnFailure::Deny);
+    slot.take_over(&other(PluginSpec { on_failure: OnFailure::Native, ..spec.clone() })).unwrap();
+    slot.take_over(&other(spec.clone())).unwrap();
+    slot.roll_back().unwrap();
+    assert_eq!(slot.on_failure(), OnFailure::Deny, "which the operator says now");
+}
+
+#[test]
+fn the_same_component_on_other_terms_is_another() {
+    let active = load("sticky", &[]).unwrap();
+    let granted = PluginSpec { grants: vec![Grant::Kv], ..active.spec().clone() };
+    assert!(active.candidate(active.spec().clone()).unwrap().is_same(&active));
+    assert!(!active.candidate(granted).unwrap().is_same(&active));
 }
 
 #[test]
@@ -199,6 +237,8 @@ fn a_question_that_the_other_does_not_answer_is_a_difference_and_a_guard_that_go
     let candidate = slot.active().candidate(spec).unwrap();
     let rehearsal = slot.rehearse(&candidate).unwrap();
     assert_eq!((rehearsal.asked, rehearsal.differs), (1, 1));
+    slot.try_beside(&candidate, TrialKind::Canary(100)).unwrap();
+    assert!(matches!(slot.consult(&claim), Ok(Some(_))), "the guard is asked where its canary is none");
     assert!(slot.take_over(&candidate).unwrap().guards_no_more);
 }
 

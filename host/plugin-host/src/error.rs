@@ -84,6 +84,12 @@ pub enum LoadError {
         /// The keys that are believed.
         keys: Vec<KeyId>,
     },
+    /// It answered before, when other keys were believed, or none had to sign.
+    #[error("plugin {} was not checked by a key that [host] plugin_keys takes now", path.display())]
+    Unchecked {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The signature is none of this file.
     #[error("plugin {} is not what the key {key} signed", path.display())]
     SignatureWrong {
@@ -229,6 +235,9 @@ impl LoadError {
                 return Some(format!("write grant = [{}] in its [[plugin]]", words.join(", ")).into());
             }
             Self::Unsigned { .. } => Some("minisign -S -m FILE.wasm signs it; or leave plugin_keys out"),
+            Self::Unchecked { .. } => {
+                Some("vpnhost plugin load FILE takes it again, if one of them signed it")
+            }
             Self::ForeignSigner { .. } => Some("vpnhost plugin inspect FILE shows who signed it"),
             Self::SignatureWrong { .. } => {
                 Some("one of the two files was changed, or copied without the other: sign it anew")

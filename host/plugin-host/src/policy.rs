@@ -118,7 +118,7 @@ impl WasmPolicy {
         Ok(policy)
     }
 
-    /// Tells whether another is the same component, set up in the same way, with the same tables.
+    /// Tells whether another is the same component, set up in the same way, on the same terms, with the same tables.
     pub fn is_same(&self, other: &Self) -> bool {
         let tables = |it: &Self| -> Vec<Sha256> { it.services.tables.values().map(Table::sha256).collect() };
         self.sha256 == other.sha256
@@ -126,6 +126,8 @@ impl WasmPolicy {
             && self.spec.path == other.spec.path
             && self.spec.limits == other.spec.limits
             && self.spec.on_failure == other.spec.on_failure
+            && self.spec.keys == other.spec.keys
+            && self.spec.grants == other.spec.grants
             && self.questions == other.questions
             && tables(self) == tables(other)
     }
@@ -192,6 +194,31 @@ impl WasmPolicy {
         self.with_held(of.services.held.clone())
     }
 
+    /// Returns the same component anew in place of another, with all that this one has stored, on the terms of that one: whose
+    /// signature counts, what is granted, and what a failure counts for are today's.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(crate) fn heir_on_terms_of(&self, active: &Self) -> Result<Self, LoadError> {
+        let path = || self.spec.path.clone();
+        let terms = &active.spec;
+        let is_signed =
+            |signer: &Signer| signer.verified && terms.keys.iter().any(|key| key.id() == signer.key);
+        if !terms.keys.is_empty() && !self.signer.as_ref().is_some_and(is_signed) {
+            return Err(LoadError::Unchecked { path: path() });
+        }
+        let is_missing = |grant: &Grant| !terms.grants.contains(grant);
+        let missing: Vec<Grant> = self.asked.iter().copied().filter(is_missing).collect();
+        if !missing.is_empty() {
+            return Err(LoadError::NotGranted { path: path(), missing, wanted: self.asked.clone() });
+        }
+        let mut heir = self.heir(active)?;
+        heir.spec.on_failure = terms.on_failure;
+        heir.spec.keys.clone_from(&terms.keys);
+        heir.spec.grants.clone_from(&terms.grants);
+        Ok(heir)
+    }
+
     fn with_held(&self, held: Held) -> Result<Self, LoadError> {
         let started =
             Instance::start(&self.engine, &self.plugin, &self.name, self.spec.limits, &self.spec.settings);
@@ -237,6 +264,8 @@ impl WasmPolicy {
         let Some(mut instance) = held.take() else { return Ok(()) };
         // What it writes is noted as of its version, together with it.
         let migrated = instance.call(&self.engine, limits::START, |bindings, store| {
+            // Nobody replays it, and it has to see all that there is.
+            store.data_mut().record_nothing();
             bindings.migrate(store, &from)?.map_err(wasmtime::Error::msg)
         });
         if let Err(failure) = migrated {

@@ -5,11 +5,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use vpnhost_policy::{
-    Metric, OnFailure, Policy, Question, QuestionKind, QuestionSet, RecordedReply, Reply, Sha256,
+    Failure, Metric, OnFailure, Policy, Question, QuestionKind, QuestionSet, RecordedReply, Reply, Sha256,
 };
 
 use crate::store::Store;
@@ -19,6 +20,8 @@ use crate::{LoadError, WasmPolicy, limits};
 /// A place in the chain, and who answers there.
 pub struct PluginSlot {
     name: String,
+    /// The file that it was set up with: what answers by now may be from another.
+    file: PathBuf,
     /// Held for a call, and for a change.
     turn: Mutex<()>,
     /// Held for a moment.
@@ -36,7 +39,7 @@ struct Occupants {
 struct Previous {
     policy: Arc<WasmPolicy>,
     /// What was stored when it went, if its successor took that over in another form.
-    store: Option<Store>,
+    store: Option<Arc<Store>>,
 }
 
 /// What became of the last questions when another component was asked them.
@@ -66,10 +69,15 @@ pub struct Takeover {
 impl PluginSlot {
     /// Returns the place of a plugin that was loaded.
     pub fn new(active: WasmPolicy) -> Arc<Self> {
-        let name = active.name().to_owned();
+        let (name, file) = (active.name().to_owned(), active.path().to_owned());
         let occupants = Occupants { active: Arc::new(active), previous: None, trial: None };
         let (turn, recent) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { name, turn, occupants: RwLock::new(occupants), recent })
+        Arc::new(Self { name, file, turn, occupants: RwLock::new(occupants), recent })
+    }
+
+    /// Returns the file that the place was set up with.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Returns who answers.
@@ -141,35 +149,42 @@ impl PluginSlot {
         let heir = candidate.heir(&self.active())?;
         let ready = Instant::now();
         let turn = self.turn();
-        let store = heir.store_before();
+        let store = heir.store_before().map(Arc::new);
         heir.migrate()?;
         Ok(self.swap(heir, (ready, turn), store, false))
     }
 
     /// Has the component answer again that did before. If its successor took the store over in another form, it is again as
-    /// it was then.
+    /// it was then. The operator's terms (keys, grants, what a failure counts for) are those of its successor.
     ///
     /// # Errors
-    /// [`LoadError::Nobody`] if no other answered before; what keeps it from starting.
+    /// [`LoadError::Nobody`] if no other answered before; what keeps it from starting. Nothing has changed then.
     pub fn roll_back(&self) -> Result<Takeover, LoadError> {
         let Some(policy) = self.previous() else { return Err(LoadError::Nobody { name: self.name.clone() }) };
-        let heir = policy.heir(&self.active())?;
+        let heir = policy.heir_on_terms_of(&self.active())?;
         let ready = Instant::now();
         let turn = self.turn();
-        let store = self.write().previous.take().and_then(|previous| previous.store);
-        let forgot = store.is_some();
-        match &store {
-            Some(store) => heir.restore(store),
-            None => heir.migrate()?,
-        }
-        Ok(self.swap(heir, (ready, turn), None, forgot))
+        let kept = self.read().previous.as_ref().and_then(|previous| previous.store.clone());
+        let forgot = kept.is_some();
+        let store = match kept {
+            Some(kept) => {
+                heir.restore(&kept);
+                None
+            }
+            None => {
+                let store = heir.store_before().map(Arc::new);
+                heir.migrate()?;
+                store
+            }
+        };
+        Ok(self.swap(heir, (ready, turn), store, forgot))
     }
 
     fn swap(
         &self,
         heir: WasmPolicy,
         (ready, turn): (Instant, MutexGuard<'_, ()>),
-        store: Option<Store>,
+        store: Option<Arc<Store>>,
         forgot: bool,
     ) -> Takeover {
         let mut occupants = self.write();
@@ -231,7 +246,12 @@ impl Policy for PluginSlot {
     }
 
     fn consult_within(&self, question: &Question, limit: Duration) -> RecordedReply {
+        let begun = Instant::now();
         let turn = self.turn();
+        // A change may have taken its time, and who asks counted that too.
+        let Some(limit) = limit.checked_sub(begun.elapsed()) else {
+            return RecordedReply::from(Err(Failure::Deadline));
+        };
         let (active, trial) = {
             let occupants = self.read();
             (Arc::clone(&occupants.active), occupants.trial.clone())

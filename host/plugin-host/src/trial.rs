@@ -109,7 +109,11 @@ impl Trial {
     pub(crate) fn consult(&self, question: &Question, active: &WasmPolicy, limit: Duration) -> RecordedReply {
         let kind = lock(&self.report).kind;
         match (kind, &self.shadow) {
-            (TrialKind::Canary(percent), _) if falls_to_canary(question.connection(), percent) => {
+            // What the candidate does not answer, a guard's question too, stays with who answers it.
+            (TrialKind::Canary(percent), _)
+                if falls_to_canary(question.connection(), percent)
+                    && self.candidate.questions().contains(question.kind()) =>
+            {
                 let begun = Instant::now();
                 let heard = self.candidate.consult_within(question, limit);
                 let mut report = lock(&self.report);

@@ -167,9 +167,10 @@ impl IkeSa {
     }
 
     /// Somebody said in clear that the peer lost a Child SA: it is asked now, and what is begun beside goes out again, for what
-    /// went out before was lost with the peer.
+    /// went out before was lost with the peer. Once for each time that it was asked anyway, as any such hint.
     pub(crate) fn hurry_hinted_doubt(&mut self, host: &mut Host, now: Now) {
-        if let Some(doubt) = self.mobility_mut().and_then(|mobility| mobility.doubt.as_mut()) {
+        let doubt = self.mobility_mut().and_then(|mobility| mobility.doubt.as_mut());
+        if let Some(doubt) = doubt.filter(|doubt| !doubt.hinted) {
             (doubt.hinted, doubt.stirred) = (true, true);
             self.on_doubt_timer(host, now);
         }
@@ -216,9 +217,14 @@ impl IkeSa {
         let is_old = since.is_some_and(|since| age >= since);
         let hurried = self.beside.as_mut().filter(|it| !it.in_haste || is_old);
         if let Some(beside) = hurried.filter(|_| matches!(self.state, State::SaInitSent(_))) {
-            beside.in_haste = true;
+            let is_repeated = std::mem::replace(&mut beside.in_haste, true);
             self.test.aim = Aim::Everywhere;
-            self.repeat_now(host, now);
+            // What repeats itself already is given up no later for this.
+            if is_repeated {
+                self.repeat_besides(host, now);
+            } else {
+                self.repeat_now(host, now);
+            }
         }
     }
 

@@ -119,12 +119,15 @@ impl IkeSa {
         if mobility.loss_hinted.is_some_and(lately) {
             return;
         }
-        mobility.loss_hinted = Some(now.instant);
+        let last = mobility.loss_hinted.replace(now.instant);
         tracing::debug!(ike_sa = %self.id, "INVALID_SPI, perhaps not the peer's");
         if is_doubted {
             self.hurry_hinted_doubt(host, now);
-        } else if self.window.is_busy() {
-            self.repeat_now(host, now);
+        } else if let Some(asked) = self.window.first_sent() {
+            // Once for each request: or who says it often enough would keep it from ever being given up.
+            if last.is_none_or(|last| last < asked) {
+                self.repeat_besides(host, now);
+            }
         } else {
             self.want(Task::Liveness);
         }

@@ -22,9 +22,14 @@ impl IkeSa {
             return;
         };
         let (id, question) = (child.id, plan_lifetimes::question(now, self, child));
-        if let (Some(question), Some(established)) = (question, self.established_mut()) {
+        let Some(established) = self.established_mut() else { return };
+        if let Some(question) = question {
             established.planning = Some(id);
             self.ask(host, now, Track::Lifetimes, question);
+        } else {
+            // Nothing of it is configured any more: its lifetimes stay.
+            established.estate.children.get_mut(&id).into_iter().for_each(|child| child.is_planned = true);
+            self.plan_lifetimes(host, now);
         }
     }
 
@@ -38,7 +43,8 @@ impl IkeSa {
     ) {
         let why = answer.as_ref().and_then(Answer::why).map(str::to_owned);
         let Some(established) = self.established_mut() else { return };
-        let Some(id) = established.planning.take() else { return };
+        // Other policies are asked meanwhile: the answer was their predecessors'.
+        let Some(id) = established.planning.take() else { return self.plan_lifetimes(host, now) };
         // It may be gone by now.
         if let Some(child) = established.estate.children.get_mut(&id) {
             child.is_planned = true;

@@ -37,6 +37,7 @@ impl IkeSa {
         if let Some(established) = self.established_mut() {
             established.estate.mobility.advertising.doubt();
             established.estate.children.values_mut().for_each(|child| child.is_planned = false);
+            established.planning = None;
         }
         self.plan_maintenance(host, now, SituationCause::REVIEW);
         self.consider_paths(host, now, PathCause::REVIEW);

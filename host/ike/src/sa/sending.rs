@@ -82,6 +82,13 @@ impl IkeSa {
         }
     }
 
+    /// Sends the outstanding request once more beside its own repetitions: it is given up no later for that.
+    pub(crate) fn repeat_besides(&mut self, host: &mut Host, now: Now) {
+        if let Some(datagrams) = self.window.once_more() {
+            self.send_out(host, now, &datagrams);
+        }
+    }
+
     /// Sends the outstanding request once more; whoever asks for it does so again.
     pub(crate) fn repeat_once(&mut self, host: &mut Host, now: Now) {
         if let Some(datagrams) = self.window.once_more() {

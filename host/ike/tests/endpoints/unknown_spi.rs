@@ -79,6 +79,46 @@ fn a_gateway_that_lost_its_sas_says_so_to_who_sends_on_them_and_is_asked_and_cal
 }
 
 #[test]
+fn a_peer_that_never_answers_is_given_up_however_often_somebody_says_that_it_lost_an_sa() {
+    let child = child("net", "aes128gcm16", "10.1.0.0/24", "10.2.0.0/24");
+    let mut pump = pair_of(initiator(IKE, vec![child]));
+    pump.set_addresses(B, &[GATEWAY]);
+    pump.set_addresses(A, &[CLIENT]);
+    pump.command(A, Command::Initiate("b".into()));
+    pump.run_for(Duration::from_secs(5));
+    let (path, spi) = (pump.ike_sa(A).path.remote.to_string(), pump.ike_sa(A).children[0].spi_out);
+    pump.filter = Box::new(|_, _| false);
+    for _ in 0..600 {
+        pump.inject(A, &path, pump.sides[A].sent.last().unwrap().path.local.port(), &word(ZERO, spi));
+        pump.run_for(limits::LOSS_HINT_PAUSE);
+    }
+    assert_eq!(pump.established(A).len(), 0);
+}
+
+#[test]
+fn a_doubted_peer_is_asked_for_one_hint_each_time_that_it_is_asked_anyway() {
+    let sent = |hints: bool| {
+        let mut pump = connected();
+        let spi = pump.ike_sa(A).children[0].spi_out;
+        pump.filter = Box::new(|_, _| false);
+        pump.inject(A, &format!("{GATEWAY}:4500"), 4500, &word(ZERO, spi));
+        // Until it is doubted and asked rarely.
+        pump.run_for(Duration::from_secs(600));
+        let before = pump.sides[A].sent.len();
+        for _ in 0..600 {
+            if hints {
+                pump.inject(A, &format!("{GATEWAY}:4500"), 4500, &word(ZERO, spi));
+            }
+            pump.run_for(limits::LOSS_HINT_PAUSE);
+        }
+        pump.sides[A].sent.len() - before
+    };
+    let (with, without) = (sent(true), sent(false));
+    // A hint has it asked as when traffic waits: with repetitions, and IKE_SA_INIT beside.
+    assert!(with <= 15 * without, "{with} with hints, {without} without");
+}
+
+#[test]
 fn it_says_so_never_in_more_octets_than_came() {
     let mut pump = connected();
     restart(&mut pump);

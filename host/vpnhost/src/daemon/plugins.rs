@@ -284,7 +284,7 @@ impl Daemon {
         let of = |plugin: &PluginSettings| {
             let is_it = |slot: &&Arc<PluginSlot>| match &plugin.name {
                 Some(name) => slot.name() == name,
-                None => slot.active().spec().name.is_none() && slot.active().path() == plugin.path,
+                None => slot.active().spec().name.is_none() && slot.file() == plugin.path,
             };
             Some((Arc::clone(slots.iter().find(is_it)?), plugin.path.clone()))
         };

@@ -109,7 +109,10 @@ pub(crate) fn load(
     let mut loaded = Vec::new();
     let mut problems = Vec::new();
     for settings in settings {
-        match one(&engine, settings, spec(settings, keys), running) {
+        // Two may be of one file, and have no name: each has its own place.
+        let is_free =
+            |slot: &&Arc<PluginSlot>| !loaded.iter().any(|it: &Loaded| Arc::ptr_eq(it.slot(), slot));
+        match one(&engine, settings, spec(settings, keys), running.iter().filter(is_free)) {
             Ok(plugin) => loaded.push(plugin),
             Err(error) => problems.push(PluginProblem { place: settings.place.clone(), error }),
         }
@@ -117,21 +120,21 @@ pub(crate) fn load(
     if problems.is_empty() { Ok(loaded) } else { Err(PluginProblems(problems)) }
 }
 
-fn one(
+fn one<'a>(
     engine: &Arc<PluginEngine>,
     settings: &PluginSettings,
     spec: PluginSpec,
-    running: &[Arc<PluginSlot>],
+    mut running: impl Iterator<Item = &'a Arc<PluginSlot>>,
 ) -> Result<Loaded, LoadError> {
     let is_there = |slot: &&Arc<PluginSlot>| {
         let active = slot.active();
         let is_it = match &settings.name {
             Some(name) => slot.name() == name && active.spec().name.is_some(),
-            None => active.spec().name.is_none() && active.spec().path == settings.path,
+            None => active.spec().name.is_none() && slot.file() == settings.path,
         };
         is_it && active.stores_as(&spec)
     };
-    let Some(slot) = running.iter().find(is_there) else {
+    let Some(slot) = running.find(is_there) else {
         return WasmPolicy::load(engine, spec).map(|policy| Loaded::New(PluginSlot::new(policy)));
     };
     let active = slot.active();
