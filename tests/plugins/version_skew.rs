@@ -1,5 +1,6 @@
 //! Components that answer less than the host asks, or were built against another version.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use vpnhost_plugin_host::{LoadError, PluginSpec, WasmPolicy};
@@ -53,4 +54,20 @@ fn a_component_of_another_version_of_the_interface_is_refused_in_clear_words() {
     let text = error.to_string();
     assert!(text.contains("vpnhost:policy/"), "{text}");
     assert!(text.contains("@0.2.0"), "{text}");
+}
+
+/// Built when the interface was new, and never again: frozen/README.md says of what.
+#[test]
+fn a_component_of_the_interfaces_first_days_loads_and_answers_every_question() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("plugins/frozen/standard-0.1.0.wasm");
+    let spec = PluginSpec { path, ..spec("standard", &[], Duration::from_secs(60)) };
+    let plugin = WasmPolicy::load(&engine(), spec).unwrap();
+    for kind in QuestionKind::ALL {
+        for seed in 0..50 {
+            let question = Random::new(seed).question(kind);
+            let answer = plugin.consult(&question).unwrap().expect("it answers everything");
+            assert!(question.admits(&answer), "{kind}, seed {seed}: {answer:?}");
+        }
+    }
+    assert_eq!(plugin.usage().restarts, 0);
 }
