@@ -151,6 +151,11 @@ impl Pages {
 
 /// Moves the file aside, and the oldest away.
 fn turn(path: &Path, files: usize) -> io::Result<()> {
+    // More may be there than are kept now.
+    let surplus = (files.max(1)..).map(|number| page(path, number)).take_while(|old| old.exists());
+    for old in surplus.collect::<Vec<_>>() {
+        fs::remove_file(old)?;
+    }
     if files <= 1 {
         return fs::remove_file(path);
     }
@@ -357,6 +362,21 @@ mod tests {
         assert_eq!(["d", "d.1", "d.2"].map(count), [1, 2, 2]);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
         assert_eq!(times(&path), [14, 15, 16, 17, 18]);
+    }
+
+    #[test]
+    fn where_fewer_files_are_kept_than_before_the_others_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d");
+        for number in 0..5 {
+            pages(&path, 1, 5).write(&entry(number)).unwrap();
+        }
+        assert!(page(&path, 3).exists());
+        for number in 5..8 {
+            pages(&path, 1, 2).write(&entry(number)).unwrap();
+        }
+        assert_eq!(times(&path), [6, 7]);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]
