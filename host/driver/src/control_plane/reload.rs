@@ -72,6 +72,8 @@ impl ControlPlane {
         self.expect();
         let endpoint = self.endpoint_config();
         self.endpoint.handle_command(now, Command::Configure(endpoint));
+        // Its policies may be others, and so may what they are told.
+        self.endpoint.review(now);
         fixed
     }
 
