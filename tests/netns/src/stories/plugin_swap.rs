@@ -59,7 +59,7 @@ fn ours(peer: &dyn Peer) -> Result<&Vpnhost> {
 /// Returns what is told of the plugin.
 fn plugin(peer: &dyn Peer) -> Result<Value> {
     let status = ours(peer)?.json(&["list", "plugins"])?;
-    found(&status, "plugins").first().and_then(|all| all.get(0)).cloned().context("no plugin is told of")
+    found(&status, "plugins").first().map(|it| (*it).clone()).context("no plugin is told of")
 }
 
 /// Swaps, and returns how long that took, in microseconds.
