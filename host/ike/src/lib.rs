@@ -46,7 +46,7 @@
 //!         Output::Ask(id, _question) => endpoint.handle_answer(now, id, None),
 //!         Output::ReserveSpi(_) | Output::FreeSpi(_) => {}
 //!         Output::InstallChildSa(_) | Output::ActivateOutbound(_) | Output::MoveChildSas(..) => {}
-//!         Output::PathMtu(..) => {} // to the packet path
+//!         Output::PathMtu(..) | Output::LimitChildSa(..) => {} // to the packet path
 //!         Output::RemoveChildSa(_) | Output::ConfigureHost(_) | Output::ReleaseHost(_) => {}
 //!         Output::RenameIkeSa { .. } | Output::FindPairs(_) | Output::Event(_) => {}
 //!     }
