@@ -1,4 +1,5 @@
-//! Components that take each other's place in a running host: nothing is lost, whatever the tunnel carries.
+//! Components that take each other's place in a running host: no SA and no question is lost. Under a load that fills the
+//! kernel's queues a ping may be: the kernel counts what it drops, but not whether a ping was among it, so that check is weak.
 
 use std::time::Duration;
 
